@@ -1,0 +1,3 @@
+//! Tests any OCI runtime from outside, each case citing the clause that it checks
+
+fn main() {}

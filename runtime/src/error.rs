@@ -1,0 +1,168 @@
+//! The one error of the runtime: what was being done, where config.json asked for it, which call
+//! the kernel refused, what it said, and what would mend it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use rustix::io::Errno;
+
+/// Short for a result whose error is ours.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error that prints as one line, outermost context first, in the way that runc words its own
+/// (engines match on parts of it): `context: call: what the kernel said (config.json POINTER; hint)`.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    message: Cow<'static, str>,
+    errno: Option<Errno>,
+    contexts: Vec<Cow<'static, str>>,
+    pointer: Option<String>,
+    hint: Option<Cow<'static, str>>,
+}
+
+impl Error {
+    /// An error of our own finding.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Error(Box::new(Inner {
+            message: message.into(),
+            errno: None,
+            contexts: Vec::new(),
+            pointer: None,
+            hint: None,
+        }))
+    }
+
+    /// A call that the kernel refused: `call` is the call with its decoded arguments.
+    pub fn call(call: impl Into<Cow<'static, str>>, errno: Errno) -> Self {
+        let mut error = Error::new(call);
+        error.0.errno = Some(errno);
+        error
+    }
+
+    /// A value of config.json that can't be accepted: `pointer` is its JSON pointer (RFC 6901).
+    pub fn config(pointer: impl Into<String>, problem: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(problem).at(pointer)
+    }
+
+    /// Says where in config.json the failing request stands. The innermost pointer wins: it was
+    /// set by whoever knew most.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.0.pointer.get_or_insert_with(|| pointer.into());
+        self
+    }
+
+    /// Says what would mend it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// Says what was being done; contexts are printed outermost first.
+    #[must_use]
+    pub fn context(mut self, context: impl Into<Cow<'static, str>>) -> Self {
+        self.0.contexts.push(context.into());
+        self
+    }
+
+    /// What the kernel said, if this came from a call.
+    pub fn errno(&self) -> Option<Errno> {
+        self.0.errno
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        for context in inner.contexts.iter().rev() {
+            write!(f, "{context}: ")?;
+        }
+        f.write_str(&inner.message)?;
+        if let Some(errno) = inner.errno {
+            write!(f, ": {}", kernel_words(errno))?;
+        }
+        match (&inner.pointer, &inner.hint) {
+            (Some(pointer), Some(hint)) => write!(f, " (config.json {pointer}; {hint})"),
+            (Some(pointer), None) => write!(f, " (config.json {pointer})"),
+            (None, Some(hint)) => write!(f, " ({hint})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Names the call, with its arguments, when it fails; costs nothing when it does not.
+pub trait CallContext<T> {
+    /// Turns the kernel's refusal into an [`Error`] that shows the call.
+    fn call<S: Into<Cow<'static, str>>>(self, call: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> CallContext<T> for std::result::Result<T, Errno> {
+    fn call<S: Into<Cow<'static, str>>>(self, call: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|errno| Error::call(call(), errno))
+    }
+}
+
+impl<T> CallContext<T> for std::io::Result<T> {
+    fn call<S: Into<Cow<'static, str>>>(self, call: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| match Errno::from_io_error(&error) {
+            Some(errno) => Error::call(call(), errno),
+            None => Error::new(error.to_string()).context(call()),
+        })
+    }
+}
+
+/// Adds to an error what was being done, or where config.json asked for it.
+pub trait ErrorContext<T> {
+    /// Says what was being done.
+    fn context<S: Into<Cow<'static, str>>>(self, context: impl FnOnce() -> S) -> Result<T>;
+    /// Says where in config.json the request stands.
+    fn at<S: Into<String>>(self, pointer: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> ErrorContext<T> for Result<T> {
+    fn context<S: Into<Cow<'static, str>>>(self, context: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| error.context(context()))
+    }
+
+    fn at<S: Into<String>>(self, pointer: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| error.at(pointer()))
+    }
+}
+
+/// strerror(3)'s text with a small first letter, as Go prints it: Docker tells exit statuses 126
+/// and 127 apart by "permission denied" and "no such file or directory".
+pub fn kernel_words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_all_that_is_known() {
+        let error = Error::call("openat(rootfs, \"dev\")", Errno::NOENT)
+            .at("/mounts/1")
+            .hint("make it first")
+            .context("mounting \"tmpfs\"")
+            .context("container init");
+        assert_eq!(
+            error.to_string(),
+            "container init: mounting \"tmpfs\": openat(rootfs, \"dev\"): no such file or \
+             directory (config.json /mounts/1; make it first)"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! windlass: an OCI runtime (runtime-spec 1.3), a drop-in for runc.
+//!
+//! `docs/ARCHITECTURE.md` shows the way of a container through these modules.
+
+pub mod cgroup;
+pub mod error;
+pub mod seccomp;
+pub mod spec;
+pub mod sys;

@@ -1,0 +1,3 @@
+//! An OCI runtime: create, start, kill and delete containers from an OCI bundle
+
+fn main() {}

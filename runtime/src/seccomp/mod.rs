@@ -1,0 +1,1 @@
+//! Seccomp: from the profile in config.json to one short BPF program.

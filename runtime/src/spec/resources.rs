@@ -1,0 +1,1 @@
+//! `linux.resources` (config-linux.md, "Control groups").

@@ -1,0 +1,3 @@
+//! Supervises a container's process and its standard streams
+
+fn main() {}
