@@ -1,3 +1,306 @@
-//! Compares OCI runtimes with each other and with the kernel's own floor
+//! `windlass-bench`: compares runtimes, and each with the floor.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use serde_json::Value;
+
+use windlass_bench::bundle::{self, CONFIGS};
+use windlass_bench::contestant::{Contestant, Task, Workplace};
+use windlass_bench::hierarchies::Parents;
+use windlass_bench::measure::{self, ErrorLog, Sample};
+use windlass_bench::report::{Comparison, Machine, Measured, Report};
+use windlass_bench::scenario::{Network, Operation, Scenario};
+use windlass_bench::{sys, trace};
+
+/// Compares OCI runtimes with each other and with the kernel's own floor.
+///
+/// Every scenario is an operation on the container of a config, with a new network namespace or
+/// with the host's. In every round each contestant runs once, in an order that is shuffled anew.
+/// The containers' program ends at once, so what is timed is the runtime and the kernel.
+///
+/// CPU time is that of all processes of an operation, the container's included, also where the
+/// container outlives the command that made it (create; the comparison is a subreaper). What a
+/// daemon would do for a runtime (systemd, for cgroups) is not counted; no contestant is asked to
+/// use one.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// A runtime: a path, a name in PATH, or NAME=PATH. The first is compared with the others.
+    #[arg(long = "runtime", value_name = "RUNTIME", required = true)]
+    runtimes: Vec<String>,
+
+    /// The floor program [default: windlass-floor beside this program].
+    #[arg(long, value_name = "PATH")]
+    floor: Option<PathBuf>,
+
+    /// A config: runc-spec, docker, docker-hardened, containerd-ctr, podman, or a file
+    /// [default: all five].
+    #[arg(long = "config", value_name = "CONFIG")]
+    configs: Vec<String>,
+
+    /// The container's network namespace [default: both].
+    #[arg(long = "network", value_name = "NETWORK")]
+    networks: Vec<Network>,
+
+    /// What is timed [default: all three].
+    #[arg(long = "operation", value_name = "OPERATION")]
+    operations: Vec<Operation>,
+
+    /// Rounds of each scenario.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Write the result, every sample included, to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match compare(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("windlass-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: Arguments) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("containers are made as root here; run this as root");
+    }
+    let contestants = contestants(&arguments)?;
+    let scenarios = scenarios(&arguments);
+    let configs: BTreeMap<String, Value> = scenarios
+        .iter()
+        .map(|scenario| Ok((scenario.config.clone(), bundle::config(&scenario.config)?)))
+        .collect::<Result<_>>()?;
+
+    sys::catch_interruptions();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let parents = Parents::make()?;
+    let directory = tempfile::Builder::new()
+        .prefix("windlass-bench-")
+        .tempdir()?;
+    let rootfs = directory.path().join("rootfs");
+    bundle::make_rootfs(&rootfs, &configs.values().cloned().collect::<Vec<_>>())?;
+    let log = ErrorLog::in_file(&directory.path().join("errors"))?;
+
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)?
+        .subsec_nanos()
+        .into();
+    let mut shuffle = Shuffle(seed);
+    let mut report = Report {
+        machine: machine(&contestants, &parents)?,
+        rounds: arguments.rounds.try_into()?,
+        seed,
+        results: Vec::new(),
+    };
+    println!("{} rounds; {}\n", report.rounds, report.machine.one_line());
+    for scenario in scenarios {
+        let workplace = Workplace {
+            directory: directory.path(),
+            rootfs: &rootfs,
+            hierarchies: &parents.hierarchies,
+        };
+        let config = &configs[&scenario.config];
+        let comparison = one(
+            scenario,
+            config,
+            &contestants,
+            workplace,
+            report.rounds,
+            &mut shuffle,
+            &log,
+        )?;
+        println!("{}", comparison.table());
+        report.results.push(comparison);
+    }
+    if let Some(path) = &arguments.json {
+        fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
+    let floor = match &arguments.floor {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("windlass-floor"),
+    };
+    if !floor.is_file() {
+        bail!("the floor program is not at {}", floor.display());
+    }
+    let mut contestants = vec![Contestant::floor(floor)];
+    for given in &arguments.runtimes {
+        let runtime = Contestant::runtime(given)?;
+        if contestants.iter().any(|other| other.name == runtime.name) {
+            bail!(
+                "two contestants are called {:?}; name one: NAME=PATH",
+                runtime.name
+            );
+        }
+        contestants.push(runtime);
+    }
+    Ok(contestants)
+}
+
+fn scenarios(arguments: &Arguments) -> Vec<Scenario> {
+    fn or_all<T: Clone>(given: &[T], all: &[T]) -> Vec<T> {
+        if given.is_empty() {
+            all.to_vec()
+        } else {
+            given.to_vec()
+        }
+    }
+    let all_configs = CONFIGS.map(|(name, _)| name.to_owned());
+    let mut scenarios = Vec::new();
+    for config in or_all(&arguments.configs, &all_configs) {
+        for network in or_all(&arguments.networks, &[Network::New, Network::Host]) {
+            let all = [Operation::Run, Operation::Lifecycle, Operation::Exec];
+            for operation in or_all(&arguments.operations, &all) {
+                scenarios.push(Scenario {
+                    config: config.clone(),
+                    network,
+                    operation,
+                });
+            }
+        }
+    }
+    scenarios
+}
+
+fn machine(contestants: &[Contestant], parents: &Parents) -> Result<Machine> {
+    let unified = parents
+        .hierarchies
+        .iter()
+        .any(|hierarchy| hierarchy.unified);
+    Ok(Machine {
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        processors: std::thread::available_parallelism()?.get(),
+        cgroups: match (parents.unified_only(), unified) {
+            (true, _) => "v2",
+            (false, true) => "hybrid",
+            (false, false) => "v1",
+        },
+        versions: contestants
+            .iter()
+            .filter(|contestant| !contestant.is_floor)
+            .map(|contestant| (contestant.name.clone(), version(&contestant.program)))
+            .collect(),
+    })
+}
+
+fn version(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .next()
+        .unwrap_or("unknown")
+        .to_owned()
+}
+
+/// One scenario: every contestant's footprint, then the timed rounds.
+fn one(
+    scenario: Scenario,
+    config: &Value,
+    contestants: &[Contestant],
+    workplace: Workplace<'_>,
+    rounds: usize,
+    shuffle: &mut Shuffle,
+    log: &ErrorLog,
+) -> Result<Comparison> {
+    let mut tasks = Tasks {
+        log,
+        tasks: Vec::new(),
+    };
+    for contestant in contestants {
+        let task = contestant.task(scenario.operation, scenario.network, config, workplace)?;
+        tasks.begin(task)?;
+    }
+    let tasks = &tasks.tasks;
+    let mut footprints = Vec::new();
+    for task in tasks {
+        footprints.push(trace::footprint(task, log)?);
+    }
+    for task in tasks {
+        measure::time(task, log)?; // once to warm up
+    }
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::with_capacity(rounds); tasks.len()];
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    for _ in 0..rounds {
+        shuffle.shuffle(&mut order);
+        for &which in &order {
+            if sys::interrupted() {
+                bail!("interrupted");
+            }
+            samples[which].push(measure::time(&tasks[which], log)?);
+        }
+    }
+    let contestants = contestants.iter().zip(&samples).zip(footprints);
+    Ok(Comparison {
+        scenario,
+        contestants: contestants
+            .map(|((contestant, samples), footprint)| {
+                Measured::new(&contestant.name, samples, footprint)
+            })
+            .collect(),
+    })
+}
+
+/// The tasks whose `before` has run; their `after` runs when this is dropped, whatever happened.
+struct Tasks<'log> {
+    log: &'log ErrorLog,
+    tasks: Vec<Task>,
+}
+
+impl Tasks<'_> {
+    fn begin(&mut self, task: Task) -> Result<()> {
+        self.tasks.push(task);
+        self.tasks
+            .last()
+            .map_or(Ok(()), |task| measure::run_all(&task.before, self.log))
+    }
+}
+
+impl Drop for Tasks<'_> {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            if let Err(error) = measure::run_all(&task.after, self.log) {
+                eprintln!("windlass-bench: clean-up: {error:#}");
+            }
+        }
+    }
+}
+
+/// Fisher and Yates, with Marsaglia's xorshift: chance enough for an order of rounds.
+struct Shuffle(u64);
+
+impl Shuffle {
+    fn next(&mut self) -> u64 {
+        let mut state = self.0 | 1;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.0 = state;
+        state
+    }
+
+    fn shuffle(&mut self, order: &mut [usize]) {
+        for last in (1..order.len()).rev() {
+            let chosen = self.next() % (last as u64 + 1);
+            order.swap(last, usize::try_from(chosen).unwrap_or(0));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Compares OCI runtimes with each other and with the kernel's own floor.
+//!
+//! The comparison is `windlass-bench` (`main.rs`): it lays bundles out ([`bundle`]), runs every
+//! contestant ([`contestant`]) alternately ([`measure`]), counts system calls and memory in a
+//! separate pass ([`trace`]) and prints the result ([`report`]). The floor is `windlass-floor`
+//! ([`floor`]): a program that makes the same container with as few system calls as the kernel
+//! allows, so that what a runtime costs by itself is what it costs above the floor.
+//!
+//! Everything is single-threaded.
+
+pub mod bundle;
+pub mod contestant;
+pub mod floor;
+pub mod hierarchies;
+pub mod measure;
+pub mod report;
+pub mod scenario;
+pub mod sys;
+pub mod tiny_elf;
+pub mod trace;
