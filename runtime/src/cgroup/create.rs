@@ -1,0 +1,314 @@
+//! Making a container's cgroups and putting its first process in.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, mkdirat};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use super::files;
+use super::hierarchies::{Hierarchies, Hierarchy, Layout, Version};
+use super::limits::Write;
+use super::placement::{Place, Placement};
+use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
+
+/// How often a directory is tried again whose parent another runtime removes at the same time.
+const ATTEMPTS: usize = 16;
+
+/// The open way into a container's new cgroups.
+#[derive(Debug)]
+pub struct Entrance {
+    /// `cgroup.procs` of each v1 hierarchy, with its path.
+    v1: Vec<(OwnedFd, String)>,
+    v2: Option<(OwnedFd, String)>,
+}
+
+impl Entrance {
+    /// The directory in the unified hierarchy, for `CLONE_INTO_CGROUP` of clone3(2) (Linux 5.7).
+    pub fn v2(&self) -> Option<BorrowedFd<'_>> {
+        self.v2.as_ref().map(|(directory, _)| directory.as_fd())
+    }
+
+    /// Puts `pid` into all cgroups of version 1: all but the one that `CLONE_INTO_CGROUP` did.
+    pub fn attach_to_v1(&self, pid: Pid) -> Result<()> {
+        let pid = pid.as_raw_nonzero().to_string();
+        self.v1.iter().try_for_each(|(procs, path)| {
+            files::write(procs, &pid).call(|| format!("write({path:?}, {pid:?})"))
+        })
+    }
+
+    /// Puts `pid` into all cgroups.
+    pub fn attach(&self, pid: Pid) -> Result<()> {
+        self.attach_to_v1(pid)?;
+        self.v2.as_ref().map_or(Ok(()), |(_, path)| {
+            files::write_to(
+                &format!("{path}/cgroup.procs"),
+                &pid.as_raw_nonzero().to_string(),
+            )
+        })
+    }
+}
+
+impl Placement {
+    /// Makes the cgroups, ready for [`Placement::apply`] of `writes` and for the first process.
+    ///
+    /// Where parents have to be made too, `before_parents` is called once before the first of them
+    /// with [`Place::parents_made`] already counting them, so that the journal can know of them.
+    /// On failure nothing is left of what was made. Until this has returned, what it may have made
+    /// is undone by [`Placement::abandon`]; from then on by [`Placement::remove`].
+    ///
+    /// Refuses, in runc's words, a cgroup that has processes or is frozen.
+    pub fn create(
+        &mut self,
+        hierarchies: &Hierarchies,
+        writes: &[Write<'_>],
+        before_parents: &mut dyn FnMut(&Placement) -> Result<()>,
+    ) -> Result<Entrance> {
+        let mut new = vec![false; self.places.len()];
+        let result = self
+            .make_directories(&mut new, before_parents)
+            .and_then(|()| self.prepare(hierarchies, writes, &new));
+        if result.is_err() {
+            for (place, _) in self.places.iter().zip(&new).filter(|(_, new)| **new) {
+                place.abandon();
+            }
+        }
+        result.context(|| "unable to create the container's cgroup")
+    }
+
+    /// Makes every place's directory and notes in `new` which were not there before.
+    fn make_directories(
+        &mut self,
+        new: &mut [bool],
+        before_parents: &mut dyn FnMut(&Placement) -> Result<()>,
+    ) -> Result<()> {
+        let mut without_parent = Vec::new();
+        for (index, place) in self.places.iter().enumerate() {
+            match make_directory(&place.path) {
+                Ok(made) => new[index] = made,
+                Err(Errno::NOENT) => without_parent.push(index),
+                Err(errno) => return Err(refused(&place.path, errno)),
+            }
+        }
+        if without_parent.is_empty() {
+            return Ok(());
+        }
+        for &index in &without_parent {
+            let place = &mut self.places[index];
+            place.parents_made = ancestors(&place.path)
+                .take_while(|parent| {
+                    accessat(CWD, *parent, Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT)
+                })
+                .count();
+        }
+        before_parents(self)?;
+        for index in without_parent {
+            new[index] = self.places[index].make_with_parents()?;
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        hierarchies: &Hierarchies,
+        writes: &[Write<'_>],
+        new: &[bool],
+    ) -> Result<Entrance> {
+        let mut entrance = Entrance {
+            v1: Vec::with_capacity(self.places.len()),
+            v2: None,
+        };
+        for (place, &new) in self.places.iter().zip(new) {
+            let hierarchy = hierarchies.list.iter().find(|h| h.name == place.hierarchy);
+            let Some(hierarchy) = hierarchy else {
+                return Err(Error::new(format!(
+                    "no hierarchy {:?} here",
+                    place.hierarchy
+                )));
+            };
+            if !new {
+                place.refuse_if_in_use()?;
+            }
+            if hierarchy.version == Version::V2 {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                let directory = files::open(&place.path, flags)
+                    .call(|| format!("open({:?}, O_PATH)", place.path))?;
+                if hierarchies.layout == Layout::V2 {
+                    place.enable_controllers(hierarchy, writes)?;
+                } else {
+                    files::verify(&directory, &place.path)?;
+                }
+                entrance.v2 = Some((directory, place.path.clone()));
+            } else {
+                if hierarchy.controllers.iter().any(|name| name == "cpuset") {
+                    place.inherit_cpuset(writes)?;
+                }
+                let path = format!("{}/cgroup.procs", place.path);
+                let procs = match files::open(&path, OFlags::WRONLY) {
+                    // In a directory that we have just made, only a cgroup file system can have
+                    // put this file.
+                    Err(Errno::NOENT) if new => return Err(files::not_cgroup(&place.path)),
+                    result => result.call(|| format!("open({path:?}, O_WRONLY)"))?,
+                };
+                if !new {
+                    files::verify(&procs, &path)?;
+                }
+                entrance.v1.push((procs, path));
+            }
+        }
+        Ok(entrance)
+    }
+}
+
+impl Place {
+    /// Makes the directory with those above it; whether it is new.
+    fn make_with_parents(&mut self) -> Result<bool> {
+        let expected = std::mem::take(&mut self.parents_made);
+        for _ in 0..ATTEMPTS {
+            let chain: Vec<&str> = ancestors(&self.path).take(expected.max(1)).collect();
+            let mut vanished = false;
+            for parent in chain.into_iter().rev() {
+                match make_directory(parent) {
+                    Ok(made) => self.parents_made += usize::from(made),
+                    Err(Errno::NOENT) => {
+                        vanished = true;
+                        break;
+                    }
+                    Err(errno) => return Err(refused(parent, errno)),
+                }
+            }
+            if vanished {
+                continue;
+            }
+            match make_directory(&self.path) {
+                Err(Errno::NOENT) => {}
+                result => return result.map_err(|errno| refused(&self.path, errno)),
+            }
+        }
+        Err(refused(&self.path, Errno::NOENT))
+    }
+
+    fn refuse_if_in_use(&self) -> Result<()> {
+        let processes = self.processes()?.len();
+        if processes != 0 {
+            return Err(Error::new(format!(
+                "container's cgroup is not empty: {processes} process(es) found"
+            ))
+            .hint(format!("see {}/cgroup.procs", self.path)));
+        }
+        if self.is_frozen()? {
+            return Err(Error::new("container's cgroup unexpectedly frozen")
+                .hint(format!("thaw {}", self.path)));
+        }
+        Ok(())
+    }
+
+    /// A v1 cpuset takes no process before it has processors and memory nodes: those that `writes`
+    /// doesn't give it are its parent's, as in runc.
+    fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if writes.iter().any(|write| write.file == file) {
+                // The value is written to the cgroup itself, but those above have to allow it.
+                if self.parents_made > 0
+                    && let Some(parent) = ancestors(&self.path).next()
+                {
+                    inherited(parent, file)?;
+                }
+            } else {
+                inherited(&self.path, file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes every controller down to this cgroup as far as the cgroups above let it, as runc
+    /// does: statistics come from controllers without limits too.
+    fn enable_controllers(&self, hierarchy: &Hierarchy, writes: &[Write<'_>]) -> Result<()> {
+        if self.lacks(&hierarchy.controllers)?.is_empty() {
+            return Ok(());
+        }
+        let mut above: Vec<&str> = ancestors(&self.path)
+            .take_while(|parent| parent.len() >= hierarchy.mount_point.len())
+            .collect();
+        above.reverse();
+        for parent in above {
+            let file = format!("{parent}/cgroup.subtree_control");
+            let all = format!("+{}", hierarchy.controllers.join(" +"));
+            if files::write_to(&file, &all).is_err() {
+                // One that can't be passed on (EBUSY where the parent has processes of its own,
+                // "no internal process constraint") doesn't keep the others from it. That it is
+                // missing shows when it is needed.
+                for controller in &hierarchy.controllers {
+                    drop(files::write_to(&file, &format!("+{controller}")));
+                }
+            }
+        }
+        let lacking = self.lacks(&hierarchy.controllers)?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        if let Some(write) = writes
+            .iter()
+            .find(|write| lacking.iter().any(|name| *name == write.controller))
+        {
+            return Err(Error::config(
+                write.pointer.clone(),
+                format!(
+                    "the {} controller can't be passed down to {}",
+                    write.controller, self.path
+                ),
+            )
+            .hint("a cgroup above it has processes of its own: choose another cgroupsPath"));
+        }
+        let file = format!("{}/cgroup.type", self.path);
+        if files::read(&file)?.trim_end() == "domain invalid" {
+            files::write_to(&file, "threaded")?;
+        }
+        Ok(())
+    }
+
+    /// Which of `controllers` this cgroup of version 2 hasn't been given.
+    fn lacks(&self, controllers: &[String]) -> Result<Vec<String>> {
+        let given = files::read(&format!("{}/cgroup.controllers", self.path))?;
+        let is_given = |name: &&String| given.split_whitespace().any(|given| given == *name);
+        Ok(controllers
+            .iter()
+            .filter(|name| !is_given(name))
+            .cloned()
+            .collect())
+    }
+}
+
+/// The value of the cpuset file `file` in `directory`, taken from its parent if it has none.
+fn inherited(directory: &str, file: &str) -> Result<String> {
+    let path = format!("{directory}/{file}");
+    let own = files::read(&path)?;
+    if !own.trim_end().is_empty() {
+        return Ok(own);
+    }
+    let parent = ancestors(directory).next().unwrap_or("/");
+    let value = inherited(parent, file)?;
+    files::write_to(&path, &value)?;
+    Ok(value)
+}
+
+/// Makes the directory `path`; whether it is new.
+fn make_directory(path: &str) -> rustix::io::Result<bool> {
+    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn refused(path: &str, errno: Errno) -> Error {
+    Error::call(format!("mkdir({path:?}, 0o755)"), errno)
+}
+
+/// The directories above `path`, from the innermost.
+pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/').map(|(parent, _)| parent), |path| {
+        path.rsplit_once('/').map(|(parent, _)| parent)
+    })
+    .filter(|path| !path.is_empty())
+}

@@ -1,0 +1,101 @@
+//! Opening, reading and writing the files of a cgroup file system.
+//!
+//! Paths are absolute and free of symlinks; the kernel is told to refuse any that it meets.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::{CallContext as _, Error, Result};
+
+/// `CGROUP_SUPER_MAGIC` of linux/magic.h.
+const CGROUP_MAGIC: rustix::fs::FsWord = 0x0027_e0eb;
+/// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
+pub(super) const CGROUP2_MAGIC: rustix::fs::FsWord = 0x6367_7270;
+
+/// Opens `path` with `O_CLOEXEC`, refusing symlinks on the way.
+pub(super) fn open(path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    retry_on_intr(|| openat2(CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve))
+}
+
+/// The whole of the file `path`, which is on procfs or a cgroup file system.
+pub(super) fn read(path: &str) -> Result<String> {
+    // /proc/self is a magic link itself.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = if path.starts_with("/proc/self/") {
+        rustix::fs::open(path, flags, Mode::empty())
+    } else {
+        open(path, flags)
+    };
+    let file = file.call(|| format!("open({path:?}, O_RDONLY)"))?;
+    read_from(&file).call(|| format!("read({path:?})"))
+}
+
+/// What is left to read in `file`.
+pub(super) fn read_from(file: impl AsFd) -> rustix::io::Result<String> {
+    let mut text = Vec::with_capacity(4096);
+    loop {
+        text.reserve(1024);
+        let read =
+            retry_on_intr(|| rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)))?;
+        if read == 0 {
+            return String::from_utf8(text).map_err(|_| Errno::ILSEQ);
+        }
+    }
+}
+
+/// Writes `value` to `file` in one call: the kernel takes each write as one request.
+pub(super) fn write(file: impl AsFd, value: &str) -> rustix::io::Result<()> {
+    let written = retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
+    if written == value.len() {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    }
+}
+
+/// Opens the file `path` and writes `value` to it in one call.
+pub(super) fn write_to(path: &str, value: &str) -> Result<()> {
+    let file = open(path, OFlags::WRONLY).call(|| format!("open({path:?}, O_WRONLY)"))?;
+    write(file, value).call(|| format!("write({path:?}, {value:?})"))
+}
+
+/// Refuses what is not on a cgroup file system.
+pub(super) fn verify(file: impl AsFd, path: &str) -> Result<()> {
+    let found = fstatfs(file).call(|| format!("fstatfs({path:?})"))?.f_type;
+    if found == CGROUP_MAGIC || found == CGROUP2_MAGIC {
+        Ok(())
+    } else {
+        Err(not_cgroup(path))
+    }
+}
+
+/// The error for `path` on another file system.
+pub(super) fn not_cgroup(path: &str) -> Error {
+    Error::new(format!("{path} is not on a cgroup file system"))
+        .hint("something else is mounted there, or nothing")
+}
+
+/// The names of the directories in `directory`.
+pub(super) fn sub_directories(directory: OwnedFd) -> rustix::io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        if entry.file_type() == FileType::Directory
+            && let Ok(name) = entry.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Whether `errno` says that a cgroup is gone: not found, or removed while its file was open.
+pub(super) fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV)
+}

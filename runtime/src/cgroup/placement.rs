@@ -1,0 +1,131 @@
+//! Where a container stands in each hierarchy.
+
+use serde::{Deserialize, Serialize};
+
+use super::hierarchies::{Hierarchies, Hierarchy, Version};
+use crate::error::{Error, Result};
+
+/// A container's cgroup in every hierarchy, as strings: all that is needed to find it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Placement {
+    /// One for each hierarchy.
+    pub places: Vec<Place>,
+}
+
+/// A container's cgroup in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The hierarchy's name, as in [`Hierarchy::name`]; empty for cgroup v2.
+    pub hierarchy: String,
+    /// The absolute path of the cgroup's directory.
+    pub path: String,
+    /// How many of the directories above it, from the innermost, were made for this container.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parents_made: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Hierarchies {
+    /// Where the container `id` with `linux.cgroupsPath` `cgroups_path` stands (config-linux.md,
+    /// "Cgroups Path"), by runc's rules: an absolute path is below the root of each hierarchy; a
+    /// relative one, or the id if there is none, is below the runtime's own cgroup on v1, and
+    /// beside it on v2, where a cgroup with processes of its own can't pass controllers on.
+    /// `..` never leads out of there.
+    ///
+    /// Refuses the root of a hierarchy.
+    pub fn place(&self, cgroups_path: Option<&str>, id: &str) -> Result<Placement> {
+        let wanted = cgroups_path.filter(|path| !path.is_empty()).unwrap_or(id);
+        let inner = clean(wanted);
+        if inner.is_empty() || wanted.contains('\0') {
+            return Err(Error::config(
+                "/linux/cgroupsPath",
+                format!("{wanted:?} can't be a container's cgroup"),
+            )
+            .hint("name a cgroup below the root, such as /windlass/ID"));
+        }
+        let below = |hierarchy: &Hierarchy| -> Result<String> {
+            let base = if wanted.starts_with('/') {
+                String::new()
+            } else {
+                self.relative_base(hierarchy)?
+            };
+            Ok(format!("{}{base}/{inner}", hierarchy.mount_point))
+        };
+        let place = |hierarchy: &Hierarchy| -> Result<Place> {
+            let path = below(hierarchy)?;
+            Ok(Place {
+                hierarchy: hierarchy.name.clone(),
+                path,
+                parents_made: 0,
+            })
+        };
+        Ok(Placement {
+            places: self.list.iter().map(place).collect::<Result<_>>()?,
+        })
+    }
+
+    /// What a relative path is relative to in `hierarchy`: empty, or a path that starts with `/`.
+    fn relative_base(&self, hierarchy: &Hierarchy) -> Result<String> {
+        if hierarchy.own.ends_with(" (deleted)") {
+            return Err(
+                Error::new("the runtime's own cgroup has been removed under it")
+                    .hint("start it from another shell, or give an absolute cgroupsPath"),
+            );
+        }
+        let own = clean(&hierarchy.own);
+        let base = match hierarchy.version {
+            Version::V1 => own.as_str(),
+            // In hybrid mode runc takes the root: there are no controllers to pass on.
+            Version::V2 if self.list.len() > 1 => "",
+            Version::V2 => own.rsplit_once('/').map_or("", |(parent, _)| parent),
+        };
+        Ok(if base.is_empty() {
+            String::new()
+        } else {
+            format!("/{base}")
+        })
+    }
+}
+
+impl Placement {
+    /// The place where `controller` is at work.
+    pub(super) fn with_controller(&self, controller: &str) -> Option<&Place> {
+        self.places
+            .iter()
+            .find(|place| place.hierarchy.split(',').any(|name| name == controller))
+            .or_else(|| {
+                if self.places.len() == 1 {
+                    self.v2()
+                } else {
+                    None
+                }
+            })
+    }
+
+    /// The place in the unified hierarchy, if there is one.
+    pub fn v2(&self) -> Option<&Place> {
+        self.places.iter().find(|place| place.hierarchy.is_empty())
+    }
+}
+
+/// `path` without empty and `.` components, each `..` taken together with the one before it, and
+/// without slashes at its ends.
+fn clean(path: &str) -> String {
+    let mut components: Vec<&str> = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(components.pop()),
+            name => components.push(name),
+        }
+    }
+    components.join("/")
+}
