@@ -1,0 +1,226 @@
+//! What a case is: what it demands, where the demand is written, and how it ends.
+
+use std::fmt::{Debug, Display};
+
+use serde::Serialize;
+
+use crate::harness::Context;
+
+/// How binding the clause of a case is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// The runtime-spec says MUST (or REQUIRED, SHALL).
+    Must,
+    /// The runtime-spec says SHOULD.
+    Should,
+    /// Not in the runtime-spec: what Docker, containerd, podman or safety rely on.
+    Contract,
+}
+
+impl Level {
+    /// The word that reports print.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Must => "MUST",
+            Level::Should => "SHOULD",
+            Level::Contract => "contract",
+        }
+    }
+}
+
+/// The sentence that a case tests, so that a reader can look it up.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Clause {
+    /// File of the runtime-spec, or the name of another public contract.
+    pub file: &'static str,
+    /// The heading below which the sentence stands.
+    pub heading: &'static str,
+    /// At most a line of it.
+    pub quote: &'static str,
+}
+
+/// What a host must have for a case to mean anything; missing: the case is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// This controller in a cgroup v1 hierarchy.
+    CgroupV1(&'static str),
+    /// This controller in the cgroup v2 hierarchy.
+    CgroupV2(&'static str),
+    /// The kernel knows this kind of namespace (its name below `/proc/self/ns`).
+    Namespace(&'static str),
+    /// This capability is in our own permitted set.
+    Capability(&'static str),
+    /// Some capability that the kernel knows is not in our bounding set.
+    CapabilityOutOfReach,
+    /// The kernel has this action for seccomp filters.
+    SeccompAction(&'static str),
+    /// A file that has to be there.
+    File(&'static str),
+    /// A verb of the runtime that the contracts leave optional.
+    Verb(&'static str),
+}
+
+/// A failure that was looked into: which runtime has it, and why the case stands all the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The beginning of the first line of `RUNTIME --version`.
+    pub runtime: &'static str,
+    /// Why it fails there.
+    pub why: &'static str,
+}
+
+/// Why a case ended before its last line.
+#[derive(Debug)]
+pub enum Stop {
+    /// The runtime doesn't do what the clause says.
+    Failed(String),
+    /// The case means nothing on this host.
+    Skipped(String),
+    /// The harness itself could not go on: says nothing of the runtime.
+    Broken(String),
+}
+
+/// Any error of the harness's own system calls means that the harness is broken, not the runtime.
+impl<E: std::error::Error> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Broken(error.to_string())
+    }
+}
+
+/// What a case returns.
+pub type Verdict = Result<(), Stop>;
+
+/// One case of the suite.
+#[derive(Debug)]
+pub struct Case {
+    /// `chapter/name`.
+    pub id: &'static str,
+    /// The demand, as a short sentence.
+    pub title: &'static str,
+    /// What the case does to find out.
+    pub does: &'static str,
+    /// Where the demand is written.
+    pub clause: Clause,
+    /// How binding it is.
+    pub level: Level,
+    /// What it needs of the host.
+    pub needs: &'static [Need],
+    /// Runtimes that are known to fail it.
+    pub known: &'static [Known],
+    /// Carries it out.
+    pub run: fn(&Context) -> Verdict,
+}
+
+impl Case {
+    const fn new(
+        level: Level,
+        id: &'static str,
+        title: &'static str,
+        does: &'static str,
+        run: fn(&Context) -> Verdict,
+    ) -> Self {
+        let clause = Clause {
+            file: "",
+            heading: "",
+            quote: "",
+        };
+        Case {
+            id,
+            title,
+            does,
+            clause,
+            level,
+            needs: &[],
+            known: &[],
+            run,
+        }
+    }
+
+    /// A case whose clause says MUST.
+    pub const fn must(
+        id: &'static str,
+        title: &'static str,
+        does: &'static str,
+        run: fn(&Context) -> Verdict,
+    ) -> Self {
+        Self::new(Level::Must, id, title, does, run)
+    }
+
+    /// A case whose clause says SHOULD.
+    pub const fn should(
+        id: &'static str,
+        title: &'static str,
+        does: &'static str,
+        run: fn(&Context) -> Verdict,
+    ) -> Self {
+        Self::new(Level::Should, id, title, does, run)
+    }
+
+    /// A case of what callers rely on beyond the runtime-spec.
+    pub const fn contract(
+        id: &'static str,
+        title: &'static str,
+        does: &'static str,
+        run: fn(&Context) -> Verdict,
+    ) -> Self {
+        Self::new(Level::Contract, id, title, does, run)
+    }
+
+    /// Says where the demand is written.
+    pub const fn clause(
+        mut self,
+        file: &'static str,
+        heading: &'static str,
+        quote: &'static str,
+    ) -> Self {
+        self.clause = Clause {
+            file,
+            heading,
+            quote,
+        };
+        self
+    }
+
+    /// Says what the case needs of the host.
+    pub const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// Says which runtimes are known to fail it, and why.
+    pub const fn known(mut self, known: &'static [Known]) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// Why the runtime whose `--version` begins with `version` is known to fail this case.
+    pub fn known_for(&self, version: &str) -> Option<&'static str> {
+        self.known
+            .iter()
+            .find(|known| version.starts_with(known.runtime))
+            .map(|known| known.why)
+    }
+}
+
+/// Fails with `complaint` unless `holds`.
+pub fn check(holds: bool, complaint: impl Display) -> Verdict {
+    if holds {
+        Ok(())
+    } else {
+        Err(Stop::Failed(complaint.to_string()))
+    }
+}
+
+/// Fails unless what the container saw is what was asked for.
+pub fn equal<T: PartialEq + Debug>(what: &str, seen: T, wanted: T) -> Verdict {
+    check(
+        seen == wanted,
+        format_args!("{what}: wanted {wanted:?}, saw {seen:?}"),
+    )
+}
+
+/// A failure of the runtime.
+pub fn fail<T>(complaint: impl Display) -> Result<T, Stop> {
+    Err(Stop::Failed(complaint.to_string()))
+}

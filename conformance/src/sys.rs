@@ -1,0 +1,130 @@
+//! The system calls that neither the standard library nor rustix offers safely.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Makes one system call with whole numbers only: an argument that the kernel takes for a pointer
+/// is better 0, so that an allowed call answers EFAULT and touches nothing.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn call(number: libc::c_long, arguments: [libc::c_ulong; 6]) -> io::Result<i64> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: the probe passes small integers and null pointers; the kernel checks pointers
+    // itself, and the probe keeps no state that a call could change behind Rust's back.
+    let value = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if value == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value)
+    }
+}
+
+/// Blocks every signal, so that [`next_signal`] gets them, also those that a pid namespace's
+/// first process would otherwise never see (signal(7)).
+///
+/// # Errors
+/// That of pthread_sigmask(3).
+pub fn block_signals() -> io::Result<()> {
+    // SAFETY: `set` is plain data that sigfillset initialises before it is read.
+    let status = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(status))
+    }
+}
+
+/// Waits for a signal that [`block_signals`] holds back and returns its number.
+///
+/// # Errors
+/// That of sigwaitinfo(2).
+pub fn next_signal() -> io::Result<i32> {
+    // SAFETY: `set` is initialised by sigfillset; a null siginfo pointer is allowed.
+    let signal = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::sigwaitinfo(&raw const set, std::ptr::null_mut())
+    };
+    if signal == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(signal)
+    }
+}
+
+/// Ends the calling process by `signal`, with its default action.
+pub fn die_of(signal: i32) {
+    // SAFETY: signal(2) with SIG_DFL and raise(3) have no memory effects.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// Leaves a child behind that blocks all signals and sleeps; returns its process id.
+///
+/// # Errors
+/// That of fork(2).
+pub fn fork_sleeper() -> io::Result<i32> {
+    // SAFETY: the probe has one thread, so the child may go on in Rust; it never returns.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => loop {
+            // SAFETY: pause(2) takes no arguments.
+            unsafe { libc::pause() };
+        },
+        child => Ok(child),
+    }
+}
+
+/// Gives the command a session of its own with its standard input as controlling terminal.
+pub fn in_own_session(command: &mut Command) {
+    // SAFETY: setsid(2) and ioctl(2) are async-signal-safe and allocate nothing.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Passes descriptors to the command under the given numbers.
+pub fn with_descriptors(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) {
+    // SAFETY: dup2(2) is async-signal-safe; the sources stay open as the closure owns them. The
+    // sources are moved out of the way first, so that no target closes a later source.
+    unsafe {
+        command.pre_exec(move || {
+            for (source, target) in &descriptors {
+                let out_of_the_way = libc::fcntl(source.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 100);
+                if out_of_the_way == -1 || libc::dup2(out_of_the_way, *target) == -1 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Moves the calling process into new namespaces (`CLONE_NEW*` flags of unshare(2)).
+///
+/// # Errors
+/// The kernel's errno.
+pub fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: the callers have one thread and pass no CLONE_FILES, so no descriptor table is
+    // split under anyone's feet.
+    if unsafe { libc::unshare(flags) } == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
