@@ -1,0 +1,434 @@
+//! Our filters decide as runc's do: both are run, instruction by instruction, over system calls
+//! and arguments. runc's filter is libseccomp's (built by `data/seccomp/libseccomp.py`, so that
+//! this needs python3 and libseccomp2) behind the ENOSYS stub of runc's `patchbpf`, which
+//! [`Reference::decide`] models.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod seccomp_interpreter;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use seccomp_interpreter::{Call, run};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use windlass::seccomp::bpf::Instruction;
+use windlass::seccomp::{Architecture, compile};
+use windlass::spec::seccomp::Seccomp;
+use windlass::sys::seccomp::Abilities;
+
+const X86_64: u32 = 0xc000_003e;
+const X86: u32 = 0x4000_0003;
+const AARCH64: u32 = 0xc000_00b7;
+const ARM: u32 = 0x4000_0028;
+const X32_BIT: u32 = 1 << 30;
+const ENOSYS: u32 = 0x0005_0026;
+
+/// What libseccomp makes of a profile, and what runc adds to it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reference {
+    Built {
+        filter: String,
+        greatest: HashMap<String, u32>,
+        unknown: Vec<String>,
+    },
+    Refused {
+        error: i32,
+    },
+}
+
+struct Runc {
+    filter: Vec<Instruction>,
+    greatest: HashMap<String, u32>,
+    has_stub: bool,
+}
+
+impl Runc {
+    fn decide(&self, call: &Call) -> u32 {
+        self.stub(call).unwrap_or_else(|| run(&self.filter, call).0)
+    }
+
+    /// runc's `generateEnosysStub`.
+    fn stub(&self, call: &Call) -> Option<u32> {
+        let name = match call.architecture {
+            X86_64 if call.number & X32_BIT != 0 => "SCMP_ARCH_X32",
+            X86_64 => "SCMP_ARCH_X86_64",
+            X86 => "SCMP_ARCH_X86",
+            AARCH64 => "SCMP_ARCH_AARCH64",
+            ARM => "SCMP_ARCH_ARM",
+            _ => return None,
+        };
+        let greatest = *self.greatest.get(name).filter(|greatest| **greatest != 0)?;
+        (self.has_stub && call.number > greatest).then_some(ENOSYS)
+    }
+}
+
+struct Request {
+    native: Architecture,
+    profile: Value,
+}
+
+fn libseccomp(requests: &[Request]) -> Vec<Reference> {
+    let requests: Vec<Value> = requests
+        .iter()
+        .map(|request| {
+            let names = request.profile["syscalls"].as_array().unwrap().iter();
+            let count: usize = names
+                .map(|rule| rule["names"].as_array().unwrap().len())
+                .sum();
+            json!({
+                "native": name_of(request.native),
+                "optimize": if count > 32 { 2 } else { 0 },
+                "profile": request.profile,
+            })
+        })
+        .collect();
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/seccomp/libseccomp.py"
+    );
+    let mut python = Command::new("python3")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is there");
+    let input = serde_json::to_vec(&requests).unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn name_of(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "SCMP_ARCH_X86_64",
+        Architecture::X86 => "SCMP_ARCH_X86",
+        Architecture::X32 => "SCMP_ARCH_X32",
+        Architecture::Aarch64 => "SCMP_ARCH_AARCH64",
+        Architecture::Arm => "SCMP_ARCH_ARM",
+    }
+}
+
+fn abilities(native: Architecture) -> Abilities {
+    Abilities {
+        native: Some(native),
+        ..Abilities::probe()
+    }
+}
+
+/// How many calls were decided alike, and how many profiles both refuse.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: u64,
+    refused: u32,
+    profiles: u32,
+}
+
+fn compare(mut requests: Vec<Request>, seed: u64) -> Tally {
+    let mut tally = Tally::default();
+    let mut random = Random(seed);
+    for request in &mut requests {
+        forget(&mut request.profile, &[GAINED_X32.to_owned()]);
+    }
+    for (request, reference) in requests.iter().zip(libseccomp(&requests)) {
+        let mut profile = request.profile.clone();
+        tally.profiles += 1;
+        match reference {
+            Reference::Refused { error } => {
+                let text = profile.to_string();
+                let profile: Seccomp = serde_json::from_str(&text).unwrap();
+                assert!(
+                    compile(&profile, &abilities(request.native)).is_err(),
+                    "libseccomp refuses with {error}: {text}"
+                );
+                tally.refused += 1;
+            }
+            Reference::Built {
+                filter,
+                greatest,
+                unknown,
+            } => {
+                forget(&mut profile, &unknown);
+                let text = profile.to_string();
+                let parsed: Seccomp = serde_json::from_str(&text).unwrap();
+                let ours = compile(&parsed, &abilities(request.native))
+                    .unwrap_or_else(|error| panic!("{error}: {text}"));
+                let default = parsed.default_action.as_deref().unwrap();
+                let has_stub =
+                    !["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].contains(&default);
+                let runc = Runc {
+                    filter: decode(&filter),
+                    greatest,
+                    has_stub,
+                };
+                for call in calls(request.native, &parsed, &mut random) {
+                    let (decision, _) = run(ours.instructions(), &call);
+                    let expected = runc.decide(&call);
+                    assert_eq!(
+                        decision, expected,
+                        "{call:x?}: ours {decision:#x}, runc's {expected:#x}: {text}"
+                    );
+                    tally.calls += 1;
+                }
+            }
+        }
+    }
+    tally
+}
+
+/// A system call that x32 got later than x86-64 did; older libseccomps have the older state.
+const GAINED_X32: &str = "map_shadow_stack";
+
+/// Takes out names: those that this libseccomp is too old for.
+fn forget(profile: &mut Value, unknown: &[String]) {
+    for rule in profile["syscalls"].as_array_mut().unwrap() {
+        let names = rule["names"].as_array_mut().unwrap();
+        names.retain(|name| !unknown.iter().any(|unknown| name == unknown));
+    }
+}
+
+fn decode(hex: &str) -> Vec<Instruction> {
+    let bytes: Vec<u8> = (0..hex.len() / 2)
+        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
+    bytes
+        .chunks_exact(8)
+        .map(|bytes| Instruction {
+            code: u16::from_le_bytes([bytes[0], bytes[1]]),
+            jump_true: bytes[2],
+            jump_false: bytes[3],
+            k: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        })
+        .collect()
+}
+
+/// Every number on every architecture of a machine, with arguments at the edges of the profile's conditions.
+fn calls(native: Architecture, profile: &Seccomp<'_>, random: &mut Random) -> Vec<Call> {
+    let mut edges = vec![0, 1, u64::MAX, 1 << 32];
+    for argument in profile.syscalls.iter().flat_map(|rule| &rule.args) {
+        for value in [
+            argument.value,
+            argument.value_two,
+            argument.value & argument.value_two,
+        ] {
+            edges.extend([value, value.wrapping_add(1), value.wrapping_sub(1)]);
+            edges.extend([
+                value.wrapping_add(1 << 32),
+                value.wrapping_sub(1 << 32),
+                !value,
+            ]);
+        }
+    }
+    edges.sort_unstable();
+    edges.dedup();
+    let vectors = if edges.len() > 4 { 12 } else { 1 };
+
+    let mut numbers: Vec<u32> = (0..600).collect();
+    numbers.extend((0..600).map(|number| number | X32_BIT));
+    numbers.extend(0xe_fff8..0xf_0018);
+    numbers.extend([
+        X32_BIT - 1,
+        (1 << 31) - 1,
+        1 << 31,
+        3 << 30,
+        u32::MAX - 1,
+        u32::MAX,
+    ]);
+    let mut calls = Vec::new();
+    // No kernel reports an architecture of another machine.
+    let architectures = match native {
+        Architecture::X86_64 => [X86_64, X86],
+        _ => [AARCH64, ARM],
+    };
+    for architecture in architectures {
+        for &number in &numbers {
+            for _ in 0..vectors {
+                let arguments = std::array::from_fn(|_| edges[random.below(edges.len())]);
+                calls.push(Call {
+                    number,
+                    architecture,
+                    arguments,
+                });
+            }
+        }
+    }
+    calls
+}
+
+/// xorshift64: enough for test data, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
+
+fn engine_profile(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+const DOCKER: &str = include_str!("data/seccomp/docker.json");
+const PODMAN: &str = include_str!("data/seccomp/podman.json");
+
+const ARCHITECTURES: [(Architecture, &[&str]); 6] = [
+    (
+        Architecture::X86_64,
+        &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+    ),
+    (Architecture::X86_64, &["SCMP_ARCH_X86"]),
+    (Architecture::X86_64, &["SCMP_ARCH_X32"]),
+    (Architecture::X86_64, &["SCMP_ARCH_AARCH64"]),
+    (Architecture::X86_64, &[]),
+    (
+        Architecture::Aarch64,
+        &["SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"],
+    ),
+];
+
+#[test]
+fn engines_profiles_decide_as_runc_does() {
+    let mut requests = Vec::new();
+    for profile in [DOCKER, PODMAN] {
+        for (native, architectures) in ARCHITECTURES {
+            let mut profile = engine_profile(profile);
+            profile["architectures"] = json!(architectures);
+            requests.push(Request { native, profile });
+        }
+    }
+    let tally = compare(requests, 1);
+    assert_eq!((tally.profiles, tally.refused), (12, 0));
+    assert!(tally.calls > 300_000, "{tally:?}");
+}
+
+#[test]
+fn every_name_has_libseccomps_numbers() {
+    let names = names();
+    assert!(names.len() > 450);
+    let rules: Vec<Value> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            json!({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": index + 100})
+        })
+        .collect();
+    let requests: Vec<Request> = ARCHITECTURES
+        .into_iter()
+        .map(|(native, architectures)| Request {
+            native,
+            profile: json!({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules,
+                "architectures": architectures}),
+        })
+        .collect();
+    compare(requests, 2);
+}
+
+/// The names of our table, by the way of a profile that has every word of the table's source.
+fn names() -> Vec<&'static str> {
+    include_str!("../src/seccomp/syscalls/table.rs")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Row(\"")?.split('"').next())
+        .collect()
+}
+
+const ACTIONS: &[&str] = &[
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_ALLOW",
+];
+const OPERATORS: &[&str] = &[
+    "SCMP_CMP_NE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_MASKED_EQ",
+];
+
+/// A profile in which each system call with conditions has one action: what it decides does not
+/// depend on the order in which its rules are tried.
+fn random_profile(random: &mut Random, names: &[&str]) -> Value {
+    let action = |random: &mut Random| {
+        let action = random.pick(ACTIONS);
+        match action {
+            "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE" if random.below(2) == 0 => {
+                json!({"action": action, "errnoRet": random.below(200)})
+            }
+            _ => json!({"action": action}),
+        }
+    };
+    let few: Vec<&str> = (0..=random.below(60)).map(|_| random.pick(names)).collect();
+    let mut rules = Vec::new();
+    for _ in 0..random.below(6) {
+        let mut rule = action(random);
+        let count = random.below(80);
+        rule["names"] = (0..count).map(|_| random.pick(names)).collect();
+        rules.push(rule);
+    }
+    for name in few {
+        let mut rule = action(random);
+        rule["names"] = json!([name]);
+        for _ in 0..random.below(5) {
+            let mut rule = rule.clone();
+            let arguments = random.below(2);
+            rule["args"] = (0..arguments).map(|_| random_argument(random)).collect();
+            rules.push(rule);
+        }
+    }
+    let default = action(random);
+    let mut profile = json!({"defaultAction": default["action"], "syscalls": rules});
+    if let Some(errno) = default.get("errnoRet") {
+        profile["defaultErrnoRet"] = errno.clone();
+    }
+    profile
+}
+
+fn random_argument(random: &mut Random) -> Value {
+    let value = |random: &mut Random| match random.below(4) {
+        0 => random.below(4) as u64,
+        1 => (random.below(4) as u64) << 32 | random.below(4) as u64,
+        2 => u64::MAX - random.below(3) as u64,
+        _ => random.next(),
+    };
+    json!({"index": random.below(6), "op": random.pick(OPERATORS), "value": value(random),
+        "valueTwo": value(random)})
+}
+
+#[test]
+fn random_profiles_decide_as_runc_does() {
+    let mut random = Random(0x5eed);
+    let names = names();
+    let requests: Vec<Request> = (0..120)
+        .map(|index| {
+            let (native, architectures) = ARCHITECTURES[index % ARCHITECTURES.len()];
+            let mut profile = random_profile(&mut random, &names);
+            profile["architectures"] = json!(architectures);
+            Request { native, profile }
+        })
+        .collect();
+    let tally = compare(requests, 3);
+    println!("{tally:?}");
+}
