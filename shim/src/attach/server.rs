@@ -1,0 +1,409 @@
+//! The supervisor's side: clients come and go, and none of them can slow the container or its log
+//! down, except the terminal of a foreground `run`, which is where the output is meant to go.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, sockopt::socket_peercred};
+use rustix::process::geteuid;
+
+use super::protocol::{MAX_PAYLOAD, Reply, Request, bind_in, receive, send, winsize};
+use crate::record::Entry;
+use crate::supervise::{Event, Exit, Front, Handle, Interest, Poller, Source, Token};
+
+/// How much output waits for a client that reads slowly, in bytes, before it is cut off.
+const MAX_QUEUE: usize = 1024 * 1024;
+/// How long clients have to take what waits for them when all is over.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// All clients of one container.
+#[derive(Debug)]
+pub struct AttachServer {
+    /// What is known of the container; kept up to date.
+    pub entry: Entry,
+    listener: Option<OwnedFd>,
+    clients: Vec<Client>,
+    next_token: u64,
+}
+
+/// Who has started the container and waits to hear about it.
+#[derive(Debug)]
+pub struct Starter {
+    /// Its end of the socket.
+    pub socket: OwnedFd,
+    /// It stays, as the terminal of a foreground `run`.
+    pub stays: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Has just connected.
+    Unknown,
+    /// Gets output.
+    Attached,
+    /// Gets output, and the container waits for it.
+    Foreground,
+    /// Gets only how it ends: a waiter, or one that was cut off.
+    Deaf,
+}
+
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    token: Token,
+    role: Role,
+    /// Packets that the socket had no room for.
+    queue: VecDeque<Vec<u8>>,
+    queued: usize,
+    /// Input that the container has not taken yet, from `input_at` on.
+    input: Vec<u8>,
+    input_at: usize,
+    watched: Interest,
+    gone: bool,
+}
+
+const LISTENER: Token = Token::FIRST_OF_FRONT;
+const STARTER: Token = Token(LISTENER.0 + 1);
+
+impl AttachServer {
+    /// Knows nobody but the starter yet.
+    pub fn new(starter: Starter, entry: Entry) -> Self {
+        let role = if starter.stays {
+            Role::Foreground
+        } else {
+            Role::Deaf
+        };
+        let clients = vec![Client::new(starter.socket, STARTER, role)];
+        AttachServer {
+            entry,
+            listener: None,
+            clients,
+            next_token: STARTER.0 + 1,
+        }
+    }
+
+    /// Lets clients connect, at a socket in `directory`.
+    pub fn listen_in(&mut self, directory: &Path) -> Result<()> {
+        self.listener = Some(bind_in(directory)?);
+        Ok(())
+    }
+
+    /// The starter's socket. Before the container runs, the only thing that a starter has to say
+    /// is that it gives up.
+    pub fn starter(&self) -> Option<BorrowedFd<'_>> {
+        self.clients.first().map(|starter| starter.socket.as_fd())
+    }
+
+    /// Tells the starter why there is no container.
+    pub fn refused(mut self, message: &str) {
+        for client in &mut self.clients {
+            client.tell(&Reply::Refused(message));
+        }
+    }
+
+    /// Tells the starter that the container runs, and lets it go if it doesn't stay.
+    pub fn started(&mut self, warnings: &str) {
+        for client in &mut self.clients {
+            client.tell(&Reply::Started(warnings));
+        }
+        self.clients
+            .retain(|client| client.role == Role::Foreground);
+    }
+
+    /// Tells everyone how it ended, and waits (within reason) until they know.
+    pub fn finish(mut self, status: i32) {
+        let troubles = self.entry.state.troubles.join("\n");
+        while let Ok(true) = self.accept_one() {}
+        for client in &mut self.clients {
+            client.tell(&Reply::Exited(status, &troubles));
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        loop {
+            let late = Instant::now() >= deadline;
+            self.clients.retain(|client| {
+                !client.gone
+                    && !client.queue.is_empty()
+                    && (!late || client.role == Role::Foreground)
+            });
+            if self.clients.is_empty() {
+                return;
+            }
+            let mut fds: Vec<PollFd<'_>> = self
+                .clients
+                .iter()
+                .map(|client| PollFd::new(&client.socket, PollFlags::OUT))
+                .collect();
+            // What the clients still say is of no interest; that they are gone shows as ERR or HUP.
+            let second = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            let _ = poll(&mut fds, Some(&second));
+            drop(fds);
+            for client in &mut self.clients {
+                client.flush();
+            }
+        }
+    }
+
+    fn accept_one(&mut self) -> Result<bool> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Some(listener) = &self.listener else {
+            return Ok(false);
+        };
+        let socket = match accept_with(listener, flags) {
+            Ok(socket) => socket,
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR | Errno::CONNABORTED) => return Ok(true),
+            Err(errno) => return Err(errno).context("accept"),
+        };
+        let peer = socket_peercred(&socket).context("getsockopt(SO_PEERCRED)")?;
+        if peer.uid == geteuid() || peer.uid.is_root() {
+            self.clients
+                .push(Client::new(socket, Token(self.next_token), Role::Unknown));
+            self.next_token += 1;
+        }
+        Ok(true)
+    }
+
+    fn accept(&mut self, poller: &Poller) -> Result<()> {
+        loop {
+            let known = self.clients.len();
+            // EMFILE and the like: whoever wanted to connect has to try again.
+            if !self.accept_one().unwrap_or(false) {
+                return Ok(());
+            }
+            for client in &self.clients[known..] {
+                poller.add(&client.socket, client.token, client.watched)?;
+            }
+        }
+    }
+
+    fn forget_the_gone(&mut self) {
+        // Closing a descriptor takes it out of the epoll set.
+        self.clients.retain(|client| !client.gone);
+    }
+}
+
+impl Front for AttachServer {
+    fn register(&mut self, poller: &Poller) -> Result<()> {
+        if let Some(listener) = &self.listener {
+            poller.add(listener, LISTENER, Interest::IN)?;
+        }
+        for client in &self.clients {
+            poller.add(&client.socket, client.token, client.watched)?;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, event: Event, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+        if event.token == LISTENER {
+            return self.accept(poller);
+        }
+        let Some(client) = self
+            .clients
+            .iter_mut()
+            .find(|client| client.token == event.token)
+        else {
+            return Ok(());
+        };
+        if event.ready.contains(Interest::OUT) {
+            client.flush();
+        }
+        if event
+            .ready
+            .intersects(Interest::IN | Interest::HUP | Interest::ERR)
+        {
+            client.listen(poller, container)?;
+        }
+        client.watch_for_room(poller)?;
+        self.forget_the_gone();
+        Ok(())
+    }
+
+    fn input_wanted(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+        for client in &mut self.clients {
+            client.pass_input_on(poller, container)?;
+            client.watch_for_room(poller)?;
+        }
+        self.forget_the_gone();
+        Ok(())
+    }
+
+    fn output(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
+        for client in &mut self.clients {
+            if !matches!(client.role, Role::Attached | Role::Foreground) {
+                continue;
+            }
+            for piece in bytes.chunks(MAX_PAYLOAD) {
+                client.tell(&match source {
+                    Source::Stdout => Reply::Stdout(piece),
+                    Source::Stderr => Reply::Stderr(piece),
+                });
+            }
+            if client.queued > MAX_QUEUE && client.role == Role::Attached {
+                client.cut_off();
+            }
+            client.watch_for_room(poller)?;
+        }
+        self.forget_the_gone();
+        Ok(())
+    }
+
+    fn holds_back(&self) -> bool {
+        self.clients
+            .iter()
+            .any(|client| client.role == Role::Foreground && !client.queue.is_empty())
+    }
+
+    fn exited(&mut self, exit: Exit) {
+        self.entry.note_exit(exit);
+    }
+}
+
+impl Client {
+    fn new(socket: OwnedFd, token: Token, role: Role) -> Self {
+        Client {
+            socket,
+            token,
+            role,
+            queue: VecDeque::new(),
+            queued: 0,
+            input: Vec::new(),
+            input_at: 0,
+            watched: Interest::IN,
+            gone: false,
+        }
+    }
+
+    /// Sends a packet, or queues it behind those that wait.
+    fn tell(&mut self, reply: &Reply<'_>) {
+        if self.gone {
+            return;
+        }
+        let (kind, number, payload) = reply.encode();
+        if self.queue.is_empty() {
+            match send(&self.socket, kind, [&number, payload]) {
+                Ok(()) => return,
+                Err(Errno::AGAIN) => {}
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+        let packet = [&[kind][..], &number, payload].concat();
+        self.queued += packet.len();
+        self.queue.push_back(packet);
+    }
+
+    fn flush(&mut self) {
+        while let Some(packet) = self.queue.front() {
+            match send(&self.socket, packet[0], [&packet[1..], &[]]) {
+                Ok(()) => {
+                    self.queued -= packet.len();
+                    self.queue.pop_front();
+                }
+                Err(Errno::AGAIN) => return,
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+        self.queue.shrink_to_fit();
+    }
+
+    /// The client gets what its socket holds and then learns that it is not all.
+    fn cut_off(&mut self) {
+        self.queue = VecDeque::new();
+        self.queued = 0;
+        self.role = Role::Deaf;
+        let (kind, number, _) = Reply::CutOff.encode();
+        self.queue.push_back([&[kind][..], &number].concat());
+        self.queued += self.queue[0].len();
+    }
+
+    fn watch_for_room(&mut self, poller: &Poller) -> Result<()> {
+        let wanted = if self.queue.is_empty() {
+            Interest::IN
+        } else {
+            Interest::IN | Interest::OUT
+        };
+        if wanted != self.watched && !self.gone {
+            poller.modify(&self.socket, self.token, wanted)?;
+            self.watched = wanted;
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+        // One byte more than is allowed, to notice a packet that is too long. Not on the stack, which
+        // would keep the pages for ever.
+        let mut buffer = vec![0; MAX_PAYLOAD + 2];
+        while !self.gone {
+            let length = match receive(&self.socket, &mut buffer) {
+                Ok(length) => length,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(_) => 0,
+            };
+            match Request::decode(&buffer[..length]) {
+                Some(request) if length <= 1 + MAX_PAYLOAD => {
+                    self.obey(request, poller, container)?;
+                }
+                // The end of file, or a client that doesn't speak our language.
+                _ => self.gone = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(
+        &mut self,
+        request: Request<'_>,
+        poller: &Poller,
+        container: &mut Handle<'_>,
+    ) -> Result<()> {
+        match (self.role, request) {
+            (Role::Unknown, Request::Attach) => self.role = Role::Attached,
+            (Role::Unknown, Request::Wait) => self.role = Role::Deaf,
+            (Role::Attached | Role::Foreground, Request::Input(bytes)) if self.input.is_empty() => {
+                self.input = bytes.to_vec();
+                self.input_at = 0;
+                self.pass_input_on(poller, container)?;
+            }
+            (Role::Attached | Role::Foreground, Request::EndOfInput) if self.input.is_empty() => {
+                container.input.close(poller)?;
+            }
+            (Role::Attached | Role::Foreground, Request::Resize(rows, columns)) => {
+                container.resize(winsize(rows, columns));
+            }
+            (Role::Attached | Role::Foreground, Request::Signal(number)) => {
+                container.signal(number);
+            }
+            // What it sent before it could know that it was cut off.
+            (Role::Deaf, _) => {}
+            _ => self.gone = true,
+        }
+        Ok(())
+    }
+
+    fn pass_input_on(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        self.input_at += container
+            .input
+            .write(&self.input[self.input_at..], poller)?;
+        if self.input_at == self.input.len() {
+            self.input = Vec::new();
+            self.tell(&Reply::InputTaken);
+        }
+        Ok(())
+    }
+}

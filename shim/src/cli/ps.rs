@@ -1,0 +1,95 @@
+//! `ps`: the containers that have a record.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::record::{Record, State, Status};
+
+/// List the containers that have a record
+///
+/// STATUS is creating, running, exited (N), or orphaned: the supervisor was killed and knows of no
+/// end; windlass-shim rm --force cleans up.
+#[derive(Debug, Args)]
+#[command(visible_alias = "list")]
+pub struct Ps {
+    /// How to print them; json is one object a line, as in state.json, with "supervised" added
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+#[derive(serde::Serialize)]
+struct Row {
+    #[serde(flatten)]
+    state: State,
+    supervised: bool,
+}
+
+impl Ps {
+    pub fn carry_out(self, root: &Path) -> Result<u8> {
+        let mut rows = Vec::new();
+        for record in Record::all(root)? {
+            // One that is being made, or removed, under our eyes.
+            let Some(state) = record.read()? else {
+                continue;
+            };
+            let supervised = record.is_supervised().unwrap_or(false);
+            rows.push(Row { state, supervised });
+        }
+        let mut out = io::stdout().lock();
+        let outcome = match self.format {
+            Format::Table => table(&rows, &mut out),
+            Format::Json => rows.iter().try_for_each(|row| {
+                serde_json::to_writer(&mut out, row)?;
+                writeln!(out)
+            }),
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+            outcome => outcome.context("writing to standard output").map(|()| 0),
+        }
+    }
+}
+
+fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let width = rows
+        .iter()
+        .map(|row| row.state.id.len())
+        .max()
+        .unwrap_or(0)
+        .max(2);
+    writeln!(
+        out,
+        "{:width$}  {:>7}  {:12}  {:20}  BUNDLE",
+        "ID", "PID", "STATUS", "STARTED"
+    )?;
+    for Row { state, supervised } in rows {
+        let pid = state
+            .pid
+            .filter(|_| state.status == Status::Running)
+            .unwrap_or(0);
+        let status = match (state.status, supervised) {
+            (Status::Exited, _) => format!("exited ({})", state.exit_status.unwrap_or(0)),
+            (_, false) => "orphaned".to_owned(),
+            (Status::Creating, true) => "creating".to_owned(),
+            (Status::Running, true) => "running".to_owned(),
+        };
+        let started = state
+            .started
+            .map_or("-".to_owned(), |started| format!("{started:.0}"));
+        let (id, bundle) = (&state.id, state.bundle.display());
+        writeln!(
+            out,
+            "{id:width$}  {pid:>7}  {status:12}  {started:20}  {bundle}"
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! The few calls that neither the standard library nor rustix offers: fork, signal masks and
+//! descriptors, `close_range`, and giving memory back. The only unsafe code of this crate.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::process::Pid;
+
+/// Which side of [`fork`] a process is on.
+#[derive(Debug, Clone, Copy)]
+pub enum Forked {
+    /// The process that called; it gets its child's id.
+    Parent(Pid),
+    /// The new process.
+    Child,
+}
+
+/// `fork(2)`: the child goes on with a copy of everything, so it needs no second exec.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: this program never starts a thread, so no lock (the allocator's, stdio's) can be held
+    // by a thread that doesn't exist in the child, and the child may do whatever the parent may.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid).map_or(Forked::Child, Forked::Parent)),
+    }
+}
+
+/// Closes every descriptor from 3 on (`close_range(2)`, Linux 5.9): whatever our caller left open
+/// must reach neither the long-lived supervisor nor the runtime and through it the container.
+///
+/// Must be called before this process has opened a descriptor of its own.
+pub fn close_inherited_descriptors() -> io::Result<()> {
+    // SAFETY: at the start of the program nothing in it owns a descriptor above 2, so no owner is
+    // left with a number that has become someone else's.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Signals that are read from a descriptor instead of interrupting the program (`signalfd(2)`).
+#[derive(Debug)]
+pub struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    /// Blocks `signals` for this process and makes a descriptor that yields them.
+    ///
+    /// The mask survives `fork` and `exec`; [`std::process::Command`] empties it in what it starts.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let set = signal_set(signals);
+        // SAFETY: `set` is an initialised sigset_t; the old mask is not asked for (null is allowed).
+        if unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `set` is initialised; -1 asks for a new descriptor.
+        let fd =
+            unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor and nobody else knows of it.
+        Ok(SignalFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next signal that has arrived, without waiting.
+    pub fn next(&self) -> Option<i32> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: `info` has room for `size` bytes, which is what one record takes.
+        let read = unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+        if usize::try_from(read) != Ok(size) {
+            return None;
+        }
+        // SAFETY: the kernel has filled in the whole record, as its size says.
+        i32::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Unblocks `signals` again, in the child of a [`fork`] that does not want its parent's mask.
+pub fn unblock_signals(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals);
+    // SAFETY: `set` is an initialised sigset_t; the old mask is not asked for (null is allowed).
+    match unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn signal_set(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the whole set; sigaddset then only changes bits in it, and
+    // refuses (without harm) a number that is no signal.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// The real-time signals that a program may use, as the C library counts them.
+pub fn realtime_signals() -> std::ops::RangeInclusive<i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// Sends `signal` through a pidfd (`pidfd_send_signal(2)`, Linux 5.1), which can't hit another
+/// process that was given the same number. rustix's own call knows no real-time signals.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the length of the borrow; a null siginfo makes the kernel
+    // fill in what kill(2) would.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0u32,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Gives memory that the allocator has free back to the kernel: a supervisor idles for months, so
+/// what parsing its arguments and a burst of output once needed must not stay resident.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim only touches memory that the allocator holds free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
