@@ -206,14 +206,11 @@ impl Place {
     /// A v1 cpuset takes no process before it has processors and memory nodes: those that `writes`
     /// doesn't give it are its parent's, as in runc.
     fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
+        let parent = ancestors(&self.path).next().unwrap_or("/");
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if writes.iter().any(|write| write.file == file) {
-                // The value is written to the cgroup itself, but those above have to allow it.
-                if self.parents_made > 0
-                    && let Some(parent) = ancestors(&self.path).next()
-                {
-                    inherited(parent, file)?;
-                }
+                // The cgroup's own value is written later; those above have to allow it.
+                inherited(parent, file)?;
             } else {
                 inherited(&self.path, file)?;
             }

@@ -2,10 +2,9 @@
 //!
 //! Paths are absolute and free of symlinks; the kernel is told to refuse any that it meets.
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{CallContext as _, Error, Result};
@@ -77,22 +76,6 @@ pub(super) fn verify(file: impl AsFd, path: &str) -> Result<()> {
 pub(super) fn not_cgroup(path: &str) -> Error {
     Error::new(format!("{path} is not on a cgroup file system"))
         .hint("something else is mounted there, or nothing")
-}
-
-/// The names of the directories in `directory`.
-pub(super) fn sub_directories(directory: OwnedFd) -> rustix::io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for entry in Dir::new(directory)? {
-        let entry = entry?;
-        if entry.file_type() == FileType::Directory
-            && let Ok(name) = entry.file_name().to_str()
-            && name != "."
-            && name != ".."
-        {
-            names.insert(name.to_owned());
-        }
-    }
-    Ok(names)
 }
 
 /// Whether `errno` says that a cgroup is gone: not found, or removed while its file was open.

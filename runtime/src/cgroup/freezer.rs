@@ -35,7 +35,7 @@ impl Placement {
 
     pub(super) fn freezer(&self) -> Option<&Place> {
         let v1 = self.places.iter().find(|place| place.has_v1_freezer());
-        v1.or_else(|| self.v2().filter(|_| self.places.len() == 1))
+        v1.or_else(|| self.v2().filter(|_| self.layout_is_v2()))
     }
 }
 

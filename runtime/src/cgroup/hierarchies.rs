@@ -1,11 +1,11 @@
 //! The host's cgroup hierarchies, found once.
 
-use std::collections::BTreeSet;
+use std::ffi::CString;
 
 use rustix::fs::{CWD, Mode, OFlags, openat, statfs};
 use rustix::io::Errno;
 
-use super::files;
+use super::{files, tree};
 use crate::error::{CallContext as _, Error, Result};
 
 /// Where cgroups are mounted on every usual host (systemd's `cgroup-util`, Docker's
@@ -156,7 +156,7 @@ fn unified(mount_point: &str, membership: &str) -> Result<Hierarchies> {
 ///
 /// systemd mounts `cpu,cpuacct` under that very name and makes symlinks for the single ones; a
 /// mount point that is a symlink is not taken: paths below it would not be free of symlinks.
-fn at_usual_places(membership: &str, names: &BTreeSet<String>) -> (Vec<Hierarchy>, Vec<Hierarchy>) {
+fn at_usual_places(membership: &str, names: &[CString]) -> (Vec<Hierarchy>, Vec<Hierarchy>) {
     let hierarchies = membership.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (name, own) = (fields.next()?, fields.next()?);
@@ -183,19 +183,21 @@ fn at_usual_places(membership: &str, names: &BTreeSet<String>) -> (Vec<Hierarchy
     });
     hierarchies.partition(|hierarchy| {
         let directory = hierarchy.mount_point.rsplit('/').next().unwrap_or_default();
-        names.contains(directory)
+        names
+            .iter()
+            .any(|name| name.as_bytes() == directory.as_bytes())
     })
 }
 
 /// The names of the directories in `path`; none if it isn't there.
-fn directory_names(path: &str) -> Result<BTreeSet<String>> {
+fn directory_names(path: &str) -> Result<Vec<CString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match openat(CWD, path, flags, Mode::empty()) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) => return Ok(BTreeSet::new()),
+        Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(errno) => return Err(errno).call(|| format!("open({path:?}, O_DIRECTORY)")),
     };
-    files::sub_directories(directory).call(|| format!("getdents64({path:?})"))
+    tree::sub_directories(&directory).call(|| format!("getdents64({path:?})"))
 }
 
 /// Where `mountinfo` (`proc_pid_mountinfo(5)`) has `hierarchy` mounted.
@@ -237,8 +239,10 @@ fn unescape(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn names(list: &[&str]) -> BTreeSet<String> {
-        list.iter().map(|&name| name.to_owned()).collect()
+    fn names(list: &[&str]) -> Vec<CString> {
+        list.iter()
+            .map(|&name| CString::new(name).unwrap())
+            .collect()
     }
 
     #[test]

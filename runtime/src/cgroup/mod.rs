@@ -26,6 +26,7 @@ mod limits;
 mod placement;
 mod processes;
 mod remove;
+mod tree;
 
 pub use create::Entrance;
 pub use hierarchies::{Hierarchies, Hierarchy, Layout, Version};

@@ -110,6 +110,11 @@ impl Placement {
             })
     }
 
+    /// Whether there is nothing but cgroup v2.
+    pub(super) fn layout_is_v2(&self) -> bool {
+        self.places.iter().all(|place| place.hierarchy.is_empty())
+    }
+
     /// The place in the unified hierarchy, if there is one.
     pub fn v2(&self) -> Option<&Place> {
         self.places.iter().find(|place| place.hierarchy.is_empty())

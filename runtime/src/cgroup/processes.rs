@@ -1,13 +1,16 @@
 //! The processes of a container: who they are, and signals for all of them.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::files;
 use super::placement::{Place, Placement};
+use super::tree::{Visitor, walk};
 use crate::error::{CallContext as _, Result};
 
 /// How often the list of processes is gone through for those that came meanwhile, where they can't
@@ -32,29 +35,43 @@ impl Placement {
     /// Sends `signal` to all processes in the container's cgroup and those below it, so that none
     /// can get away by forking; to none if it is gone.
     ///
-    /// They are frozen meanwhile, or, for `SIGKILL` on cgroup v2, killed by the kernel at once
-    /// (`cgroup.kill`, Linux 5.14). A container that was frozen before stays frozen, but for
-    /// `SIGKILL`.
+    /// They are frozen meanwhile, and stay frozen if they were before. `SIGKILL` wakes them; where
+    /// there is a cgroup of version 2, the kernel sends it to all at once (`cgroup.kill`, Linux
+    /// 5.14).
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
         let kill = signal == Signal::KILL;
-        if kill && let Some(place) = self.freezer().filter(|place| place.hierarchy.is_empty()) {
-            match files::write_to(&format!("{}/cgroup.kill", place.path), "1") {
-                // No such cgroup, or no such file in this kernel: the loop finds out.
-                Err(error) if error.errno().is_some_and(files::is_gone) => {}
-                result => return result,
+        if kill && self.kill_by_kernel()? {
+            // What was in the cgroup of version 2 can't fork any more. On v1 the dead have to be
+            // thawed to go, and others may have been put into some hierarchies only.
+            if self.layout_is_v2() {
+                return Ok(());
             }
+            self.thaw()?;
+            return self.signal_each(signal, ROUNDS);
         }
         if self.processes()?.is_empty() {
             return Ok(());
         }
         let frozen_before = self.is_frozen()?;
-        // Without a freezer the loop below has to do.
+        // Without a freezer the loop has to do.
         let frozen = frozen_before || self.freeze().is_ok();
         let result = self.signal_each(signal, if frozen { 1 } else { ROUNDS });
         if frozen && (kill || !frozen_before) {
             self.thaw()?;
         }
         result
+    }
+
+    /// Has the kernel kill the processes of the cgroup of version 2; whether there was one, and a
+    /// kernel that can.
+    fn kill_by_kernel(&self) -> Result<bool> {
+        let Some(place) = self.v2() else {
+            return Ok(false);
+        };
+        match files::write_to(&format!("{}/cgroup.kill", place.path), "1") {
+            Err(error) if error.errno().is_some_and(files::is_gone) => Ok(false),
+            result => result.map(|()| true),
+        }
     }
 
     fn signal_each(&self, signal: Signal, rounds: usize) -> Result<()> {
@@ -90,41 +107,38 @@ impl Placement {
 impl Place {
     /// The processes of this cgroup and those below it.
     pub(super) fn processes(&self) -> Result<Vec<Pid>> {
-        let mut found = Vec::new();
-        collect(&self.path, &mut found)?;
-        Ok(found)
+        let mut found = Processes(Vec::new());
+        walk(&self.path, &mut found)?;
+        Ok(found.0)
     }
 }
 
-fn collect(path: &str, found: &mut Vec<Pid>) -> Result<()> {
-    let procs = format!("{path}/cgroup.procs");
-    let listed = match files::read(&procs) {
-        // A threaded cgroup of version 2 lists threads only.
-        Err(error) if error.errno() == Some(Errno::OPNOTSUPP) => {
-            files::read(&format!("{path}/cgroup.threads"))
+/// Collects the processes of each cgroup of a walk.
+struct Processes(Vec<Pid>);
+
+impl Visitor for Processes {
+    fn enter(&mut self, cgroup: BorrowedFd<'_>) -> Result<()> {
+        let read = |name: &CStr| {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            openat(cgroup, name, flags, Mode::empty()).and_then(files::read_from)
+        };
+        let listed = match read(c"cgroup.procs") {
+            // A threaded cgroup of version 2 lists threads only.
+            Err(Errno::OPNOTSUPP) => read(c"cgroup.threads"),
+            result => result,
+        };
+        match listed {
+            Err(errno) if files::is_gone(errno) => Ok(()),
+            listed => {
+                let listed = listed.call(|| "reading cgroup.procs")?;
+                let pids = listed.lines().filter_map(|pid| pid.parse().ok());
+                self.0.extend(pids.filter_map(Pid::from_raw));
+                Ok(())
+            }
         }
-        result => result,
-    };
-    match listed {
-        Ok(listed) => found.extend(
-            listed
-                .lines()
-                .filter_map(|pid| pid.parse().ok())
-                .filter_map(Pid::from_raw),
-        ),
-        Err(error) if error.errno().is_some_and(files::is_gone) => return Ok(()),
-        Err(error) => return Err(error),
     }
-    for name in sub_cgroups(path)? {
-        collect(&format!("{path}/{name}"), found)?;
-    }
-    Ok(())
-}
 
-/// The names of the cgroups right below `path`; none if it is gone.
-pub(super) fn sub_cgroups(path: &str) -> Result<BTreeSet<String>> {
-    match files::open(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(files::sub_directories) {
-        Err(errno) if files::is_gone(errno) => Ok(BTreeSet::new()),
-        result => result.call(|| format!("getdents64({path:?})")),
+    fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> Result<()> {
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Removing a container's cgroups.
 
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::create::ancestors;
 use super::placement::{Place, Placement};
-use super::processes::sub_cgroups;
+use super::tree::{Visitor, walk};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
 
 /// How long killed processes may take to be gone, for all hierarchies together.
@@ -28,7 +30,7 @@ impl Placement {
         let mut result = Ok(());
         // A failure in one hierarchy doesn't keep the others from being removed.
         for place in &self.places {
-            let removed = place.remove_tree(&place.path, deadline);
+            let removed = place.remove_tree(deadline);
             place.remove_parents();
             result = result.and(removed);
         }
@@ -58,31 +60,25 @@ impl Place {
         }
     }
 
-    fn remove_tree(&self, path: &str, deadline: Instant) -> Result<()> {
-        match rmdir(path) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::BUSY | Errno::NOTEMPTY) => {}
-            Err(errno) => return Err(errno).call(|| format!("rmdir({path:?})")),
-        }
-        for name in sub_cgroups(path)? {
-            self.remove_tree(&format!("{path}/{name}"), deadline)?;
-        }
-        let here = Place {
-            path: path.to_owned(),
-            ..self.clone()
-        };
+    /// Removes this cgroup and all below it.
+    fn remove_tree(&self, deadline: Instant) -> Result<()> {
         loop {
-            match rmdir(path) {
+            match rmdir(&self.path) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(Errno::BUSY) if Instant::now() < deadline => here.wait_for_exits(deadline)?,
+                Err(Errno::BUSY | Errno::NOTEMPTY) if Instant::now() < deadline => {}
                 Err(errno) => {
-                    let error = Error::call(format!("rmdir({path:?})"), errno);
-                    let left = here.processes().map_or(0, |processes| processes.len());
+                    let error = Error::call(format!("rmdir({:?})", self.path), errno);
+                    let left = self.processes().map_or(0, |processes| processes.len());
                     return Err(match left {
                         0 => error,
                         left => error.hint(format!("{left} process(es) are still in it")),
                     });
                 }
+            }
+            let mut below = Below { removed: false };
+            walk(&self.path, &mut below)?;
+            if !below.removed {
+                self.wait_for_exits(deadline)?;
             }
         }
     }
@@ -99,6 +95,29 @@ impl Place {
             Some(&pid) if !self.hierarchy.is_empty() => wait_for_exit(pid, left),
             // Its processes are gone for us to see, but not yet for the kernel.
             _ => std::thread::sleep(PAUSE.min(left)),
+        }
+        Ok(())
+    }
+}
+
+/// Removes the cgroups that a walk leaves.
+struct Below {
+    /// Whether there were any that could be removed.
+    removed: bool,
+}
+
+impl Visitor for Below {
+    fn enter(&mut self, _cgroup: BorrowedFd<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Ok(()) => self.removed = true,
+            Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+            Err(errno) => {
+                return Err(errno).call(|| format!("unlinkat({name:?}, AT_REMOVEDIR)"));
+            }
         }
         Ok(())
     }
