@@ -112,6 +112,14 @@ pub(super) struct ConditionalRule {
 }
 
 impl ConditionalRule {
+    /// The rule that holds whatever the arguments are.
+    pub(super) fn unconditional(action: Action) -> Self {
+        ConditionalRule {
+            action,
+            conditions: [None; 6],
+        }
+    }
+
     /// The rule for an architecture that has 32-bit arguments.
     pub(super) fn lower_half(self) -> Self {
         let conditions = self

@@ -42,7 +42,7 @@ use action::Action;
 use architecture::X32_BIT;
 use bpf::{Assembler, EQUAL, Instruction, LOAD, Target};
 use conditions::{Condition, ConditionalRule, Operator};
-use rules::{Chain, Decision, Range, Rules};
+use rules::{Chain, Contradiction, Decision, Range, Rules};
 use syscalls::Syscall;
 
 /// A compiled profile, ready for [`crate::sys::seccomp::install`].
@@ -269,16 +269,20 @@ fn add_rule(
         };
         for rules in &mut *architectures {
             rules.name(syscall);
-            if action == default {
-                continue;
-            }
-            for alternative in &alternatives {
-                rules.add(syscall, alternative, chains).map_err(|_| {
-                    let problem = format!("two rules on {} contradict each other", &**name);
-                    Error::config(at(), problem)
-                        .hint("an earlier one has the same conditions and another action")
-                })?;
-            }
+            let added = if action == default {
+                Ok(())
+            } else if rule.args.is_empty() {
+                rules.add(syscall, action, chains)
+            } else {
+                alternatives
+                    .iter()
+                    .try_for_each(|rule| rules.add_if(syscall, rule, chains))
+            };
+            added.map_err(|Contradiction| {
+                let problem = format!("two rules on {} contradict each other", &**name);
+                Error::config(at(), problem)
+                    .hint("an earlier one has the same conditions and another action")
+            })?;
         }
     }
     Ok(())

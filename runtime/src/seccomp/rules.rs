@@ -11,7 +11,7 @@ pub(super) enum Decision {
     /// Always the same.
     Always(Action),
     /// It depends on the arguments: which chain of rules to try.
-    Chain(usize),
+    Chain(u16),
 }
 
 /// The rules of one system call on one architecture that have conditions.
@@ -75,24 +75,43 @@ impl Rules {
         }
     }
 
-    /// Adds a rule. One without conditions beats all that have some, before and after it; of two
-    /// without conditions the first holds.
+    /// Adds a rule without conditions. It beats all rules that have some, before and after it; of
+    /// two without conditions the first holds.
     pub(super) fn add(
+        &mut self,
+        syscall: Syscall,
+        action: Action,
+        chains: &mut Vec<Chain>,
+    ) -> Result<(), Contradiction> {
+        if self.multiplexed(syscall).is_some() {
+            return self.add_if(syscall, &ConditionalRule::unconditional(action), chains);
+        }
+        if let Some(number) = syscall.number(self.architecture) {
+            let decision = self.decision(number);
+            if !matches!(decision, Some(Decision::Always(_))) {
+                *decision = Some(Decision::Always(action));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a rule with conditions.
+    pub(super) fn add_if(
         &mut self,
         syscall: Syscall,
         rule: &ConditionalRule,
         chains: &mut Vec<Chain>,
     ) -> Result<(), Contradiction> {
         if let Some(Multiplexed { number, call }) = self.multiplexed(syscall) {
-            self.add_number(number, &rule.for_call(call), chains)?;
+            self.add_number_if(number, &rule.for_call(call), chains)?;
         }
         match syscall.number(self.architecture) {
-            Some(number) => self.add_number(number, rule, chains),
+            Some(number) => self.add_number_if(number, rule, chains),
             None => Ok(()),
         }
     }
 
-    fn add_number(
+    fn add_number_if(
         &mut self,
         number: u32,
         rule: &ConditionalRule,
@@ -105,12 +124,14 @@ impl Rules {
             Some(Decision::Always(_)) => {}
             _ if rule.always_holds() => *decision = Some(Decision::Always(rule.action)),
             Some(Decision::Chain(chain)) => {
-                if let Some(chain) = chains.get_mut(chain) {
+                if let Some(chain) = chains.get_mut(usize::from(chain)) {
                     chain.add(rule)?;
                 }
             }
             None => {
-                *decision = Some(Decision::Chain(chains.len()));
+                #[allow(clippy::cast_possible_truncation, reason = "one for a number at most")]
+                let chain = chains.len() as u16;
+                *decision = Some(Decision::Chain(chain));
                 chains.push(Chain {
                     rules: vec![rule],
                     is_64_bit,

@@ -63,12 +63,8 @@ fn load(call: &Call, offset: u32) -> u32 {
         ARCHITECTURE => call.architecture,
         ARGUMENTS..64 if offset.is_multiple_of(4) => {
             let argument = call.arguments[((offset - ARGUMENTS) / 8) as usize];
-            let half = if offset.is_multiple_of(8) {
-                argument
-            } else {
-                argument >> 32
-            };
-            half as u32
+            let half = argument >> (offset % 8 * 8);
+            u32::try_from(half & u64::from(u32::MAX)).unwrap()
         }
         _ => panic!("nothing is at {offset}"),
     }

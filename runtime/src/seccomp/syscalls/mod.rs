@@ -21,7 +21,7 @@ pub(super) const ARM_PRIVATE: u32 = 0xf_0000;
 /// One more than the largest number of any table, arm's private calls set aside.
 pub(super) const TABLE_END: u32 = table_end();
 
-/// A system call that the kernel has on at least one architecture that we know.
+/// A system call that the kernel has on at least one architecture that we know: a row of [`TABLE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Syscall(u16);
 
@@ -30,45 +30,45 @@ impl Syscall {
     pub(super) fn named(name: &str) -> Option<Syscall> {
         let mut slot = hash(name.as_bytes());
         loop {
-            let row = INDEX[slot];
-            if row == EMPTY {
-                return None;
-            }
-            if TABLE[usize::from(row)].0 == name {
-                return Some(Syscall(row));
+            let syscall = match INDEX[slot] {
+                EMPTY => return None,
+                row => Syscall(row),
+            };
+            if syscall.name() == name.as_bytes() {
+                return Some(syscall);
             }
             slot = (slot + 1) % SLOTS;
         }
     }
 
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        TABLE[usize::from(self.0)].0
+    fn name(self) -> &'static [u8] {
+        let row = usize::from(self.0);
+        &NAMES[usize::from(NAME_STARTS[row])..usize::from(NAME_STARTS[row + 1])]
     }
 
     /// Its number, with x32's bit for x32.
     pub(super) fn number(self, architecture: Architecture) -> Option<u32> {
-        match TABLE[usize::from(self.0)].1[architecture as usize] {
-            NONE => None,
-            number => Some(number | architecture.number_bit()),
+        match NUMBERS[usize::from(self.0)][architecture as usize] {
+            NO_NUMBER => None,
+            private if private >= PACKED_PRIVATE => {
+                Some(u32::from(private - PACKED_PRIVATE) + ARM_PRIVATE)
+            }
+            number => Some(u32::from(number) | architecture.number_bit()),
         }
     }
 
     /// How x86 also reaches it: through socketcall(2) or ipc(2).
     pub(super) fn multiplexed(self) -> Option<Multiplexed> {
-        let name = self.name();
-        let call = |calls: &[(&str, u64)]| {
-            calls
-                .iter()
-                .find(|(multiplexed, _)| *multiplexed == name)
-                .map(|(_, call)| *call)
-        };
-        if !MULTIPLEXED[usize::from(self.0)] {
-            None
-        } else if let Some(call) = call(SOCKETCALLS) {
-            Some(Multiplexed { number: 102, call })
-        } else {
-            call(IPC_CALLS).map(|call| Multiplexed { number: 117, call })
+        match MULTIPLEXED[usize::from(self.0)] {
+            0 => None,
+            call if call > IPC => Some(Multiplexed {
+                number: 117,
+                call: u64::from(call - IPC),
+            }),
+            call => Some(Multiplexed {
+                number: 102,
+                call: u64::from(call),
+            }),
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) struct Multiplexed {
 }
 
 /// linux/net.h's `SYS_*`.
-const SOCKETCALLS: &[(&str, u64)] = &[
+const SOCKETCALLS: &[(&str, u8)] = &[
     ("socket", 1),
     ("bind", 2),
     ("connect", 3),
@@ -107,7 +107,7 @@ const SOCKETCALLS: &[(&str, u64)] = &[
 ];
 
 /// linux/ipc.h's call numbers.
-const IPC_CALLS: &[(&str, u64)] = &[
+const IPC_CALLS: &[(&str, u8)] = &[
     ("semop", 1),
     ("semget", 2),
     ("semctl", 3),
@@ -122,14 +122,31 @@ const IPC_CALLS: &[(&str, u64)] = &[
     ("shmctl", 24),
 ];
 
+// The table as the program looks at it, laid out by the compiler. A static program has to write
+// every pointer of its constants at each start, so there are none in these: names are pieces of
+// one text.
+
+const ROWS: usize = TABLE.len();
 const SLOTS: usize = 2048;
 const EMPTY: u16 = u16::MAX;
 
 /// The hash table: rows of [`TABLE`], found by linear probing.
 static INDEX: [u16; SLOTS] = index();
 
-/// Whether x86 has the call of a row behind another; spares most rows the search by name.
-static MULTIPLEXED: [bool; TABLE.len()] = multiplexed();
+/// All names.
+static NAMES: [u8; names_length()] = names();
+
+/// Where each name begins, and where the last ends.
+static NAME_STARTS: [u16; ROWS + 1] = name_starts();
+
+/// The numbers, in 16 bits.
+static NUMBERS: [[u16; 5]; ROWS] = numbers();
+const NO_NUMBER: u16 = u16::MAX;
+const PACKED_PRIVATE: u16 = 0xf000;
+
+/// The call behind socketcall(2), or [`IPC`] more than that behind ipc(2), or 0.
+static MULTIPLEXED: [u8; ROWS] = multiplexed();
+const IPC: u8 = 100;
 
 /// FNV-1a.
 const fn hash(name: &[u8]) -> usize {
@@ -144,13 +161,13 @@ const fn hash(name: &[u8]) -> usize {
 
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "TryFrom is no const fn; the table is short"
+    reason = "checked: a table of some 500 rows"
 )]
 const fn index() -> [u16; SLOTS] {
-    assert!(TABLE.len() < SLOTS / 2);
+    const { assert!(ROWS < SLOTS / 2) };
     let mut index = [EMPTY; SLOTS];
     let mut row = 0;
-    while row < TABLE.len() {
+    while row < ROWS {
         let mut slot = hash(TABLE[row].0.as_bytes());
         while index[slot] != EMPTY {
             slot = (slot + 1) % SLOTS;
@@ -161,25 +178,96 @@ const fn index() -> [u16; SLOTS] {
     index
 }
 
-const fn multiplexed() -> [bool; TABLE.len()] {
-    let mut multiplexed = [false; TABLE.len()];
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "checked: names have some 6000 bytes"
+)]
+const fn name_starts() -> [u16; ROWS + 1] {
+    assert!(names_length() <= u16::MAX as usize);
+    let mut starts = [0; ROWS + 1];
     let mut row = 0;
-    while row < TABLE.len() {
-        multiplexed[row] = lists(SOCKETCALLS, TABLE[row].0) || lists(IPC_CALLS, TABLE[row].0);
+    while row < ROWS {
+        starts[row + 1] = starts[row] + TABLE[row].0.len() as u16;
+        row += 1;
+    }
+    starts
+}
+
+const fn names_length() -> usize {
+    let mut length = 0;
+    let mut row = 0;
+    while row < ROWS {
+        length += TABLE[row].0.len();
+        row += 1;
+    }
+    length
+}
+
+const fn names() -> [u8; names_length()] {
+    let mut names = [0; names_length()];
+    let mut end = 0;
+    let mut row = 0;
+    while row < ROWS {
+        let name = TABLE[row].0.as_bytes();
+        let mut i = 0;
+        while i < name.len() {
+            names[end] = name[i];
+            end += 1;
+            i += 1;
+        }
+        row += 1;
+    }
+    names
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "checked: but for arm's they are small"
+)]
+const fn numbers() -> [[u16; 5]; ROWS] {
+    assert!(TABLE_END < PACKED_PRIVATE as u32);
+    let mut numbers = [[NO_NUMBER; 5]; ROWS];
+    let mut row = 0;
+    while row < ROWS {
+        let mut column = 0;
+        while column < 5 {
+            let number = TABLE[row].1[column];
+            if number < ARM_PRIVATE {
+                numbers[row][column] = number as u16;
+            } else if number != NONE {
+                numbers[row][column] = (number - ARM_PRIVATE) as u16 + PACKED_PRIVATE;
+            }
+            column += 1;
+        }
+        row += 1;
+    }
+    numbers
+}
+
+const fn multiplexed() -> [u8; ROWS] {
+    let mut multiplexed = [0; ROWS];
+    let mut row = 0;
+    while row < ROWS {
+        let name = TABLE[row].0.as_bytes();
+        multiplexed[row] = match (call_of(SOCKETCALLS, name), call_of(IPC_CALLS, name)) {
+            (0, 0) => 0,
+            (0, call) => IPC + call,
+            (call, _) => call,
+        };
         row += 1;
     }
     multiplexed
 }
 
-const fn lists(calls: &[(&str, u64)], name: &str) -> bool {
+const fn call_of(calls: &[(&str, u8)], name: &[u8]) -> u8 {
     let mut i = 0;
     while i < calls.len() {
-        if same(calls[i].0.as_bytes(), name.as_bytes()) {
-            return true;
+        if same(calls[i].0.as_bytes(), name) {
+            return calls[i].1;
         }
         i += 1;
     }
-    false
+    0
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
@@ -199,7 +287,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 const fn table_end() -> u32 {
     let mut end = 0;
     let mut row = 0;
-    while row < TABLE.len() {
+    while row < ROWS {
         let mut column = 0;
         while column < 5 {
             let number = TABLE[row].1[column];
