@@ -97,7 +97,7 @@ impl Container {
     fn read(&self, controller: &str, file: &str) -> String {
         let path = Path::new(&self.place(controller).path).join(file);
         fs::read_to_string(&path)
-            .unwrap_or_else(|e| panic!("{path:?}: {e}"))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
             .trim_end()
             .to_owned()
     }

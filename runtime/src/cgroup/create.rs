@@ -66,7 +66,7 @@ impl Placement {
     ) -> Result<Entrance> {
         let mut new = vec![false; self.places.len()];
         let result = self
-            .make_directories(&mut new, before_parents)
+            .make_directories(hierarchies, &mut new, before_parents)
             .and_then(|()| self.prepare(hierarchies, writes, &new));
         if result.is_err() {
             for (place, _) in self.places.iter().zip(&new).filter(|(_, new)| **new) {
@@ -79,6 +79,7 @@ impl Placement {
     /// Makes every place's directory and notes in `new` which were not there before.
     fn make_directories(
         &mut self,
+        hierarchies: &Hierarchies,
         new: &mut [bool],
         before_parents: &mut dyn FnMut(&Placement) -> Result<()>,
     ) -> Result<()> {
@@ -95,7 +96,9 @@ impl Placement {
         }
         for &index in &without_parent {
             let place = &mut self.places[index];
+            let mount_point = place.hierarchy_of(hierarchies)?.mount_point.len();
             place.parents_made = ancestors(&place.path)
+                .take_while(|parent| parent.len() > mount_point)
                 .take_while(|parent| {
                     accessat(CWD, *parent, Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT)
                 })
@@ -141,7 +144,7 @@ impl Placement {
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {
                 if hierarchy.controllers.iter().any(|name| name == "cpuset") {
-                    place.inherit_cpuset(writes)?;
+                    place.inherit_cpuset(writes, new)?;
                 }
                 let path = format!("{}/cgroup.procs", place.path);
                 let procs = match files::open(&path, OFlags::WRONLY) {
@@ -161,6 +164,18 @@ impl Placement {
 }
 
 impl Place {
+    fn hierarchy_of<'h>(&self, hierarchies: &'h Hierarchies) -> Result<&'h Hierarchy> {
+        let all = &hierarchies.list;
+        all.iter()
+            .find(|hierarchy| hierarchy.name == self.hierarchy)
+            .ok_or_else(|| {
+                Error::new(format!(
+                    "the cgroup hierarchy {:?} is not mounted",
+                    self.hierarchy
+                ))
+            })
+    }
+
     /// Makes the directory with those above it; whether it is new.
     fn make_with_parents(&mut self) -> Result<bool> {
         let expected = std::mem::take(&mut self.parents_made);
@@ -205,12 +220,15 @@ impl Place {
 
     /// A v1 cpuset takes no process before it has processors and memory nodes: those that `writes`
     /// doesn't give it are its parent's, as in runc.
-    fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
+    fn inherit_cpuset(&self, writes: &[Write<'_>], new: bool) -> Result<()> {
         let parent = ancestors(&self.path).next().unwrap_or("/");
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if writes.iter().any(|write| write.file == file) {
                 // The cgroup's own value is written later; those above have to allow it.
                 inherited(parent, file)?;
+            } else if new {
+                let value = inherited(parent, file)?;
+                files::write_to(&format!("{}/{file}", self.path), &value)?;
             } else {
                 inherited(&self.path, file)?;
             }

@@ -20,7 +20,8 @@ pub(super) fn open(path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     retry_on_intr(|| openat2(CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve))
 }
 
-/// The whole of the file `path`, which is on procfs or a cgroup file system.
+/// The text of the file `path` on procfs or a cgroup file system, which the kernel gives in one
+/// piece as far as there is room.
 pub(super) fn read(path: &str) -> Result<String> {
     // /proc/self is a magic link itself.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -30,10 +31,21 @@ pub(super) fn read(path: &str) -> Result<String> {
         open(path, flags)
     };
     let file = file.call(|| format!("open({path:?}, O_RDONLY)"))?;
-    read_from(&file).call(|| format!("read({path:?})"))
+    let mut text = Vec::with_capacity(4096);
+    loop {
+        let room = text.capacity() - text.len();
+        let read =
+            retry_on_intr(|| rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)))
+                .call(|| format!("read({path:?})"))?;
+        // A line that the rest had no room for may be missing: there is no line of 1024 bytes.
+        if read == 0 || room - read > 1024 {
+            return text_of(text).call(|| format!("read({path:?})"));
+        }
+        text.reserve(4096);
+    }
 }
 
-/// What is left to read in `file`.
+/// What is left to read in `file`: a list that may come in several pieces.
 pub(super) fn read_from(file: impl AsFd) -> rustix::io::Result<String> {
     let mut text = Vec::with_capacity(4096);
     loop {
@@ -41,9 +53,13 @@ pub(super) fn read_from(file: impl AsFd) -> rustix::io::Result<String> {
         let read =
             retry_on_intr(|| rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)))?;
         if read == 0 {
-            return String::from_utf8(text).map_err(|_| Errno::ILSEQ);
+            return text_of(text);
         }
     }
+}
+
+fn text_of(bytes: Vec<u8>) -> rustix::io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
 }
 
 /// Writes `value` to `file` in one call: the kernel takes each write as one request.

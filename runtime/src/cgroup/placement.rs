@@ -134,3 +134,125 @@ fn clean(path: &str) -> String {
     }
     components.join("/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Layout;
+
+    fn hierarchy(name: &str, own: &str) -> Hierarchy {
+        Hierarchy {
+            version: if name.is_empty() {
+                Version::V2
+            } else {
+                Version::V1
+            },
+            name: name.to_owned(),
+            controllers: Vec::new(),
+            mount_point: format!("/cg/{name}").trim_end_matches('/').to_owned(),
+            own: own.to_owned(),
+        }
+    }
+
+    fn paths(hierarchies: &Hierarchies, cgroups_path: Option<&str>) -> Vec<String> {
+        let placement = hierarchies.place(cgroups_path, "id").unwrap();
+        placement
+            .places
+            .into_iter()
+            .map(|place| place.path)
+            .collect()
+    }
+
+    #[test]
+    fn v1_and_hybrid_stand_where_runc_puts_them() {
+        let hierarchies = Hierarchies {
+            layout: Layout::Hybrid,
+            list: vec![
+                hierarchy("cpu,cpuacct", "/"),
+                hierarchy("name=systemd", "/user/me"),
+                hierarchy("", "/user/me"),
+            ],
+        };
+        for (cgroups_path, expected) in [
+            (Some("/a/b"), ["a/b", "a/b", "a/b"]),
+            (Some("//a/./b/../c/"), ["a/c", "a/c", "a/c"]),
+            (Some("/../../etc"), ["etc", "etc", "etc"]),
+            (Some("a"), ["a", "user/me/a", "a"]),
+            (Some("../../a"), ["a", "user/me/a", "a"]),
+            (Some(""), ["id", "user/me/id", "id"]),
+            (None, ["id", "user/me/id", "id"]),
+        ] {
+            let mounts = ["/cg/cpu,cpuacct", "/cg/name=systemd", "/cg"];
+            let expected: Vec<_> = mounts
+                .iter()
+                .zip(expected)
+                .map(|(mount, path)| format!("{mount}/{path}"))
+                .collect();
+            assert_eq!(
+                paths(&hierarchies, cgroups_path),
+                expected,
+                "{cgroups_path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn v2_stands_beside_the_runtime() {
+        for (own, expected) in [
+            ("/", "/cg/id"),
+            ("/session.scope", "/cg/id"),
+            ("/user.slice/session.scope", "/cg/user.slice/id"),
+            ("/../../elsewhere/x", "/cg/elsewhere/id"),
+        ] {
+            let hierarchies = Hierarchies {
+                layout: Layout::V2,
+                list: vec![hierarchy("", own)],
+            };
+            assert_eq!(paths(&hierarchies, None), [expected], "{own}");
+            assert_eq!(paths(&hierarchies, Some("/x")), ["/cg/x"]);
+        }
+    }
+
+    #[test]
+    fn the_root_of_a_hierarchy_is_refused() {
+        let hierarchies = Hierarchies {
+            layout: Layout::V2,
+            list: vec![hierarchy("", "/a")],
+        };
+        for bad in ["/", "..", "/a/..", "./", "/a\0b"] {
+            let bad = bad.replace("\\0", "\0");
+            let refusal = hierarchies.place(Some(&bad), "id").unwrap_err().to_string();
+            assert!(refusal.contains("/linux/cgroupsPath"), "{refusal}");
+        }
+        let removed = Hierarchies {
+            layout: Layout::V2,
+            list: vec![hierarchy("", "/a/b (deleted)")],
+        };
+        assert!(removed.place(None, "id").is_err());
+        assert!(removed.place(Some("/x"), "id").is_ok());
+    }
+
+    #[test]
+    fn the_state_file_holds_names_and_paths() {
+        let placement = Placement {
+            places: vec![
+                Place {
+                    hierarchy: "memory".into(),
+                    path: "/cg/memory/a".into(),
+                    parents_made: 0,
+                },
+                Place {
+                    hierarchy: String::new(),
+                    path: "/cg/x/a".into(),
+                    parents_made: 1,
+                },
+            ],
+        };
+        let json = serde_json::to_string(&placement).unwrap();
+        assert_eq!(
+            json,
+            r#"[{"hierarchy":"memory","path":"/cg/memory/a"},{"hierarchy":"","path":"/cg/x/a","parents_made":1}]"#
+        );
+        assert_eq!(serde_json::from_str::<Placement>(&json).unwrap(), placement);
+    }
+}
