@@ -1,0 +1,157 @@
+//! The bundle's directory while it is being made: it becomes a bundle, or nothing is left of it.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::layer::rootfs::RootFs;
+
+/// A bundle in the making. Dropped without [`BundleDirectory::complete`], it removes all that it
+/// made.
+#[derive(Debug)]
+pub struct BundleDirectory {
+    path: PathBuf,
+    directory: OwnedFd,
+    /// Directories that we made for it, outermost first.
+    made: Vec<PathBuf>,
+    completed: bool,
+}
+
+const ROOTFS: &str = "rootfs";
+const CONFIG: &str = "config.json";
+const UNFINISHED_CONFIG: &str = ".config.json.unfinished";
+
+impl BundleDirectory {
+    /// Makes the directory, with its parents; one that is there has to be empty.
+    pub fn create(path: &Path) -> Result<Self> {
+        let mut made = Vec::new();
+        let result = make_with_parents(path, &mut made).and_then(|()| open_empty(path));
+        match result {
+            Ok(directory) => Ok(BundleDirectory {
+                path: path.to_owned(),
+                directory,
+                made,
+                completed: false,
+            }),
+            Err(error) => {
+                remove_directories(&made);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes `rootfs`, empty.
+    pub fn make_rootfs(&self) -> Result<OwnedFd> {
+        let context = || format!("make {}", self.path.join(ROOTFS).display());
+        rustix::fs::mkdirat(&self.directory, ROOTFS, Mode::RWXU).with_context(context)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, ROOTFS, flags, Mode::empty()).with_context(context)
+    }
+
+    /// Lets the container's root, which is `group` on the host, through to its `rootfs`. A bundle
+    /// holds set-id programs that no other user of the host should get at (CVE-2021-41103), so
+    /// its directory is mode 0700, or 0710 for a mapped root. A directory that the caller made
+    /// stays as it is.
+    pub fn open_to_group(&self, group: u32) -> Result<()> {
+        if !self.made.contains(&self.path) {
+            return Ok(());
+        }
+        let context = || format!("open {} to group {group}", self.path.display());
+        rustix::fs::fchown(&self.directory, None, Some(Gid::from_raw(group)))
+            .with_context(context)?;
+        rustix::fs::fchmod(&self.directory, Mode::from_raw_mode(0o710)).with_context(context)
+    }
+
+    /// Writes `config.json`, which makes the directory a bundle: until then a runtime refuses it.
+    pub fn complete(mut self, config: &[u8]) -> Result<()> {
+        let context = || format!("write {}", self.path.join(CONFIG).display());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let fd = rustix::fs::openat(&self.directory, UNFINISHED_CONFIG, flags, mode)
+            .with_context(context)?;
+        File::from(fd).write_all(config).with_context(context)?;
+        rustix::fs::renameat(&self.directory, UNFINISHED_CONFIG, &self.directory, CONFIG)
+            .with_context(context)?;
+        self.completed = true;
+        Ok(())
+    }
+
+    fn remove_contents(&self) -> Result<()> {
+        // Through the same descriptor that made it: whatever stands at the path by now, only
+        // what we made goes.
+        let directory = RootFs::new(self.directory.try_clone().context("dup the bundle")?);
+        for name in [ROOTFS, UNFINISHED_CONFIG, CONFIG] {
+            directory.root().remove(name.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BundleDirectory {
+    fn drop(&mut self) {
+        if self.completed {
+            return;
+        }
+        if let Err(error) = self.remove_contents() {
+            let path = self.path.display();
+            eprintln!(
+                "windlass-img: warning: can't remove the unfinished bundle {path}: {error:#}"
+            );
+        }
+        remove_directories(&self.made);
+    }
+}
+
+fn make_with_parents(path: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
+        .collect();
+    for (index, directory) in missing.iter().rev().enumerate() {
+        let is_bundle = index + 1 == missing.len();
+        let mode = Mode::from_raw_mode(if is_bundle { 0o700 } else { 0o755 });
+        rustix::fs::mkdir(*directory, mode)
+            .with_context(|| format!("mkdir {}", directory.display()))?;
+        made.push(directory.to_path_buf());
+    }
+    Ok(())
+}
+
+fn open_empty(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, Mode::empty())
+        .with_context(|| format!("open bundle directory {}", path.display()))?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory.as_fd()).context("read the bundle directory")? {
+        let entry = entry.context("read the bundle directory")?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| !matches!(name.as_str(), "." | ".."));
+    if names.is_empty() {
+        return Ok(directory);
+    }
+    let path = path.display();
+    if names.iter().any(|name| name == ROOTFS) && !names.iter().any(|name| name == CONFIG) {
+        bail!(
+            "{path} holds the rest of an unpack that was killed (a rootfs, no config.json): remove it first"
+        );
+    }
+    bail!("bundle directory {path} is not empty: remove it first, or name another");
+}
+
+fn remove_directories(made: &[PathBuf]) {
+    for directory in made.iter().rev() {
+        match rustix::fs::unlinkat(rustix::fs::CWD, directory, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => {
+                let directory = directory.display();
+                eprintln!("windlass-img: warning: can't remove {directory}: {errno}");
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `ls`: the tags of a layout.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::layout::Layout;
+
+/// Lists the tags in an image layout, one a line.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The layout's directory.
+    #[arg(long, value_name = "LAYOUT")]
+    layout: PathBuf,
+}
+
+impl List {
+    pub(super) fn run(self) -> Result<()> {
+        let index = Layout::open(&self.layout)?.index()?;
+        let mut output = std::io::stdout().lock();
+        for tag in index
+            .manifests
+            .iter()
+            .filter_map(|descriptor| descriptor.tag())
+        {
+            // A tag is whatever the layout's maker wrote: nothing that steers a terminal.
+            writeln!(output, "{}", tag.escape_debug())?;
+        }
+        Ok(())
+    }
+}

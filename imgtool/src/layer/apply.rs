@@ -1,0 +1,394 @@
+//! Applies layers to a root file system, the lowest first.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::ids::{IdMapping, in_user_namespace};
+use super::metadata::Metadata;
+use super::path::ImagePath;
+use super::rootfs::{Directory, RootFs};
+use super::tar::{Entry, EntryKind, TarReader};
+use super::whiteout::Whiteout;
+use crate::sys::signal;
+use crate::warnings::Warnings;
+
+/// What the caller decides about unpacking. Nothing in it comes from an image.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// Whose the files are on the host.
+    pub mapping: IdMapping,
+    /// A directory entry on top of a symbolic link to a directory keeps the link.
+    pub keep_dirlinks: bool,
+}
+
+/// A root file system while layers are being applied to it.
+#[derive(Debug)]
+pub struct Applier {
+    rootfs: RootFs,
+    options: ApplyOptions,
+    /// Owner of a file that we make, where that is known to hold everywhere in the tree.
+    own: Option<(u32, u32)>,
+    /// Device nodes can't be made; empty files stand for them.
+    devices_as_files: bool,
+    /// How every directory is to be at the end. Until then they are mode 0700 and ours, so that
+    /// read-only directories can be filled, times survive, group and ACL inheritance can't touch
+    /// what we make, and nobody else gets in.
+    directories: BTreeMap<ImagePath, Metadata>,
+    layers: usize,
+    /// What the current layer added, and every directory above it: its whiteouts leave it alone.
+    touched: HashSet<ImagePath>,
+    warnings: Warnings,
+}
+
+impl Applier {
+    /// Starts with `root`, an empty directory.
+    pub fn new(root: OwnedFd, options: ApplyOptions) -> Result<Self> {
+        // Modes are exactly what we ask for; we ask for nothing that others could use.
+        rustix::process::umask(Mode::empty());
+        rustix::fs::fchmod(&root, Mode::RWXU).context("fchmod rootfs")?;
+        let stat = rustix::fs::fstat(&root).context("fstat rootfs")?;
+        let caller = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        // A file system that gives new files its own idea of an owner (grpid, NFS squash) shows
+        // it on the root.
+        let own = ((stat.st_uid, stat.st_gid) == caller).then_some(caller);
+        let implied = Metadata::of_implied_directory(&options.mapping)?;
+        Ok(Applier {
+            rootfs: RootFs::new(root),
+            devices_as_files: options.mapping.rootless || in_user_namespace(),
+            options,
+            own,
+            directories: BTreeMap::from([(ImagePath::root(), implied)]),
+            layers: 0,
+            touched: HashSet::new(),
+            warnings: Warnings::default(),
+        })
+    }
+
+    /// Applies one layer on top of those before it.
+    pub fn apply_layer<R: BufRead>(&mut self, tar: &mut TarReader<R>) -> Result<()> {
+        self.touched.clear();
+        while let Some(entry) = tar.next_entry()? {
+            signal::check()?;
+            match Whiteout::of(&entry.path, &entry.kind)? {
+                Some(whiteout) => self.apply_whiteout(&whiteout)?,
+                None => self.apply_entry(entry, tar)?,
+            }
+        }
+        self.layers += 1;
+        Ok(())
+    }
+
+    /// Gives every directory its owner, attributes, mode and times, children before parents.
+    pub fn finish(mut self) -> Result<RootFs> {
+        self.rootfs.forget();
+        for (path, metadata) in std::mem::take(&mut self.directories).iter().rev() {
+            let directory = self
+                .rootfs
+                .directory(path)?
+                .with_context(|| format!("directory {path} went away while we unpacked"))?;
+            let owner = metadata.owner_unlike(self.own);
+            metadata.set(
+                directory.readable()?.as_fd(),
+                path,
+                owner,
+                &mut self.warnings,
+            )?;
+        }
+        self.rootfs.forget();
+        self.warnings.summarize();
+        Ok(self.rootfs)
+    }
+
+    fn apply_entry<R: BufRead>(&mut self, mut entry: Entry, tar: &mut TarReader<R>) -> Result<()> {
+        let metadata = Metadata::of(&mut entry, &self.options.mapping, &mut self.warnings)
+            .with_context(|| format!("{}", entry.path))?;
+        let Some((parent, name)) = entry.path.split_last() else {
+            // CVE-2021-29136: an entry for the root that is a link sends later layers elsewhere.
+            if entry.kind != EntryKind::Directory {
+                bail!("the archive makes the root directory something else than a directory");
+            }
+            self.directories.insert(ImagePath::root(), metadata);
+            return Ok(());
+        };
+        let parent = self.parent(&parent)?;
+        let path = parent.path().join(name);
+        match &entry.kind {
+            EntryKind::Directory => self.make_directory(&parent, name, &path, metadata)?,
+            EntryKind::File => self.make_file(&parent, name, &path, &metadata, tar)?,
+            EntryKind::HardLink(old) => self.make_hard_link(&parent, name, &path, old)?,
+            EntryKind::Symlink(target) => {
+                self.replacing(&parent, name, &path, || parent.make_symlink(name, target))?;
+                self.set_on_special(&parent, name, &path, &metadata, true)?;
+            }
+            EntryKind::Fifo => {
+                self.make_node(&parent, name, &path, &metadata, FileType::Fifo, (0, 0))?;
+            }
+            EntryKind::CharDevice(major, minor) => {
+                self.make_device(
+                    &parent,
+                    name,
+                    &path,
+                    &metadata,
+                    FileType::CharacterDevice,
+                    (*major, *minor),
+                )?;
+            }
+            EntryKind::BlockDevice(major, minor) => {
+                self.make_device(
+                    &parent,
+                    name,
+                    &path,
+                    &metadata,
+                    FileType::BlockDevice,
+                    (*major, *minor),
+                )?;
+            }
+        }
+        self.touch(path);
+        Ok(())
+    }
+
+    /// The directory to work in, made if no entry made it.
+    fn parent(&mut self, path: &ImagePath) -> Result<Rc<Directory>> {
+        let reached = self.rootfs.make_directories(path)?;
+        for made in reached.made {
+            self.forget_below(&made);
+            let implied = Metadata::of_implied_directory(&self.options.mapping)?;
+            self.directories.insert(made, implied);
+        }
+        Ok(reached.directory)
+    }
+
+    fn make_directory(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        metadata: Metadata,
+    ) -> Result<()> {
+        if let Err(errno) = parent.make_directory(name) {
+            if errno != Errno::EXIST {
+                return Err(errno).with_context(|| format!("mkdirat {path}"));
+            }
+            let there = parent
+                .stat(name)?
+                .map(|stat| FileType::from_raw_mode(stat.st_mode));
+            if there == Some(FileType::Symlink) && self.options.keep_dirlinks {
+                let link = parent.path().join(name);
+                if self.rootfs.directory(&link)?.is_some() {
+                    return self.set_on_special(parent, name, path, &metadata, true);
+                }
+            }
+            if there != Some(FileType::Directory) {
+                self.replacing(parent, name, path, || parent.make_directory(name))?;
+            }
+        }
+        self.directories.insert(path.clone(), metadata);
+        Ok(())
+    }
+
+    fn make_file<R: BufRead>(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        metadata: &Metadata,
+        tar: &mut TarReader<R>,
+    ) -> Result<()> {
+        let owner = metadata.owner_unlike(self.own);
+        // Most files are made as they are to be, and only their times are left to set.
+        let as_made = owner.is_none() && metadata.xattrs.is_empty() && metadata.mode & 0o7000 == 0;
+        let mode = if as_made { metadata.mode } else { 0o600 };
+        let mode = Mode::from_raw_mode(mode);
+        let fd = self.replacing(parent, name, path, || parent.create_file(name, mode))?;
+        let mut file = File::from(fd);
+        loop {
+            let data = tar.data()?;
+            if data.is_empty() {
+                break;
+            }
+            let length = data.len();
+            file.write_all(data)
+                .with_context(|| format!("write {path}"))?;
+            tar.consume(length);
+            signal::check()?;
+        }
+        if as_made {
+            let times = metadata.timestamps();
+            rustix::fs::futimens(&file, &times).with_context(|| format!("futimens {path}"))
+        } else {
+            metadata.set(file.as_fd(), path, owner, &mut self.warnings)
+        }
+    }
+
+    fn make_hard_link(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        old: &ImagePath,
+    ) -> Result<()> {
+        let missing = || format!("hard link {path}: its target {old} is not in the image");
+        let (old_parent, old_name) = old
+            .split_last()
+            .with_context(|| format!("hard link {path}: its target is the root directory"))?;
+        let old_directory = self.rootfs.directory(&old_parent)?.with_context(missing)?;
+        let there = old_directory.stat(old_name)?.with_context(missing)?;
+        if FileType::from_raw_mode(there.st_mode) == FileType::Directory {
+            bail!("hard link {path}: its target {old} is a directory");
+        }
+        if old_directory.path().join(old_name) == *path {
+            bail!("hard link {path}: its target is itself");
+        }
+        self.replacing(parent, name, path, || {
+            parent.make_link(name, &old_directory, old_name)
+        })
+        .with_context(|| format!("hard link to {old}"))
+    }
+
+    fn make_device(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        metadata: &Metadata,
+        kind: FileType,
+        device: (u32, u32),
+    ) -> Result<()> {
+        if !self.devices_as_files {
+            return self.make_node(parent, name, path, metadata, kind, device);
+        }
+        let (major, minor) = device;
+        self.warnings.add("device", || {
+            format!("{path}: an empty file in place of device {major}:{minor} (rootless)")
+        });
+        let mode = Mode::RUSR | Mode::WUSR;
+        let fd = self.replacing(parent, name, path, || parent.create_file(name, mode))?;
+        metadata.set(
+            fd.as_fd(),
+            path,
+            metadata.owner_unlike(self.own),
+            &mut self.warnings,
+        )
+    }
+
+    fn make_node(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        metadata: &Metadata,
+        kind: FileType,
+        (major, minor): (u32, u32),
+    ) -> Result<()> {
+        let device = rustix::fs::makedev(major, minor);
+        self.replacing(parent, name, path, || parent.make_node(name, kind, device))?;
+        self.set_on_special(parent, name, path, metadata, false)
+    }
+
+    fn set_on_special(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        metadata: &Metadata,
+        is_symlink: bool,
+    ) -> Result<()> {
+        let node = parent
+            .open(name, OFlags::PATH, Mode::empty())
+            .with_context(|| format!("openat {path}"))?;
+        let owner = metadata.owner_unlike(self.own);
+        metadata.set_on_special(node.as_fd(), path, owner, is_symlink, &mut self.warnings)
+    }
+
+    /// Makes `name`, and if something is there already, removes that with all below it first.
+    fn replacing<T>(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        path: &ImagePath,
+        make: impl Fn() -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        match make() {
+            Err(Errno::EXIST) => {
+                parent.remove(name)?;
+                self.forget_below(path);
+                make().with_context(|| format!("make {path} in place of what was there"))
+            }
+            result => result.with_context(|| format!("make {path}")),
+        }
+    }
+
+    fn apply_whiteout(&mut self, whiteout: &Whiteout) -> Result<()> {
+        if self.layers == 0 {
+            // Whiteouts are about lower layers only.
+            return Ok(());
+        }
+        let (Whiteout::Name { directory, .. } | Whiteout::Opaque { directory }) = whiteout;
+        let Some(directory) = self.rootfs.directory(directory)? else {
+            return Ok(());
+        };
+        match whiteout {
+            Whiteout::Name { name, .. } => self.hide(&directory, name),
+            Whiteout::Opaque { .. } => directory
+                .names()?
+                .iter()
+                .try_for_each(|name| self.hide(&directory, name)),
+        }
+    }
+
+    /// Removes what lower layers have at `name`, wherever the current layer added nothing.
+    fn hide(&mut self, parent: &Directory, name: &[u8]) -> Result<()> {
+        let path = parent.path().join(name);
+        if !self.touched.contains(&path) {
+            parent.remove(name)?;
+            self.forget_below(&path);
+            return Ok(());
+        }
+        if let Some(directory) = parent.subdirectory(name)? {
+            for child in directory.names()? {
+                self.hide(&directory, &child)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what was known about a path that is gone.
+    fn forget_below(&mut self, path: &ImagePath) {
+        self.rootfs.forget();
+        let gone: Vec<ImagePath> = self
+            .directories
+            .range(path.clone()..)
+            .map(|(known, _)| known)
+            .take_while(|known| known.as_bytes().starts_with(path.as_bytes()))
+            .filter(|known| *known == path || known.is_below(path))
+            .cloned()
+            .collect();
+        for path in gone {
+            self.directories.remove(&path);
+        }
+    }
+
+    fn touch(&mut self, path: ImagePath) {
+        if self.layers == 0 {
+            return;
+        }
+        let mut next = Some(path);
+        while let Some(path) = next {
+            next = path.split_last().map(|(parent, _)| parent);
+            if !self.touched.insert(path) {
+                break;
+            }
+        }
+    }
+}

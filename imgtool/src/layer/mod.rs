@@ -1,0 +1,11 @@
+//! Layers: tar archives of changes, applied to a root file system in order (image-spec layer.md).
+
+pub mod apply;
+pub mod ids;
+pub mod limits;
+pub mod metadata;
+pub mod path;
+pub mod rootfs;
+pub mod stream;
+pub mod tar;
+pub mod whiteout;

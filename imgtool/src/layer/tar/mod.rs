@@ -1,0 +1,12 @@
+//! A strict reader of tar archives: what two readers could read differently is refused.
+//!
+//! Layers are tar archives that strangers wrote, and a reader that skips what it can't read is
+//! how files are smuggled past a scanner (CVE-2025-62518). So: every header's checksum, magic and
+//! numbers have to be right; a PAX record that is malformed, that is there twice over or that
+//! contradicts its header is an error; sparse, multi-volume and unknown entry types are errors.
+
+mod header;
+mod pax;
+mod reader;
+
+pub use reader::{Entry, EntryKind, TarError, TarLimits, TarReader, Timestamp};

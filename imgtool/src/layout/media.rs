@@ -1,0 +1,118 @@
+//! Media types: what a blob claims to be (image-spec media-types.md, Docker's schema 2).
+
+use std::io::{self, BufRead, Read};
+
+/// What a descriptor points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// An image index, or Docker's manifest list.
+    Index,
+    /// An image manifest.
+    Manifest,
+    /// An image configuration.
+    Config,
+    /// A layer.
+    Layer(Compression),
+    /// Something that we have no use for.
+    Other,
+}
+
+impl MediaKind {
+    /// Reads a media type.
+    pub fn of(media_type: &str) -> MediaKind {
+        match media_type {
+            "application/vnd.oci.image.index.v1+json"
+            | "application/vnd.docker.distribution.manifest.list.v2+json" => MediaKind::Index,
+            "application/vnd.oci.image.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v2+json" => MediaKind::Manifest,
+            "application/vnd.oci.image.config.v1+json"
+            | "application/vnd.docker.container.image.v1+json" => MediaKind::Config,
+            "application/vnd.oci.image.layer.v1.tar"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+            | "application/vnd.docker.image.rootfs.diff.tar"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar" => {
+                MediaKind::Layer(Compression::None)
+            }
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+                MediaKind::Layer(Compression::Gzip)
+            }
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+                MediaKind::Layer(Compression::Zstd)
+            }
+            _ => MediaKind::Other,
+        }
+    }
+}
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip (RFC 1952), one member or many.
+    Gzip,
+    /// Zstandard (RFC 8878), one frame or many, skippable ones included.
+    Zstd,
+}
+
+impl Compression {
+    /// The media type of an OCI layer that is compressed so.
+    pub fn layer_media_type(self) -> &'static str {
+        match self {
+            Compression::None => "application/vnd.oci.image.layer.v1.tar",
+            Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
+
+    /// What the first bytes of a file say.
+    pub fn detect(start: &[u8]) -> Compression {
+        match start {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            // A frame, or a skippable frame, which zstd:chunked may begin with.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    /// Compares the media type's word with the first bytes.
+    pub fn check_magic(self, start: &[u8]) -> io::Result<()> {
+        let found = Compression::detect(start);
+        if found == self {
+            return Ok(());
+        }
+        let message = format!(
+            "the layer's media type says {}, its content is {}",
+            self.name(),
+            found.name()
+        );
+        Err(io::Error::other(message))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Compression::None => "uncompressed",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Undoes the compression.
+    pub fn decoder<'a, R: BufRead + 'a>(self, source: R) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Compression::None => Box::new(source),
+            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+            Compression::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(source)?;
+                // zstd's own default limit, 128 MiB of window, said aloud.
+                decoder.window_log_max(27)?;
+                Box::new(decoder)
+            }
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! An OCI image layout: a directory of blobs named by their digests, and an index
+//! (image-spec image-layout.md).
+
+pub mod blob;
+pub mod digest;
+pub mod document;
+pub mod media;
+pub mod reference;
+pub mod resolve;
+pub mod store;
+
+pub use store::Layout;

@@ -1,0 +1,282 @@
+//! From a tag to one image: through indexes, by platform.
+
+use anyhow::{Context, Result, bail};
+
+use super::digest::Digest;
+use super::document::{Descriptor, ImageConfig, Index, Manifest, Platform};
+use super::media::{Compression, MediaKind};
+use super::store::Layout;
+
+/// How deep indexes may nest.
+const DEEPEST_INDEX: usize = 8;
+/// How many indexes one tag may lead to: an index that lists many indexes that list many …
+const MOST_INDEXES: usize = 64;
+
+/// An image: its manifest and configuration, verified and consistent.
+#[derive(Debug)]
+pub struct Image {
+    /// What the tag led to.
+    pub descriptor: Descriptor,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The manifest as it is in the layout.
+    pub manifest_bytes: Vec<u8>,
+    /// The configuration.
+    pub config: ImageConfig,
+    /// The configuration as it is in the layout.
+    pub config_bytes: Vec<u8>,
+}
+
+/// A layer of an image.
+#[derive(Debug)]
+pub struct Layer<'a> {
+    /// Its blob.
+    pub descriptor: &'a Descriptor,
+    /// How the blob is compressed.
+    pub compression: Compression,
+    /// The digest of what is in it.
+    pub diff_id: &'a Digest,
+}
+
+impl Image {
+    /// Finds the image that `tag` names, for this machine where it names several.
+    pub fn find(layout: &Layout, tag: &str) -> Result<Image> {
+        let index = layout.index()?;
+        let mut tagged = index
+            .manifests
+            .iter()
+            .filter(|descriptor| descriptor.tag() == Some(tag));
+        let Some(first) = tagged.next() else {
+            bail!(
+                "no image tagged '{tag}' in {} ({})",
+                layout.path().display(),
+                known_tags(&index)
+            );
+        };
+        if tagged.any(|other| other.digest != first.digest) {
+            bail!(
+                "tag '{tag}' is ambiguous in {}: several images have it",
+                layout.path().display()
+            );
+        }
+        let mut candidates = Vec::new();
+        let mut indexes = 0;
+        collect(layout, first, 0, &mut indexes, &mut candidates)?;
+        let descriptor = choose(candidates).with_context(|| format!("tag '{tag}'"))?;
+        Image::read(layout, descriptor)
+    }
+
+    /// Reads the image of a manifest.
+    pub fn read(layout: &Layout, descriptor: Descriptor) -> Result<Image> {
+        let digest = &descriptor.digest;
+        let manifest_bytes = layout.read_document(&descriptor)?;
+        let manifest = Manifest::parse(&manifest_bytes, &descriptor.media_type)
+            .with_context(|| format!("manifest {digest}"))?;
+        let kind = manifest.config.kind();
+        if kind != MediaKind::Config {
+            bail!(
+                "manifest {digest} is not of a container image: its config is '{}'",
+                manifest.config.media_type.escape_debug()
+            );
+        }
+        let config_bytes = layout.read_document(&manifest.config)?;
+        let config: ImageConfig = serde_json::from_slice(&config_bytes)
+            .with_context(|| format!("image configuration {}", manifest.config.digest))?;
+        Ok(Image {
+            descriptor,
+            manifest,
+            manifest_bytes,
+            config,
+            config_bytes,
+        })
+    }
+
+    /// The layers, the lowest first.
+    pub fn layers(&self) -> Result<Vec<Layer<'_>>> {
+        let diff_ids = &self.config.rootfs.diff_ids;
+        if diff_ids.len() != self.manifest.layers.len() {
+            bail!(
+                "the manifest has {} layers, the configuration {} diffIDs",
+                self.manifest.layers.len(),
+                diff_ids.len()
+            );
+        }
+        let layers = self.manifest.layers.iter().zip(diff_ids);
+        layers
+            .map(|(descriptor, diff_id)| match descriptor.kind() {
+                MediaKind::Layer(compression) => Ok(Layer {
+                    descriptor,
+                    compression,
+                    diff_id,
+                }),
+                _ => bail!(
+                    "layer {} has unsupported media type '{}'",
+                    descriptor.digest,
+                    descriptor.media_type.escape_debug()
+                ),
+            })
+            .collect()
+    }
+}
+
+fn known_tags(index: &Index) -> String {
+    let tags: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|descriptor| Some(descriptor.tag()?.escape_debug().to_string()))
+        .collect();
+    if tags.is_empty() {
+        "it has no tags".to_owned()
+    } else {
+        format!("it has {}", tags.join(", "))
+    }
+}
+
+/// All manifests that a descriptor leads to, in order. Each inherits the platform of the nearest
+/// index entry that has one.
+fn collect(
+    layout: &Layout,
+    descriptor: &Descriptor,
+    depth: usize,
+    indexes: &mut usize,
+    found: &mut Vec<Descriptor>,
+) -> Result<()> {
+    match descriptor.kind() {
+        MediaKind::Manifest => found.push(descriptor.clone()),
+        MediaKind::Index => {
+            *indexes += 1;
+            if depth == DEEPEST_INDEX || *indexes > MOST_INDEXES {
+                bail!(
+                    "image indexes nest deeper than {DEEPEST_INDEX} or are more than {MOST_INDEXES}"
+                );
+            }
+            if !runs_here(descriptor.platform.as_ref()) {
+                return Ok(());
+            }
+            let bytes = layout.read_document(descriptor)?;
+            let index = Index::parse(&bytes, Some(&descriptor.media_type))
+                .with_context(|| format!("index {}", descriptor.digest))?;
+            for below in &index.manifests {
+                let mut below = below.clone();
+                below.platform = below.platform.or_else(|| descriptor.platform.clone());
+                collect(layout, &below, depth + 1, indexes, found)?;
+            }
+        }
+        _ if depth == 0 => {
+            bail!(
+                "{} is '{}', neither an image manifest nor an index",
+                descriptor.digest,
+                descriptor.media_type.escape_debug()
+            );
+        }
+        // An index may list things other than images.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The one to use. A tag that leads to one image gives that image, whatever its platform.
+fn choose(mut candidates: Vec<Descriptor>) -> Result<Descriptor> {
+    if candidates.len() == 1 {
+        return Ok(candidates.remove(0));
+    }
+    let platforms = candidates
+        .iter()
+        .map(|candidate| platform_name(candidate.platform.as_ref()));
+    let platforms = platforms.collect::<Vec<_>>().join(", ");
+    let here: Vec<Descriptor> = candidates
+        .into_iter()
+        .filter(|candidate| runs_here(candidate.platform.as_ref()))
+        .collect();
+    // image-spec image-index.md: the first matching entry is the one to use; an entry that says
+    // what it runs on is better than one that doesn't.
+    let best = here
+        .iter()
+        .find(|candidate| candidate.platform.is_some())
+        .or(here.first());
+    best.cloned().with_context(|| {
+        format!(
+            "no image for linux/{} (there are: {platforms})",
+            host_architecture()
+        )
+    })
+}
+
+fn platform_name(platform: Option<&Platform>) -> String {
+    platform.map_or_else(
+        || "unnamed platform".to_owned(),
+        |platform| {
+            format!(
+                "{}/{}",
+                platform.os.escape_debug(),
+                platform.architecture.escape_debug()
+            )
+        },
+    )
+}
+
+/// Whether an entry may be for this machine.
+fn runs_here(platform: Option<&Platform>) -> bool {
+    platform.is_none_or(|platform| {
+        platform.os == "linux"
+            && platform.architecture == host_architecture()
+            && platform.variant.as_deref().is_none_or(variant_runs_here)
+    })
+}
+
+/// This machine's architecture, as Go names it.
+pub fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    }
+}
+
+/// x86-64 has levels that this machine may lack; every arm64 runs v8.
+fn variant_runs_here(variant: &str) -> bool {
+    match std::env::consts::ARCH {
+        "x86_64" => matches!(variant, "" | "v1"),
+        "aarch64" => matches!(variant, "" | "v8"),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn candidate(digit: char, platform: Option<(&str, &str)>) -> Descriptor {
+        let mut descriptor: Descriptor = serde_json::from_value(json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{}", digit.to_string().repeat(64)),
+            "size": 2,
+        }))
+        .unwrap();
+        descriptor.platform = platform.map(|(os, architecture)| Platform {
+            os: os.into(),
+            architecture: architecture.into(),
+            ..Platform::default()
+        });
+        descriptor
+    }
+
+    #[test]
+    fn the_image_for_this_machine_is_chosen() {
+        let foreign = candidate('1', Some(("linux", "z80")));
+        let windows = candidate('2', Some(("windows", host_architecture())));
+        let attestation = candidate('3', Some(("unknown", "unknown")));
+        let ours = candidate('4', Some(("linux", host_architecture())));
+        let unnamed = candidate('5', None);
+        let all = vec![foreign.clone(), windows, attestation, unnamed, ours.clone()];
+        assert_eq!(choose(all).unwrap(), ours);
+        assert_eq!(choose(vec![foreign.clone()]).unwrap(), foreign);
+        assert!(choose(vec![foreign.clone(), foreign]).is_err());
+        assert!(choose(Vec::new()).is_err());
+    }
+}

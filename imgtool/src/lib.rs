@@ -1,0 +1,14 @@
+//! The parts of windlass-img, from the command line ([`cli`]) down: an image layout is read and
+//! filled ([`layout`], [`load`]), its layers are applied ([`layer`]), and a bundle comes out
+//! ([`bundle`]).
+//!
+//! Rule 5 of the design shows in the types: what an image names is an `ImagePath`, a `Digest`, an
+//! `ImageConfig`; what the caller decides is in the `…Options` types and `std::path::Path`.
+
+pub mod bundle;
+pub mod cli;
+pub mod layer;
+pub mod layout;
+pub mod load;
+pub mod sys;
+mod warnings;

@@ -1,0 +1,171 @@
+//! Archives into layouts: `docker save`'s format and tarred OCI layouts.
+//!
+//! One pass, so that a pipe will do: every file of the archive becomes an incoming blob, hashed
+//! as it passes; then the archive's own table of contents says which of them an image needs, and
+//! only those are moved into the layout. Until then the layout is as it was.
+
+mod contents;
+mod docker_archive;
+mod oci_archive;
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::layer::limits::Limits;
+use crate::layer::tar::TarReader;
+use crate::layout::Layout;
+use crate::layout::blob::IncomingBlob;
+use crate::layout::document::{Descriptor, Index, REF_NAME};
+use crate::layout::media::Compression;
+use contents::Contents;
+
+/// What the caller decides about loading.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The tag of the one image.
+    pub tag: Option<String>,
+    /// How much an archive may hold.
+    pub limits: Limits,
+}
+
+/// What an archive turned out to hold.
+#[derive(Debug, Default)]
+struct Loaded {
+    /// Images and what the archive calls them.
+    images: Vec<(Descriptor, Vec<String>)>,
+    /// The blobs that they need.
+    blobs: Vec<IncomingBlob>,
+}
+
+/// Loads an archive's images into the layout at `path`, which is made if need be. Returns their
+/// tags.
+pub fn load(input: Box<dyn Read + '_>, path: &Path, options: &LoadOptions) -> Result<Vec<String>> {
+    let (layout, created) = Layout::open_or_create(path)?;
+    let result = layout
+        .lock()
+        .and_then(|()| load_into(input, &layout, options));
+    if result.is_err() {
+        layout.remove_created(created);
+    }
+    result
+}
+
+fn load_into(
+    input: Box<dyn Read + '_>,
+    layout: &Layout,
+    options: &LoadOptions,
+) -> Result<Vec<String>> {
+    let mut incoming = layout.incoming()?;
+    let archive = decompressed(input, options.limits)?;
+    let mut tar = TarReader::new(archive, options.limits.tar);
+    let contents = Contents::read(&mut tar, &mut incoming)?;
+    let loaded = if contents.has(b"oci-layout") {
+        oci_archive::read(&contents, &incoming)?
+    } else if contents.has(b"manifest.json") {
+        docker_archive::read(&contents, &mut incoming)?
+    } else {
+        bail!("neither a docker-archive (no manifest.json) nor an oci-archive (no oci-layout)");
+    };
+    let tagged = tagged(loaded.images, options.tag.as_deref())?;
+    for blob in &loaded.blobs {
+        if !layout.has_blob(&blob.digest) {
+            incoming.keep(blob, &layout.blobs(&blob.digest)?)?;
+        }
+    }
+    let mut index = layout.index()?;
+    for descriptor in &tagged {
+        add(&mut index, descriptor.clone());
+    }
+    layout.write_index(&index)?;
+    Ok(tagged
+        .iter()
+        .filter_map(Descriptor::tag)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Gives every image its tags.
+fn tagged(images: Vec<(Descriptor, Vec<String>)>, tag: Option<&str>) -> Result<Vec<Descriptor>> {
+    if images.is_empty() {
+        bail!("the archive holds no image");
+    }
+    if tag.is_some() && images.len() > 1 {
+        bail!(
+            "the archive holds {} images, so --tag can't name one",
+            images.len()
+        );
+    }
+    let mut tagged: Vec<Descriptor> = Vec::new();
+    for (descriptor, names) in images {
+        let names = match tag {
+            Some(tag) => vec![tag.to_owned()],
+            None if names.is_empty() => vec!["latest".to_owned()],
+            None => names,
+        };
+        for name in names {
+            let clash = tagged
+                .iter()
+                .any(|other| other.tag() == Some(&name) && other.digest != descriptor.digest);
+            if clash {
+                bail!("two images of the archive are called '{name}'");
+            }
+            let mut descriptor = descriptor.clone();
+            descriptor.annotations.insert(REF_NAME.to_owned(), name);
+            tagged.push(descriptor);
+        }
+    }
+    Ok(tagged)
+}
+
+/// Adds an image to an index, in place of any that has its tag.
+fn add(index: &mut Index, descriptor: Descriptor) {
+    index
+        .manifests
+        .retain(|known| known.tag() != descriptor.tag());
+    index.manifests.push(descriptor);
+}
+
+/// The archive without its compression, which its first bytes tell.
+fn decompressed<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> Result<Box<dyn BufRead + 'a>> {
+    let mut input = BufReader::with_capacity(BUFFER, input);
+    let start = input.fill_buf().context("read")?;
+    if start.is_empty() {
+        bail!("it is empty");
+    }
+    let source = Compression::detect(start)
+        .decoder(input)
+        .context("decompress")?;
+    let limited = Limited {
+        source,
+        read: 0,
+        allowed: limits.bytes,
+    };
+    Ok(Box::new(BufReader::with_capacity(BUFFER, limited)))
+}
+
+/// Bytes read at once.
+const BUFFER: usize = 256 << 10;
+
+/// Reads at most so many bytes.
+struct Limited<R> {
+    source: R,
+    read: u64,
+    allowed: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.read += count as u64;
+        if self.read > self.allowed {
+            let message = format!(
+                "the archive is larger than {} bytes uncompressed",
+                self.allowed
+            );
+            return Err(io::Error::other(message));
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,3 @@
+//! What no safe library offers. The only unsafe code of this crate.
+
+pub mod signal;
