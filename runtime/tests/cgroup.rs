@@ -102,6 +102,16 @@ impl Container {
             .to_owned()
     }
 
+    /// Its `linux.cgroupsPath`.
+    fn path(&self) -> String {
+        let Place {
+            path, hierarchy, ..
+        } = &self.placement.places[0];
+        let mut all = self.hierarchies.list.iter();
+        let mount_point = &all.find(|h| h.name == *hierarchy).unwrap().mount_point;
+        path.strip_prefix(mount_point.as_str()).unwrap().to_owned()
+    }
+
     fn is_v2(&self) -> bool {
         self.hierarchies.layout == Layout::V2
     }
@@ -295,7 +305,6 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
         refusal.contains("container's cgroup is not empty: 1 process(es) found"),
         "{refusal}"
     );
-    // What the journal's undo does for a create that never came back.
     second.placement.abandon();
     assert_eq!(first.placement.processes().unwrap(), [pid]);
     assert!(
@@ -308,19 +317,26 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_frozen_cgroup_is_refused() {
+fn a_frozen_cgroup_is_refused_and_left_alone() {
     let first = Container::new("frozen", "{}");
     first.placement.freeze().unwrap();
+    let mut journal = Vec::new();
     let refusal = first
-        .placement
-        .clone()
-        .create(&first.hierarchies, &[], &mut |_| Ok(()))
-        .unwrap_err()
-        .to_string();
+        .hierarchies
+        .place(Some(&first.path()), "id")
+        .unwrap()
+        .create(&first.hierarchies, &[], &mut |placement| {
+            journal.push(placement.clone());
+            Ok(())
+        });
+    let refusal = refusal.unwrap_err().to_string();
     assert!(
         refusal.contains("container's cgroup unexpectedly frozen"),
         "{refusal}"
     );
+    // The undo of a create that never came back, from what the journal knows.
+    journal.iter().for_each(Placement::abandon);
+    assert!(journal.len() == 1 && first.placement.is_frozen().unwrap());
     first.placement.thaw().unwrap();
 }
 
@@ -332,6 +348,7 @@ fn an_empty_cgroup_made_by_someone_else_is_taken() {
         .iter()
         .for_each(|directory| fs::create_dir(directory).unwrap());
     container.create(r#"{"pids": {"limit": 5}}"#).unwrap();
+    assert!(container.placement.places.iter().all(|place| place.found));
     let (pid, _output) = container.spawn("exec sleep 100");
     assert_eq!(container.placement.processes().unwrap(), [pid]);
 }

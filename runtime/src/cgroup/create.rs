@@ -52,8 +52,10 @@ impl Entrance {
 impl Placement {
     /// Makes the cgroups, ready for [`Placement::apply`] of `writes` and for the first process.
     ///
-    /// Where parents have to be made too, `before_parents` is called once before the first of them
-    /// with [`Place::parents_made`] already counting them, so that the journal can know of them.
+    /// `journal` is called, at most once, when the journal has to know more before this goes on:
+    /// that parents are going to be made ([`Place::parents_made`]), or that a cgroup was there
+    /// before ([`Place::found`]).
+    ///
     /// On failure nothing is left of what was made. Until this has returned, what it may have made
     /// is undone by [`Placement::abandon`]; from then on by [`Placement::remove`].
     ///
@@ -62,40 +64,35 @@ impl Placement {
         &mut self,
         hierarchies: &Hierarchies,
         writes: &[Write<'_>],
-        before_parents: &mut dyn FnMut(&Placement) -> Result<()>,
+        journal: &mut dyn FnMut(&Placement) -> Result<()>,
     ) -> Result<Entrance> {
-        let mut new = vec![false; self.places.len()];
         let result = self
-            .make_directories(hierarchies, &mut new, before_parents)
-            .and_then(|()| self.prepare(hierarchies, writes, &new));
+            .make_directories(hierarchies, journal)
+            .and_then(|()| self.prepare(hierarchies, writes));
         if result.is_err() {
-            for (place, _) in self.places.iter().zip(&new).filter(|(_, new)| **new) {
-                place.abandon();
-            }
+            self.abandon();
         }
         result.context(|| "unable to create the container's cgroup")
     }
 
-    /// Makes every place's directory and notes in `new` which were not there before.
     fn make_directories(
         &mut self,
         hierarchies: &Hierarchies,
-        new: &mut [bool],
-        before_parents: &mut dyn FnMut(&Placement) -> Result<()>,
+        journal: &mut dyn FnMut(&Placement) -> Result<()>,
     ) -> Result<()> {
+        // Nothing is ours before it is made.
+        self.places.iter_mut().for_each(|place| place.found = true);
         let mut without_parent = Vec::new();
-        for (index, place) in self.places.iter().enumerate() {
+        for (index, place) in self.places.iter_mut().enumerate() {
             match make_directory(&place.path) {
-                Ok(made) => new[index] = made,
+                Ok(made) => place.found = !made,
                 Err(Errno::NOENT) => without_parent.push(index),
                 Err(errno) => return Err(refused(&place.path, errno)),
             }
         }
-        if without_parent.is_empty() {
-            return Ok(());
-        }
         for &index in &without_parent {
             let place = &mut self.places[index];
+            place.found = false;
             let mount_point = place.hierarchy_of(hierarchies)?.mount_point.len();
             place.parents_made = ancestors(&place.path)
                 .take_while(|parent| parent.len() > mount_point)
@@ -104,24 +101,20 @@ impl Placement {
                 })
                 .count();
         }
-        before_parents(self)?;
-        for index in without_parent {
-            new[index] = self.places[index].make_with_parents()?;
+        if !without_parent.is_empty() || self.places.iter().any(|place| place.found) {
+            journal(self)?;
         }
-        Ok(())
+        without_parent
+            .into_iter()
+            .try_for_each(|index| self.places[index].make_with_parents())
     }
 
-    fn prepare(
-        &self,
-        hierarchies: &Hierarchies,
-        writes: &[Write<'_>],
-        new: &[bool],
-    ) -> Result<Entrance> {
+    fn prepare(&self, hierarchies: &Hierarchies, writes: &[Write<'_>]) -> Result<Entrance> {
         let mut entrance = Entrance {
             v1: Vec::with_capacity(self.places.len()),
             v2: None,
         };
-        for (place, &new) in self.places.iter().zip(new) {
+        for place in &self.places {
             let hierarchy = hierarchies.list.iter().find(|h| h.name == place.hierarchy);
             let Some(hierarchy) = hierarchy else {
                 return Err(Error::new(format!(
@@ -129,7 +122,7 @@ impl Placement {
                     place.hierarchy
                 )));
             };
-            if !new {
+            if place.found {
                 place.refuse_if_in_use()?;
             }
             if hierarchy.version == Version::V2 {
@@ -144,16 +137,18 @@ impl Placement {
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {
                 if hierarchy.controllers.iter().any(|name| name == "cpuset") {
-                    place.inherit_cpuset(writes, new)?;
+                    place.inherit_cpuset(writes)?;
                 }
                 let path = format!("{}/cgroup.procs", place.path);
                 let procs = match files::open(&path, OFlags::WRONLY) {
                     // In a directory that we have just made, only a cgroup file system can have
                     // put this file.
-                    Err(Errno::NOENT) if new => return Err(files::not_cgroup(&place.path)),
+                    Err(Errno::NOENT) if !place.found => {
+                        return Err(files::not_cgroup(&place.path));
+                    }
                     result => result.call(|| format!("open({path:?}, O_WRONLY)"))?,
                 };
-                if !new {
+                if place.found {
                     files::verify(&procs, &path)?;
                 }
                 entrance.v1.push((procs, path));
@@ -176,8 +171,8 @@ impl Place {
             })
     }
 
-    /// Makes the directory with those above it; whether it is new.
-    fn make_with_parents(&mut self) -> Result<bool> {
+    /// Makes the directory with those above it.
+    fn make_with_parents(&mut self) -> Result<()> {
         let expected = std::mem::take(&mut self.parents_made);
         for _ in 0..ATTEMPTS {
             let chain: Vec<&str> = ancestors(&self.path).take(expected.max(1)).collect();
@@ -197,7 +192,11 @@ impl Place {
             }
             match make_directory(&self.path) {
                 Err(Errno::NOENT) => {}
-                result => return result.map_err(|errno| refused(&self.path, errno)),
+                Ok(made) => {
+                    self.found = !made;
+                    return Ok(());
+                }
+                Err(errno) => return Err(refused(&self.path, errno)),
             }
         }
         Err(refused(&self.path, Errno::NOENT))
@@ -220,13 +219,13 @@ impl Place {
 
     /// A v1 cpuset takes no process before it has processors and memory nodes: those that `writes`
     /// doesn't give it are its parent's, as in runc.
-    fn inherit_cpuset(&self, writes: &[Write<'_>], new: bool) -> Result<()> {
+    fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
         let parent = ancestors(&self.path).next().unwrap_or("/");
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if writes.iter().any(|write| write.file == file) {
                 // The cgroup's own value is written later; those above have to allow it.
                 inherited(parent, file)?;
-            } else if new {
+            } else if !self.found {
                 let value = inherited(parent, file)?;
                 files::write_to(&format!("{}/{file}", self.path), &value)?;
             } else {

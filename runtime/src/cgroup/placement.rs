@@ -23,6 +23,9 @@ pub struct Place {
     /// How many of the directories above it, from the innermost, were made for this container.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parents_made: usize,
+    /// Whether the cgroup was there, made by someone else, before the container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 #[expect(
@@ -65,6 +68,7 @@ impl Hierarchies {
                 hierarchy: hierarchy.name.clone(),
                 path,
                 parents_made: 0,
+                found: false,
             })
         };
         Ok(Placement {
@@ -240,18 +244,20 @@ mod tests {
                     hierarchy: "memory".into(),
                     path: "/cg/memory/a".into(),
                     parents_made: 0,
+                    found: true,
                 },
                 Place {
                     hierarchy: String::new(),
                     path: "/cg/x/a".into(),
                     parents_made: 1,
+                    found: false,
                 },
             ],
         };
         let json = serde_json::to_string(&placement).unwrap();
         assert_eq!(
             json,
-            r#"[{"hierarchy":"memory","path":"/cg/memory/a"},{"hierarchy":"","path":"/cg/x/a","parents_made":1}]"#
+            r#"[{"hierarchy":"memory","path":"/cg/memory/a","found":true},{"hierarchy":"","path":"/cg/x/a","parents_made":1}]"#
         );
         assert_eq!(serde_json::from_str::<Placement>(&json).unwrap(), placement);
     }

@@ -37,17 +37,19 @@ impl Placement {
         result.context(|| "unable to remove the container's cgroup")
     }
 
-    /// Undoes a [`Placement::create`] that was broken off: removes the cgroups if they are empty
-    /// and leaves alone what is in use.
+    /// Undoes a [`Placement::create`] that was broken off: removes the cgroups that it has made,
+    /// and leaves alone those that were there before or are in use.
     pub fn abandon(&self) {
         self.places.iter().for_each(Place::abandon);
     }
 }
 
 impl Place {
-    pub(super) fn abandon(&self) {
-        // Someone else's is busy, or not ours to remove; both are as they should be.
-        let _ = rmdir(&self.path);
+    fn abandon(&self) {
+        if !self.found {
+            // Someone else's is busy, or not ours to remove; both are as they should be.
+            let _ = rmdir(&self.path);
+        }
         self.remove_parents();
     }
 
