@@ -1,10 +1,20 @@
 //! The cases, one file a chapter.
 
+mod bad_input;
 mod capabilities;
+mod cgroups;
+mod console;
+mod devices;
+mod engine_contract;
+mod exec;
+mod hooks;
+mod hostile;
 mod lifecycle;
 mod mounts;
 mod namespaces;
 mod process;
+mod rootfs;
+mod seccomp;
 mod state;
 
 use crate::case::Case;
@@ -18,6 +28,16 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         capabilities::CASES,
         namespaces::CASES,
         mounts::CASES,
+        rootfs::CASES,
+        devices::CASES,
+        seccomp::CASES,
+        cgroups::CASES,
+        hooks::CASES,
+        console::CASES,
+        exec::CASES,
+        engine_contract::CASES,
+        bad_input::CASES,
+        hostile::CASES,
     ]
     .into_iter()
     .flatten()

@@ -201,7 +201,7 @@ impl Context {
     /// # Errors
     /// A failure of the runtime.
     pub fn must_refuse(&self, bundle: &Bundle) -> Result<Output, Stop> {
-        let (mut container, output) = self.attempt("create", bundle, &[])?;
+        let (container, output) = self.attempt("create", bundle, &[])?;
         let output = output.must_fail()?;
         if output.stderr().trim().is_empty() {
             return fail(format_args!(
@@ -215,8 +215,6 @@ impl Context {
                 output.command
             ));
         }
-        container.gone();
-        self.nothing_left(&container.id)?;
         Ok(output)
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use observation::{Answer, Mount, Observation};
+pub use observation::{Answer, FileStatus, Mount, Observation};
 pub use see::CAPABILITIES;
 
 use crate::sys;

@@ -42,8 +42,8 @@ pub fn render(run: &Run) -> String {
             );
         };
         match result.outcome {
-            Outcome::Passed => {}
-            Outcome::Skipped | Outcome::Known => {
+            Outcome::Passed if result.reason.is_empty() => {}
+            Outcome::Passed | Outcome::Skipped | Outcome::Known => {
                 let _ = writeln!(text, "       {}", result.reason);
             }
             Outcome::Failed | Outcome::Broken => {

@@ -1,0 +1,363 @@
+//! `linux.seccomp`: actions, argument comparisons, and Docker's default profile.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, Known, Need, Stop, Verdict, check, equal};
+use crate::harness::Context;
+use crate::probe::Observation;
+
+/// Docker's default profile as dockerd writes it into config.json for the default capabilities.
+const DOCKER_PROFILE: &str = include_str!("../../profiles/docker-default-seccomp.json");
+
+/// This chapter's cases.
+pub const CASES: &[Case] = &[
+    Case::must(
+        "seccomp/errno",
+        "SCMP_ACT_ERRNO makes a call fail with errnoRet, by default EPERM",
+        "refuses getcpu with EPERM and getpriority with errnoRet 42",
+        errno,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "errnoRet (uint, OPTIONAL) - the errno return code to use",
+    )
+    .needs(&[Need::SeccompAction("errno")]),
+    Case::must(
+        "seccomp/default-errno",
+        "defaultErrnoRet is what a call gets that no rule names",
+        "allows Docker's list with a default of ENOSYS",
+        default_errno,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "defaultErrnoRet (uint, OPTIONAL) - the errno return code",
+    )
+    .needs(&[Need::SeccompAction("errno")]),
+    Case::must(
+        "seccomp/filter-mode",
+        "with linux.seccomp the program runs in filter mode",
+        "reads Seccomp in /proc/self/status, with no_new_privs and without",
+        filter_mode,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "allows one to configure actions to take for matched syscalls",
+    ),
+    Case::must(
+        "seccomp/none",
+        "without linux.seccomp the program runs unfiltered",
+        "reads Seccomp in /proc/self/status",
+        unfiltered,
+    )
+    .clause("config-linux.md", "Seccomp", "seccomp (object, OPTIONAL)"),
+    Case::must(
+        "seccomp/kill-process",
+        "SCMP_ACT_KILL_PROCESS ends the program by SIGSYS",
+        "lets getcpu kill: run exits with 128 + 31",
+        kill_process,
+    )
+    .clause("config-linux.md", "Seccomp", "SCMP_ACT_KILL_PROCESS")
+    .needs(&[Need::SeccompAction("kill_process")]),
+    Case::must(
+        "seccomp/arguments-equal",
+        "a rule with SCMP_CMP_EQ matches one value only",
+        "refuses getpriority's first argument 1",
+        arguments_equal,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "op (string, REQUIRED) - the operator for syscall arguments",
+    ),
+    Case::must(
+        "seccomp/arguments-operators",
+        "NE, LT, LE, GE, GT and MASKED_EQ compare as libseccomp does",
+        "one call a rule, with values on both sides of each border",
+        arguments_operators,
+    )
+    .clause("config-linux.md", "Seccomp", "SCMP_CMP_MASKED_EQ"),
+    Case::must(
+        "seccomp/arguments-64-bit",
+        "comparisons look at all 64 bits",
+        "refuses 0x1_0000_0005: 5 alone passes",
+        arguments_wide,
+    )
+    .clause("config-linux.md", "Seccomp", "value (uint64, REQUIRED)"),
+    Case::contract(
+        "seccomp/docker-profile",
+        "Docker's default profile refuses what it should, and lets programs run",
+        "makes 20 calls under the profile and compares each errno",
+        docker_profile,
+    )
+    .clause(
+        "Docker",
+        "default seccomp profile",
+        "profiles/seccomp/default.json",
+    )
+    .needs(&[Need::SeccompAction("errno")]),
+    Case::contract(
+        "seccomp/docker-profile-for-a-user",
+        "Docker's profile works for a plain user with no_new_privs",
+        "runs as 1000 with the profile and noNewPrivileges",
+        docker_profile_user,
+    )
+    .clause(
+        "Docker",
+        "default seccomp profile",
+        "profiles/seccomp/default.json",
+    ),
+    Case::contract(
+        "seccomp/unknown-name",
+        "a system call that the runtime doesn't know is no error",
+        "names no_such_call beside getcpu",
+        unknown_name,
+    )
+    .clause("runc", "seccomp", "names of newer kernels are skipped"),
+    Case::must(
+        "seccomp/unknown-action",
+        "an action that doesn't exist is refused",
+        "sets SCMP_ACT_SHRUG",
+        unknown_action,
+    )
+    .clause(
+        "config.md",
+        "Valid values",
+        "MUST generate an error when invalid or unsupported values",
+    ),
+    Case::must(
+        "seccomp/errno-on-allow",
+        "errnoRet beside an action that has none is refused",
+        "gives SCMP_ACT_KILL_PROCESS an errnoRet",
+        errno_on_kill,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "When the action doesn't support an errno, the runtime MUST [...] fail",
+    )
+    .known(&[Known {
+        runtime: "runc version 1.1.",
+        why: "ignores errnoRet where the action has none",
+    }]),
+];
+
+/// A profile that allows all but what the rules say.
+fn deny(rules: Value) -> Value {
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+        "syscalls": rules,
+    })
+}
+
+fn see(context: &Context, questions: &[&str], profile: Value) -> Result<Observation, Stop> {
+    context.see_with(questions, |config| config["linux"]["seccomp"] = profile)
+}
+
+fn errno(context: &Context) -> Verdict {
+    let questions = ["call:getcpu", "call:getpriority:0:0", "call:getppid"];
+    let profile = deny(json!([
+        { "names": ["getcpu"], "action": "SCMP_ACT_ERRNO" },
+        { "names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42 },
+    ]));
+    let seen = see(context, &questions, profile)?;
+    equal("getcpu", seen.answer(questions[0]).errno, Some(libc::EPERM))?;
+    equal("getpriority", seen.answer(questions[1]).errno, Some(42))?;
+    equal("getppid", seen.answer(questions[2]).errno, None)
+}
+
+fn default_errno(context: &Context) -> Verdict {
+    let mut profile: Value = serde_json::from_str(DOCKER_PROFILE)?;
+    profile["defaultErrnoRet"] = json!(libc::ENOSYS);
+    let seen = see(context, &["call:acct", "call:getcpu"], profile)?;
+    equal("acct", seen.answer("call:acct").errno, Some(libc::ENOSYS))?;
+    equal("getcpu", seen.answer("call:getcpu").errno, None)
+}
+
+fn filter_mode(context: &Context) -> Verdict {
+    for no_new_privileges in [false, true] {
+        let seen = context.see_with(&[], |config| {
+            config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+            config["linux"]["seccomp"] =
+                deny(json!([{ "names": ["getcpu"], "action": "SCMP_ACT_ERRNO" }]));
+        })?;
+        equal("Seccomp", seen.seccomp, Some(2))?;
+        equal(
+            "NoNewPrivs",
+            seen.no_new_privileges,
+            Some(u64::from(no_new_privileges)),
+        )?;
+    }
+    Ok(())
+}
+
+fn unfiltered(context: &Context) -> Verdict {
+    equal("Seccomp", context.see_with(&[], |_| {})?.seccomp, Some(0))
+}
+
+fn kill_process(context: &Context) -> Verdict {
+    let mut bundle = context.bundle()?;
+    bundle.set_probe(&["see", "call:getcpu"]);
+    bundle.config["linux"]["seccomp"] =
+        deny(json!([{ "names": ["getcpu"], "action": "SCMP_ACT_KILL_PROCESS" }]));
+    let (_container, output) = context.attempt("run", &bundle, &[])?;
+    equal("exit status", output.status, 128 + libc::SIGSYS)
+}
+
+fn arguments_equal(context: &Context) -> Verdict {
+    let questions = ["call:getpriority:0:0", "call:getpriority:1:0"];
+    let profile = deny(json!([{
+        "names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42,
+        "args": [{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }],
+    }]));
+    let seen = see(context, &questions, profile)?;
+    equal("with 0", seen.answer(questions[0]).errno, None)?;
+    equal("with 1", seen.answer(questions[1]).errno, Some(42))
+}
+
+fn arguments_operators(context: &Context) -> Verdict {
+    // setns(fd, type): an unfiltered call with these numbers fails with EBADF or EINVAL.
+    let cases: [(&str, u64, Option<u64>, &[u64], &[u64]); 6] = [
+        ("SCMP_CMP_NE", 500, None, &[499, 501], &[500]),
+        ("SCMP_CMP_LT", 500, None, &[499], &[500, 501]),
+        ("SCMP_CMP_LE", 500, None, &[499, 500], &[501]),
+        ("SCMP_CMP_GE", 500, None, &[500, 501], &[499]),
+        ("SCMP_CMP_GT", 500, None, &[501], &[499, 500]),
+        (
+            "SCMP_CMP_MASKED_EQ",
+            0xf0,
+            Some(0x20),
+            &[0x20, 0x12f],
+            &[0x30, 0x10f],
+        ),
+    ];
+    for (operator, value, second, hits, misses) in cases {
+        let question = |number: &u64| format!("call:setns:{number}:0");
+        let asked: Vec<String> = hits.iter().chain(misses).map(question).collect();
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let mut argument = json!({ "index": 0, "value": value, "op": operator });
+        if let Some(second) = second {
+            argument["valueTwo"] = json!(second);
+        }
+        let profile = deny(json!([{
+            "names": ["setns"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42, "args": [argument],
+        }]));
+        let seen = see(context, &asked, profile)?;
+        for (numbers, refused) in [(hits, true), (misses, false)] {
+            for number in numbers {
+                let errno = seen.answer(&question(number)).errno;
+                check(
+                    (errno == Some(42)) == refused,
+                    format_args!("{operator} {value}: the argument {number} got errno {errno:?}"),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn arguments_wide(context: &Context) -> Verdict {
+    let questions = ["call:getpriority:0:4294967301", "call:getpriority:0:5"];
+    let profile = deny(json!([{
+        "names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42,
+        "args": [{ "index": 1, "value": 4_294_967_301_u64, "op": "SCMP_CMP_EQ" }],
+    }]));
+    let seen = see(context, &questions, profile)?;
+    equal(
+        "with all 33 bits",
+        seen.answer(questions[0]).errno,
+        Some(42),
+    )?;
+    check(
+        seen.answer(questions[1]).errno != Some(42),
+        "the lower 32 bits alone matched",
+    )
+}
+
+/// What Docker's profile makes of calls that have no other effect with these arguments.
+const UNDER_DOCKER: &[(&str, Option<i32>)] = &[
+    ("call:acct", Some(libc::EPERM)),
+    ("call:add_key", Some(libc::EPERM)),
+    ("call:bpf", Some(libc::EPERM)),
+    ("call:delete_module", Some(libc::EPERM)),
+    ("call:finit_module", Some(libc::EPERM)),
+    ("call:init_module", Some(libc::EPERM)),
+    ("call:kexec_load", Some(libc::EPERM)),
+    ("call:keyctl:0:0", Some(libc::EPERM)),
+    ("call:mount", Some(libc::EPERM)),
+    ("call:open_by_handle_at", Some(libc::EPERM)),
+    ("call:perf_event_open", Some(libc::EPERM)),
+    ("call:pivot_root", Some(libc::EPERM)),
+    ("call:request_key", Some(libc::EPERM)),
+    ("call:setns:4711:0", Some(libc::EPERM)),
+    ("call:swapon", Some(libc::EPERM)),
+    ("call:unshare:268435456", Some(libc::EPERM)),
+    ("call:userfaultfd:0", Some(libc::EPERM)),
+    ("call:personality:4294967295", None),
+    ("call:personality:1", Some(libc::EPERM)),
+    ("call:clone3:0:0", Some(libc::ENOSYS)),
+    ("call:getppid", None),
+    ("call:getcpu", None),
+];
+
+fn docker_profile(context: &Context) -> Verdict {
+    let questions: Vec<&str> = UNDER_DOCKER.iter().map(|(question, _)| *question).collect();
+    // With every capability, so that it is the filter that refuses.
+    let every = json!(context.host.capabilities);
+    let seen = context.see_with(&questions, |config| {
+        config["process"]["capabilities"] =
+            json!({ "bounding": every, "permitted": every, "effective": every });
+        if let Ok(profile) = serde_json::from_str(DOCKER_PROFILE) {
+            config["linux"]["seccomp"] = profile;
+        }
+    })?;
+    equal("Seccomp", seen.seccomp, Some(2))?;
+    for (question, errno) in UNDER_DOCKER {
+        equal(question, seen.answer(question).errno, *errno)?;
+    }
+    Ok(())
+}
+
+fn docker_profile_user(context: &Context) -> Verdict {
+    let profile: Value = serde_json::from_str(DOCKER_PROFILE)?;
+    let seen = context.see_with(&["call:bpf"], |config| {
+        config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+        config["process"]["noNewPrivileges"] = json!(true);
+        config["process"]["capabilities"] = json!({});
+        config["linux"]["seccomp"] = profile;
+    })?;
+    equal("Seccomp", seen.seccomp, Some(2))?;
+    equal("uid", seen.uid, [1000, 1000])?;
+    equal("bpf", seen.answer("call:bpf").errno, Some(libc::EPERM))
+}
+
+fn unknown_name(context: &Context) -> Verdict {
+    let profile =
+        deny(json!([{ "names": ["no_such_call", "getcpu"], "action": "SCMP_ACT_ERRNO" }]));
+    let seen = see(context, &["call:getcpu"], profile)?;
+    equal(
+        "getcpu",
+        seen.answer("call:getcpu").errno,
+        Some(libc::EPERM),
+    )
+}
+
+fn unknown_action(context: &Context) -> Verdict {
+    context.must_refuse_with(|config| {
+        config["linux"]["seccomp"] =
+            deny(json!([{ "names": ["getcpu"], "action": "SCMP_ACT_SHRUG" }]));
+    })?;
+    Ok(())
+}
+
+fn errno_on_kill(context: &Context) -> Verdict {
+    context.must_refuse_with(|config| {
+        config["linux"]["seccomp"] = deny(json!([
+            { "names": ["getcpu"], "action": "SCMP_ACT_KILL_PROCESS", "errnoRet": 42 },
+        ]));
+    })?;
+    Ok(())
+}
