@@ -27,7 +27,7 @@ use windlass_bench::{sys, trace};
 /// CPU time is that of all processes of an operation, the container's included, also where the
 /// container outlives the command that made it (create; the comparison is a subreaper). What a
 /// daemon would do for a runtime (systemd, for cgroups) is not counted; no contestant is asked to
-/// use one.
+/// use one. Some kernels (user-mode Linux) count CPU time in ticks of 10 ms only.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -123,6 +123,7 @@ fn compare(arguments: Arguments) -> Result<()> {
         println!("{}", comparison.table());
         report.results.push(comparison);
     }
+    println!("{}", report.summary());
     if let Some(path) = &arguments.json {
         fs::write(path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("write {}", path.display()))?;
@@ -249,14 +250,10 @@ fn one(
         }
     }
     let contestants = contestants.iter().zip(&samples).zip(footprints);
-    Ok(Comparison {
-        scenario,
-        contestants: contestants
-            .map(|((contestant, samples), footprint)| {
-                Measured::new(&contestant.name, samples, footprint)
-            })
-            .collect(),
-    })
+    let measured = contestants.map(|((contestant, samples), footprint)| {
+        Measured::new(&contestant.name, samples, footprint)
+    });
+    Ok(Comparison::new(scenario, measured.collect()))
 }
 
 /// The tasks whose `before` has run; their `after` runs when this is dropped, whatever happened.

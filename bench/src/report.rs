@@ -63,6 +63,8 @@ pub struct Comparison {
     pub scenario: Scenario,
     /// One entry for each contestant: the floor, the runtime of interest, its peers.
     pub contestants: Vec<Measured>,
+    /// The runtime of interest against each peer.
+    pub ratios: Vec<Ratios>,
 }
 
 /// One contestant in one scenario. Times are in milliseconds.
@@ -104,15 +106,26 @@ impl Measured {
 }
 
 impl Comparison {
+    /// Puts the figures of the floor, the runtime of interest and its peers side by side.
+    pub fn new(scenario: Scenario, contestants: Vec<Measured>) -> Self {
+        let ratios = match &contestants[..] {
+            [floor, own, peers @ ..] => peers
+                .iter()
+                .map(|peer| Ratios::new(own, peer, floor))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            scenario,
+            contestants,
+            ratios,
+        }
+    }
+
     /// The comparison as a table, and below it the first runtime's share of each peer's figures.
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let Scenario {
-            config,
-            network,
-            operation,
-        } = &self.scenario;
-        let _ = writeln!(text, "{} · {config} · {}", operation.name(), network.name());
+        let _ = writeln!(text, "{}", self.scenario.title());
         let _ = writeln!(
             text,
             "{:<18}{:>27}{:>18}{:>20}{:>9}{:>10}",
@@ -150,29 +163,100 @@ impl Comparison {
                 above.0, above.1
             );
         }
-        if let [floor, first, peers @ ..] = &self.contestants[..] {
-            for peer in peers {
-                text.push_str(&ratio_line(first, peer, floor));
-            }
+        for ratios in &self.ratios {
+            let _ = writeln!(
+                text,
+                "  share of {}'s: wall {:.2}, CPU {:.2}, wall above floor {:.2}, \
+                 CPU above floor {:.2}, calls {:.2}, peak memory {:.2}",
+                ratios.peer,
+                ratios.wall,
+                ratios.cpu,
+                ratios.wall_above_floor,
+                ratios.cpu_above_floor,
+                ratios.calls,
+                ratios.peak_memory
+            );
         }
         text
     }
 }
 
-fn ratio_line(own: &Measured, peer: &Measured, floor: &Measured) -> String {
-    let share = |pick: &dyn Fn(&Measured) -> f64| pick(own) / pick(peer);
-    format!(
-        "  {} / {}: wall {:.2}, CPU {:.2}, wall above floor {:.2}, CPU above floor {:.2}, \
-         calls {:.2}, peak memory {:.2}\n",
-        own.name,
-        peer.name,
-        share(&|one| one.wall.quartile),
-        share(&|one| one.cpu.median),
-        share(&|one| one.wall.quartile - floor.wall.quartile),
-        share(&|one| one.cpu.median - floor.cpu.median),
-        share(&|one| as_figure(one.footprint.calls)),
-        share(&|one| as_figure(one.footprint.peak_kib)),
-    )
+/// The share that the first runtime's figures are of a peer's: below 1 it needs less.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ratios {
+    /// The peer.
+    pub peer: String,
+    /// Wall time, by the 25th percentile.
+    pub wall: f64,
+    /// CPU time, by the median.
+    pub cpu: f64,
+    /// Wall time above the floor.
+    pub wall_above_floor: f64,
+    /// CPU time above the floor.
+    pub cpu_above_floor: f64,
+    /// System calls.
+    pub calls: f64,
+    /// Peak memory.
+    pub peak_memory: f64,
+}
+
+impl Ratios {
+    fn new(own: &Measured, peer: &Measured, floor: &Measured) -> Self {
+        let share = |pick: &dyn Fn(&Measured) -> f64| pick(own) / pick(peer);
+        Self {
+            peer: peer.name.clone(),
+            wall: share(&|one| one.wall.quartile),
+            cpu: share(&|one| one.cpu.median),
+            wall_above_floor: share(&|one| one.wall.quartile - floor.wall.quartile),
+            cpu_above_floor: share(&|one| one.cpu.median - floor.cpu.median),
+            calls: share(&|one| as_figure(one.footprint.calls)),
+            peak_memory: share(&|one| as_figure(one.footprint.peak_kib)),
+        }
+    }
+}
+
+impl Report {
+    /// One table for each peer of the first runtime: its share of the peer's figures, a scenario a
+    /// line.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        let Some([_, own, peers @ ..]) = self.results.first().map(|one| &one.contestants[..])
+        else {
+            return text;
+        };
+        for peer in peers {
+            let _ = writeln!(
+                text,
+                "{:<62}{:>7}{:>7}{:>19}{:>7}{:>7}",
+                format!("{}'s share of {}'s", own.name, peer.name),
+                "wall",
+                "CPU",
+                "above floor: both",
+                "calls",
+                "peak"
+            );
+            for result in &self.results {
+                for ratios in result
+                    .ratios
+                    .iter()
+                    .filter(|ratios| ratios.peer == peer.name)
+                {
+                    let _ = writeln!(
+                        text,
+                        "  {:<60}{:>7.2}{:>7.2}{:>11.2} {:>7.2}{:>7.2}{:>7.2}",
+                        result.scenario.title(),
+                        ratios.wall,
+                        ratios.cpu,
+                        ratios.wall_above_floor,
+                        ratios.cpu_above_floor,
+                        ratios.calls,
+                        ratios.peak_memory
+                    );
+                }
+            }
+        }
+        text
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // counts far below 2^52
@@ -206,20 +290,19 @@ mod tests {
 
     #[test]
     fn ratios_are_to_each_peer_and_above_the_floor() {
-        let comparison = Comparison {
-            scenario: Scenario {
-                config: "docker".into(),
-                network: Network::Host,
-                operation: Operation::Run,
-            },
-            contestants: vec![
-                measured("floor", 2, 50),
-                measured("windlass", 4, 100),
-                measured("crun", 10, 400),
-            ],
+        let scenario = Scenario {
+            config: "docker".into(),
+            network: Network::Host,
+            operation: Operation::Run,
         };
+        let contestants = vec![
+            measured("floor", 2, 50),
+            measured("windlass", 4, 100),
+            measured("crun", 10, 400),
+        ];
+        let comparison = Comparison::new(scenario, contestants);
         let table = comparison.table();
-        let expected = "windlass / crun: wall 0.40, CPU 0.40, wall above floor 0.25, \
+        let expected = "share of crun's: wall 0.40, CPU 0.40, wall above floor 0.25, \
                         CPU above floor 0.25, calls 0.25, peak memory 1.00";
         assert!(table.contains(expected), "{table}");
     }

@@ -15,6 +15,18 @@ pub struct Scenario {
     pub operation: Operation,
 }
 
+impl Scenario {
+    /// For people.
+    pub fn title(&self) -> String {
+        format!(
+            "{} · {} · {}",
+            self.operation.name(),
+            self.config,
+            self.network.name()
+        )
+    }
+}
+
 /// The container's network namespace. Making and ending one waits for grace periods of the whole
 /// kernel, which hides the runtime's own share; so both are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
