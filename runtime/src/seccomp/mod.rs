@@ -13,8 +13,12 @@
 //! - A rule without conditions beats all rules of the same system call that have some; of two
 //!   without conditions the first holds.
 //! - Rules with conditions are not tried in the profile's order but in libseccomp's (by argument,
-//!   operator and value, see [`conditions`]), and the first that matches decides. A rule that
-//!   repeats, or is a part of, an earlier one with another action is refused, as libseccomp does.
+//!   operator and value, see [`conditions`]), and the first that matches decides. A rule that has
+//!   the same conditions as an earlier one, or the first of them, and another action is refused.
+//!   Here alone we differ: where several rules of a system call bound one 64-bit argument by
+//!   order (LT, LE, GT, GE), or have several conditions each, libseccomp 2.5 merges their
+//!   comparisons wrongly and may deny what the profile allows, or allow what it denies. We decide
+//!   what is written.
 //! - x32 and 32-bit architectures compare the lower halves of arguments; on x86 a rule on a call
 //!   that is also behind socketcall(2) or ipc(2) is about both ways.
 //! - Where the default action denies, system calls whose numbers are beyond the greatest that the
@@ -233,6 +237,13 @@ fn flags(profile: &spec::seccomp::Seccomp<'_>, abilities: &Abilities) -> Result<
             .hint("SCMP_ACT_NOTIFY needs the socket of a seccomp agent"));
         }
         flags |= Flags::NEW_LISTENER;
+    } else if flags.contains(Flags::WAIT_KILLABLE_RECV) {
+        // The kernel would say EINVAL.
+        return Err(Error::config(
+            "/linux/seccomp/flags",
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is about calls that SCMP_ACT_NOTIFY hands over, \
+             and no rule has that action",
+        ));
     }
     Ok(flags)
 }
@@ -400,3 +411,6 @@ fn without_meaning(
         add(u32::MAX, default);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,10 +225,15 @@ impl Chain {
     /// Puts a rule where libseccomp would look at it.
     fn add(&mut self, rule: ConditionalRule) -> Result<(), Contradiction> {
         for other in &self.rules {
+            let is_covered = other.begins(&rule);
             if rule.begins(other) && rule.action != other.action {
                 return Err(Contradiction);
             }
+            if is_covered {
+                return Ok(());
+            }
         }
+        self.rules.retain(|other| !rule.begins(other));
         let place = self
             .rules
             .partition_point(|other| other.order(&rule).is_le());

@@ -216,3 +216,136 @@ unsafe fn seccomp(
     }
     Ok(i32::try_from(answer).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::{action_names, action_value, compile};
+
+    const DOCKER: &str = include_str!("../../tests/data/seccomp/docker.json");
+
+    fn program(profile: &str) -> Program {
+        compile(&serde_json::from_str(profile).unwrap(), &Abilities::probe()).unwrap()
+    }
+
+    /// Runs `body` in a child under the filter; gives the child's wait status.
+    fn under(program: &Program, body: impl Fn(Option<OwnedFd>) -> bool) -> libc::c_int {
+        // SAFETY: the child, which has one thread of many, only makes system calls: what it needs
+        // of memory was there before.
+        unsafe {
+            let child = libc::fork();
+            assert!(child >= 0);
+            if child == 0 {
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+                let Ok(listener) = install(program) else {
+                    libc::_exit(101)
+                };
+                libc::_exit(if body(listener) { 0 } else { 102 });
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            status
+        }
+    }
+
+    /// Makes a system call with up to two arguments and the rest zero; gives its errno or 0.
+    fn errno_of(number: libc::c_long, first: libc::c_ulong) -> i32 {
+        // SAFETY: the calls of these tests take numbers or null pointers.
+        let answer = unsafe { libc::syscall(number, first, 0, 0, 0, 0, 0) };
+        if answer >= 0 {
+            0
+        } else {
+            std::io::Error::last_os_error().raw_os_error().unwrap_or(-1)
+        }
+    }
+
+    #[test]
+    fn dockers_profile_works_in_the_kernel() {
+        let program = program(DOCKER);
+        assert!(!program.has_listener());
+        assert_eq!(program.flags(), Flags::SPEC_ALLOW);
+        let status = under(&program, |listener| {
+            listener.is_none()
+                && errno_of(libc::SYS_getpid, 0) == 0
+                && errno_of(libc::SYS_close, libc::c_ulong::MAX) == libc::EBADF
+                && errno_of(libc::SYS_personality, 0xffff_ffff) == 0
+                && errno_of(libc::SYS_personality, 8) == 0
+                && errno_of(libc::SYS_personality, 0x0800_0000) == libc::EPERM
+                && errno_of(libc::SYS_kexec_load, 0) == libc::EPERM
+                && errno_of(libc::SYS_clone3, 0) == libc::ENOSYS
+                && errno_of(5000, 0) == libc::ENOSYS
+        });
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn arguments_are_compared_as_64_bits_in_the_kernel() {
+        let program = program(
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["umask"],
+                "action": "SCMP_ACT_ERRNO", "errnoRet": 77,
+                "args": [{"index": 0, "op": "SCMP_CMP_GE", "value": 4294967298}]}]}"#,
+        );
+        let status = under(&program, |_| {
+            errno_of(libc::SYS_umask, (1 << 32) + 2) == 77
+                && errno_of(libc::SYS_umask, 2 << 32) == 77
+                && errno_of(libc::SYS_umask, (1 << 32) + 1) == 0
+                && errno_of(libc::SYS_umask, 0xffff_ffff) == 0
+        });
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn a_killed_process_dies_of_sigsys() {
+        for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
+            let program = program(&format!(
+                r#"{{"defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [{{"names": ["getpgrp", "getpgid"], "action": "{action}"}}]}}"#
+            ));
+            let status = under(&program, |_| errno_of(libc::SYS_getpgid, 0) == 0);
+            assert!(libc::WIFSIGNALED(status), "{action}: {status:#x}");
+            assert_eq!(libc::WTERMSIG(status), libc::SIGSYS);
+        }
+    }
+
+    #[test]
+    fn notify_gives_a_listener_that_no_program_inherits() {
+        let program = program(
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent.sock",
+                "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+        );
+        assert!(program.has_listener());
+        let status = under(&program, |listener| {
+            use std::os::fd::AsRawFd;
+            let Some(listener) = listener else {
+                return false;
+            };
+            // SAFETY: F_GETFD takes no pointer.
+            unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_GETFD) == libc::FD_CLOEXEC }
+        });
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn an_empty_profile_installs_nothing() {
+        let program = program("{}");
+        assert!(install(&program).unwrap().is_none());
+    }
+
+    #[test]
+    fn this_kernel_knows_all_actions_and_flags() {
+        // Every kernel since 5.19, so every one that the tests are run on.
+        for name in action_names() {
+            assert!(takes_action(action_value(name).unwrap()), "{name}");
+        }
+        assert!(!takes_action(0x0001_0000));
+        let abilities = Abilities::probe();
+        for name in Flags::names() {
+            assert!(
+                abilities.flags.contains(Flags::named(name).unwrap()),
+                "{name}"
+            );
+        }
+        assert!(!takes_flag(Flags(1 << 30)));
+    }
+}
