@@ -278,6 +278,28 @@ fn parents_are_made_and_removed_but_shared_ones_stay() {
 }
 
 #[test]
+fn containers_that_come_and_go_under_one_parent_do_not_disturb_each_other() {
+    let come_and_go = |name: &'static str| {
+        move || (0..50).for_each(|_| drop(Container::new(&format!("busy/a/{name}"), "{}")))
+    };
+    let others = ["one", "two", "three"].map(|name| std::thread::spawn(come_and_go(name)));
+    for other in others {
+        other.join().unwrap();
+    }
+    // Who made the parents last may have gone first, and left them to those who were still there.
+    for directory in Container::planned("busy/a/one").directories() {
+        for parent in directory
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .filter(|parent| parent.exists())
+        {
+            fs::remove_dir(parent).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_stops_before_parents_are_made() {
     let mut container = Container::planned("journal/a");
     let refusal = container

@@ -115,13 +115,7 @@ impl Placement {
             v2: None,
         };
         for place in &self.places {
-            let hierarchy = hierarchies.list.iter().find(|h| h.name == place.hierarchy);
-            let Some(hierarchy) = hierarchy else {
-                return Err(Error::new(format!(
-                    "no hierarchy {:?} here",
-                    place.hierarchy
-                )));
-            };
+            let hierarchy = place.hierarchy_of(hierarchies)?;
             if place.found {
                 place.refuse_if_in_use()?;
             }
@@ -171,31 +165,26 @@ impl Place {
             })
     }
 
-    /// Makes the directory with those above it.
+    /// Makes the directory with those above it, which another runtime may remove at the same time
+    /// because they were made for a container of its own that is gone.
     fn make_with_parents(&mut self) -> Result<()> {
-        let expected = std::mem::take(&mut self.parents_made);
-        for _ in 0..ATTEMPTS {
-            let chain: Vec<&str> = ancestors(&self.path).take(expected.max(1)).collect();
-            let mut vanished = false;
-            for parent in chain.into_iter().rev() {
+        let missing = std::mem::take(&mut self.parents_made).max(1);
+        for attempt in 0..ATTEMPTS {
+            let parents: Vec<&str> = ancestors(&self.path).take(missing + attempt).collect();
+            for (index, parent) in parents.into_iter().enumerate().rev() {
                 match make_directory(parent) {
-                    Ok(made) => self.parents_made += usize::from(made),
-                    Err(Errno::NOENT) => {
-                        vanished = true;
-                        break;
-                    }
+                    Ok(true) => self.parents_made = self.parents_made.max(index + 1),
+                    // Without its parent, the next will fail too, and the last is looked at.
+                    Ok(false) | Err(Errno::NOENT) => {}
                     Err(errno) => return Err(refused(parent, errno)),
                 }
             }
-            if vanished {
-                continue;
-            }
             match make_directory(&self.path) {
-                Err(Errno::NOENT) => {}
                 Ok(made) => {
                     self.found = !made;
                     return Ok(());
                 }
+                Err(Errno::NOENT) => {}
                 Err(errno) => return Err(refused(&self.path, errno)),
             }
         }
