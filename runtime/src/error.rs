@@ -83,7 +83,11 @@ impl fmt::Display for Error {
         if let Some(errno) = inner.errno {
             write!(f, ": {}", kernel_words(errno))?;
         }
-        match (&inner.pointer, &inner.hint) {
+        let pointer = inner
+            .pointer
+            .as_deref()
+            .filter(|pointer| !pointer.is_empty());
+        match (pointer, &inner.hint) {
             (Some(pointer), Some(hint)) => write!(f, " (config.json {pointer}; {hint})"),
             (Some(pointer), None) => write!(f, " (config.json {pointer})"),
             (None, Some(hint)) => write!(f, " ({hint})"),
@@ -145,7 +149,9 @@ pub fn kernel_words(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }
 
 #[cfg(test)]

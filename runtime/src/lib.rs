@@ -3,7 +3,15 @@
 //! `docs/ARCHITECTURE.md` shows the way of a container through these modules.
 
 pub mod cgroup;
+pub mod cli;
+pub mod container;
 pub mod error;
+pub mod hooks;
+pub mod host;
+pub mod init;
+pub mod plan;
+pub mod rootfs;
+pub mod seal;
 pub mod seccomp;
 pub mod spec;
 pub mod sys;

@@ -1,3 +1,5 @@
-//! An OCI runtime: create, start, kill and delete containers from an OCI bundle
+//! An OCI runtime: creates, starts, kills and deletes containers from an OCI bundle.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    windlass::cli::main()
+}

@@ -1,4 +1,236 @@
-//! config.json (runtime-spec 1.3, config.md and config-linux.md): its types, its loading, its checks.
+//! config.json (runtime-spec 1.3, config.md and config-linux.md): its types, its loading, its
+//! checks.
+//!
+//! The types are our own: they borrow from the one buffer that holds the file, keep what the
+//! caller wrote in the order it was written, and leave it to [`check`](fn@check::check) and the plan to refuse
+//! values, because only they can say where in config.json and what would mend it
+//! (docs/decisions/0002-own-config-types.md).
 
+mod check;
+mod load;
+mod locate;
+pub mod process;
 pub mod resources;
 pub mod seccomp;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use check::{check, check_process};
+pub use load::{ConfigText, read_config};
+pub use process::{Capabilities, Process, Rlimit, User};
+pub use text::{Text, null_is_default};
+
+use resources::Resources;
+use seccomp::Seccomp;
+
+/// The whole of config.json, as far as it concerns Linux (config.md).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec<'a> {
+    /// `ociVersion`: a SemVer 2.0.0 string.
+    #[serde(borrow)]
+    pub oci_version: Text<'a>,
+    /// `root`: required on Linux.
+    #[serde(borrow)]
+    pub root: Option<Root<'a>>,
+    /// `process`: may be absent until `start`.
+    #[serde(borrow)]
+    pub process: Option<Process<'a>>,
+    /// `hostname` for a new UTS namespace.
+    #[serde(borrow)]
+    pub hostname: Option<Text<'a>>,
+    /// `domainname` for a new UTS namespace.
+    #[serde(borrow)]
+    pub domainname: Option<Text<'a>>,
+    /// `mounts`, made in the order listed.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub mounts: Vec<Mount<'a>>,
+    /// `hooks`, run at the points of the lifecycle.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub hooks: Hooks<'a>,
+    /// `annotations`: handed back by `state`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub annotations: BTreeMap<Text<'a>, Text<'a>>,
+    /// `linux`: config-linux.md.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub linux: Linux<'a>,
+}
+
+/// `root` (config.md, "Root").
+#[derive(Debug, Deserialize)]
+pub struct Root<'a> {
+    /// The root file system's path, relative to the bundle unless absolute.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    /// Whether the root is read-only inside the container.
+    #[serde(default)]
+    pub readonly: bool,
+}
+
+/// One entry of `mounts` (config.md, "Mounts").
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mount<'a> {
+    /// Where it goes, a path inside the container.
+    #[serde(borrow)]
+    pub destination: Text<'a>,
+    /// The file system's type; absent, `none` or `bind` for bind mounts.
+    #[serde(borrow, rename = "type")]
+    pub kind: Option<Text<'a>>,
+    /// What is mounted: a path for bind mounts.
+    #[serde(borrow)]
+    pub source: Option<Text<'a>>,
+    /// Options in fstab's style.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub options: Vec<Text<'a>>,
+    /// `uidMappings` of an idmapped mount.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub uid_mappings: Vec<IdMapping>,
+    /// `gidMappings` of an idmapped mount.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub gid_mappings: Vec<IdMapping>,
+}
+
+/// `hooks` (config.md, "POSIX-platform Hooks").
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hooks<'a> {
+    /// Deprecated by the spec, and what Docker uses.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub prestart: Vec<Hook<'a>>,
+    /// Run in the runtime's namespaces, before `pivot_root`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub create_runtime: Vec<Hook<'a>>,
+    /// Run in the container's namespaces, before `pivot_root`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub create_container: Vec<Hook<'a>>,
+    /// Run inside the container, after `start` was called.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub start_container: Vec<Hook<'a>>,
+    /// Run in the runtime's namespaces, after the program was started.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub poststart: Vec<Hook<'a>>,
+    /// Run in the runtime's namespaces, after `delete`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub poststop: Vec<Hook<'a>>,
+}
+
+/// One hook.
+#[derive(Debug, Deserialize)]
+pub struct Hook<'a> {
+    /// Absolute path of the program.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    /// Its argv, argv[0] included.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub args: Vec<Text<'a>>,
+    /// Its whole environment.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub env: Vec<Text<'a>>,
+    /// Seconds after which it is killed; must be above zero.
+    pub timeout: Option<i64>,
+}
+
+/// `linux` (config-linux.md).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Linux<'a> {
+    /// `namespaces`, new or joined by path.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub namespaces: Vec<Namespace<'a>>,
+    /// `uidMappings` of the user namespace.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub uid_mappings: Vec<IdMapping>,
+    /// `gidMappings` of the user namespace.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub gid_mappings: Vec<IdMapping>,
+    /// `devices` made in the container.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub devices: Vec<Device<'a>>,
+    /// `cgroupsPath`.
+    #[serde(borrow)]
+    pub cgroups_path: Option<Text<'a>>,
+    /// `resources`.
+    #[serde(borrow)]
+    pub resources: Option<Resources<'a>>,
+    /// `sysctl`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub sysctl: BTreeMap<Text<'a>, Text<'a>>,
+    /// `seccomp`.
+    #[serde(borrow)]
+    pub seccomp: Option<Seccomp<'a>>,
+    /// `rootfsPropagation`: shared, slave, private or unbindable.
+    #[serde(borrow)]
+    pub rootfs_propagation: Option<Text<'a>>,
+    /// `maskedPaths`: unreadable inside the container.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub masked_paths: Vec<Text<'a>>,
+    /// `readonlyPaths`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub readonly_paths: Vec<Text<'a>>,
+    /// `mountLabel`, a SELinux context.
+    #[serde(borrow)]
+    pub mount_label: Option<Text<'a>>,
+    /// `personality`, kept raw until it is supported.
+    pub personality: Option<serde_json::Value>,
+    /// `intelRdt`, kept raw until it is supported.
+    pub intel_rdt: Option<serde_json::Value>,
+    /// `memoryPolicy`, kept raw until it is supported.
+    pub memory_policy: Option<serde_json::Value>,
+    /// `netDevices`, kept raw until they are supported.
+    pub net_devices: Option<serde_json::Value>,
+    /// `timeOffsets`, kept raw until they are supported.
+    pub time_offsets: Option<serde_json::Value>,
+}
+
+/// One namespace (config-linux.md, "Namespaces").
+#[derive(Debug, Deserialize)]
+pub struct Namespace<'a> {
+    /// pid, network, mount, ipc, uts, user, cgroup or time.
+    #[serde(borrow, rename = "type")]
+    pub kind: Text<'a>,
+    /// Joined when it is there, made when not.
+    #[serde(borrow)]
+    pub path: Option<Text<'a>>,
+}
+
+/// One line of a uid or gid map (config-linux.md, "User namespace mappings").
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMapping {
+    /// First id inside.
+    #[serde(rename = "containerID")]
+    pub container_id: u32,
+    /// First id outside.
+    #[serde(rename = "hostID")]
+    pub host_id: u32,
+    /// How many ids.
+    pub size: u32,
+}
+
+/// One device (config-linux.md, "Devices").
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device<'a> {
+    /// c, b, u or p.
+    #[serde(borrow, rename = "type")]
+    pub kind: Text<'a>,
+    /// Path inside the container.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    /// Required unless the type is p.
+    #[serde(default)]
+    pub major: i64,
+    /// Required unless the type is p.
+    #[serde(default)]
+    pub minor: i64,
+    /// Permission bits, 0666 when absent.
+    pub file_mode: Option<u32>,
+    /// Owner inside the container.
+    pub uid: Option<u32>,
+    /// Group inside the container.
+    pub gid: Option<u32>,
+}

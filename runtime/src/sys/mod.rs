@@ -3,4 +3,10 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod clone;
+pub mod exec;
+pub mod keyring;
+pub mod mount;
+pub mod net;
 pub mod seccomp;
+pub mod signal;

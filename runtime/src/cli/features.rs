@@ -1,0 +1,63 @@
+//! `windlass features` (runtime-spec, features.md and features-linux.md).
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::to_json;
+use super::version::SPEC_VERSION;
+use crate::error::Result;
+use crate::plan::{CAPABILITY_NAMES, HookKind, MOUNT_OPTIONS, NamespaceKind, namespace_kinds};
+use crate::seccomp;
+use crate::sys::seccomp::{Abilities, Flags, takes_action};
+
+pub(super) fn run() -> Result<ExitCode> {
+    let mut namespaces = namespace_kinds().map(NamespaceKind::name);
+    namespaces.sort_unstable();
+    let mut options = MOUNT_OPTIONS;
+    options.sort_unstable();
+    let abilities = Abilities::probe();
+    let actions: Vec<&str> = seccomp::action_names()
+        .filter(|name| seccomp::action_value(name).is_some_and(takes_action))
+        .filter(|name| *name != "SCMP_ACT_NOTIFY")
+        .collect();
+    let supported: Vec<&str> = Flags::names()
+        .filter(|name| Flags::named(name).is_some_and(|flag| abilities.flags.contains(flag)))
+        .collect();
+    let features = json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": SPEC_VERSION,
+        "hooks": HookKind::ALL.map(HookKind::name),
+        "mountOptions": options.to_vec(),
+        "linux": {
+            "namespaces": namespaces,
+            "capabilities": CAPABILITY_NAMES.to_vec(),
+            "cgroup": {
+                "v1": true,
+                "v2": true,
+                "systemd": false,
+                "systemdUser": false,
+                "rdma": true,
+            },
+            "seccomp": {
+                "enabled": abilities.native.is_some(),
+                "actions": actions,
+                "operators": seccomp::operator_names().collect::<Vec<_>>(),
+                "archs": seccomp::Architecture::names().collect::<Vec<_>>(),
+                "knownFlags": Flags::names().collect::<Vec<_>>(),
+                "supportedFlags": supported,
+            },
+            "apparmor": {"enabled": true},
+            "selinux": {"enabled": false},
+            "intelRdt": {"enabled": false},
+            "mountExtensions": {"idmap": {"enabled": false}},
+            "netDevices": {"enabled": false},
+        },
+        "annotations": {
+            "io.windlass.version": env!("CARGO_PKG_VERSION"),
+        },
+        "potentiallyUnsafeConfigAnnotations": [],
+    });
+    println!("{}", to_json(&features)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,111 @@
+//! `windlass kill`
+
+use std::process::ExitCode;
+
+use super::Global;
+use crate::container::kill::kill;
+use crate::error::{Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Signal every process of the container, not its first one only
+    #[arg(short, long)]
+    all: bool,
+    /// The container's name
+    #[arg(value_name = "CONTAINER-ID")]
+    id: String,
+    /// The signal, by name or number
+    #[arg(
+        value_name = "SIGNAL",
+        default_value = "SIGTERM",
+        allow_hyphen_values = true
+    )]
+    signal: String,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
+    let signal = signal_number(&arguments.signal)?;
+    kill(&global.container(&arguments.id)?, signal, arguments.all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`; 0 asks whether the process is there.
+fn signal_number(text: &str) -> Result<i32> {
+    const NAMES: [(&str, i32); 31] = [
+        ("ABRT", libc::SIGABRT),
+        ("ALRM", libc::SIGALRM),
+        ("BUS", libc::SIGBUS),
+        ("CHLD", libc::SIGCHLD),
+        ("CONT", libc::SIGCONT),
+        ("FPE", libc::SIGFPE),
+        ("HUP", libc::SIGHUP),
+        ("ILL", libc::SIGILL),
+        ("INT", libc::SIGINT),
+        ("IO", libc::SIGIO),
+        ("KILL", libc::SIGKILL),
+        ("PIPE", libc::SIGPIPE),
+        ("PROF", libc::SIGPROF),
+        ("PWR", libc::SIGPWR),
+        ("QUIT", libc::SIGQUIT),
+        ("SEGV", libc::SIGSEGV),
+        ("STKFLT", libc::SIGSTKFLT),
+        ("STOP", libc::SIGSTOP),
+        ("SYS", libc::SIGSYS),
+        ("TERM", libc::SIGTERM),
+        ("TRAP", libc::SIGTRAP),
+        ("TSTP", libc::SIGTSTP),
+        ("TTIN", libc::SIGTTIN),
+        ("TTOU", libc::SIGTTOU),
+        ("URG", libc::SIGURG),
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("VTALRM", libc::SIGVTALRM),
+        ("WINCH", libc::SIGWINCH),
+        ("XCPU", libc::SIGXCPU),
+        ("XFSZ", libc::SIGXFSZ),
+    ];
+    let unknown = || Error::new(format!("unknown signal {text:?}"));
+    if let Ok(number) = text.parse::<i32>() {
+        let known = (0..=libc::SIGRTMAX()).contains(&number);
+        return if known { Ok(number) } else { Err(unknown()) };
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Ok(*number);
+    }
+    // The kernel's numbers, not the C library's, which keeps two for itself: as runc counts.
+    let real_time = match name.split_once(['+', '-']) {
+        None if name == "RTMIN" => Some(34),
+        None if name == "RTMAX" => Some(64),
+        Some(("RTMIN", offset)) => offset.parse().ok().map(|offset: i32| 34 + offset),
+        Some(("RTMAX", offset)) => offset.parse().ok().map(|offset: i32| 64 - offset),
+        _ => None,
+    };
+    real_time
+        .filter(|number| (34..=64).contains(number))
+        .ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signal_number;
+
+    #[test]
+    fn names_and_numbers() {
+        for (text, number) in [
+            ("TERM", 15),
+            ("SIGKILL", 9),
+            ("sighup", 1),
+            ("0", 0),
+            ("9", 9),
+            ("RTMIN+1", 35),
+            ("SIGRTMAX-1", 63),
+        ] {
+            assert_eq!(signal_number(text).unwrap(), number, "{text}");
+        }
+        for text in ["", "SIG", "TERMX", "-1", "65", "RTMIN+99", "1x"] {
+            assert!(signal_number(text).is_err(), "{text}");
+        }
+    }
+}

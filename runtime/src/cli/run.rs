@@ -1,0 +1,114 @@
+//! `windlass run`
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use super::foreground::{Foreground, Terminal};
+use super::log::Log;
+use super::options::{
+    ContainerOptions, check_preserved, console_socket, listen_fds, send_container_pidfd,
+};
+use super::{Global, own_name};
+use crate::container::Container;
+use crate::container::create::{Request, create, load_bundle};
+use crate::container::delete::delete;
+use crate::container::hook_state::HookState;
+use crate::container::start::run_poststart;
+use crate::error::{CallContext, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    options: ContainerOptions,
+    /// Don't wait for the container
+    #[arg(short, long)]
+    detach: bool,
+    /// Keep the container's state when it has ended
+    #[arg(long)]
+    keep: bool,
+    /// Leave orphans of the container to the system's own reaper
+    #[arg(long)]
+    no_subreaper: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
+    run_container(arguments, global, log)
+        .map_err(|error| error.context(format!("{} run failed", own_name())))
+}
+
+fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
+    let options = &arguments.options;
+    let bundle = options.bundle()?;
+    let config = load_bundle(&bundle)?;
+    let spec = config.spec()?;
+    let wants_terminal = spec
+        .process
+        .as_ref()
+        .is_some_and(|process| process.terminal);
+    let mut terminal = None;
+    let mut socket = console_socket(
+        options.console_socket.as_deref(),
+        wants_terminal,
+        arguments.detach,
+    )?;
+    if wants_terminal && socket.is_none() {
+        let (ours, for_init) = Terminal::pair()?;
+        terminal = Some(ours);
+        socket = Some(for_init);
+    }
+    check_preserved(options.preserve_fds)?;
+    let (listen_fds, extra_env) = listen_fds();
+    if !arguments.detach && !arguments.no_subreaper {
+        // What the container leaves behind becomes ours to reap.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
+    }
+    let created = create(
+        &global.store()?,
+        &config,
+        &spec,
+        Request {
+            id: &options.id,
+            bundle: &bundle,
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds + listen_fds,
+            extra_env: &extra_env,
+            console_socket: socket,
+            pid_file: options.pid_file.as_deref(),
+            wait_for_start: false,
+        },
+        &mut |warning| log.warn(warning),
+    )?;
+    let finish = |container: Container| {
+        if let Err(error) = delete(container, true, &mut |warning| log.warn(warning)) {
+            log.warn(&format!("deleting the container: {error}"));
+        }
+    };
+    send_container_pidfd(options, &created)?;
+    let container = Container::load(created.directory)?;
+    let hook_state = HookState {
+        oci_version: &spec.oci_version,
+        id: &options.id,
+        bundle: &bundle,
+        annotations: &spec.annotations,
+    };
+    drop(created.lock);
+    if let Err(error) = run_poststart(&container, &spec.hooks.poststart, &hook_state) {
+        finish(container);
+        return Err(error);
+    }
+    if arguments.detach {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let foreground = Foreground {
+        pid: created.init.pid,
+        pidfd: created.pidfd.as_fd(),
+        terminal,
+    };
+    let status = foreground.wait()?;
+    if !arguments.keep {
+        finish(container);
+    }
+    Ok(status)
+}

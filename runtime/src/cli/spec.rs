@@ -1,0 +1,86 @@
+//! `windlass spec`
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::error::{CallContext, Error, Result};
+
+/// What runc's `spec` writes, but for the hostname.
+const DEFAULT_CONFIG: &str = include_str!("default_config.json");
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The directory to write it to; default: the current one
+    #[arg(short, long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// For a container that a user without root's rights runs
+    #[arg(long)]
+    rootless: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let path = arguments
+        .bundle
+        .as_deref()
+        .unwrap_or(Path::new("."))
+        .join("config.json");
+    let mut file = match File::options().write(true).create_new(true).open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::new(format!(
+                "File {} exists. Remove it first",
+                path.display()
+            )));
+        }
+        result => result.call(|| format!("open {}", path.display()))?,
+    };
+    let text = if arguments.rootless {
+        rootless_config()?
+    } else {
+        DEFAULT_CONFIG.to_owned()
+    };
+    file.write_all(text.as_bytes())
+        .call(|| format!("write {}", path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same for a user without root's rights: one uid and one gid mapped to root's, the host's
+/// network and /sys, no cgroups.
+fn rootless_config() -> Result<String> {
+    use serde_json::{Value, json};
+    let mut config: Value = serde_json::from_str(DEFAULT_CONFIG)
+        .map_err(|error| Error::new(format!("default config.json: {error}")))?;
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    let linux = &mut config["linux"];
+    if let Some(object) = linux.as_object_mut() {
+        object.remove("resources");
+    }
+    linux["uidMappings"] = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
+    linux["gidMappings"] = json!([{"containerID": 0, "hostID": gid, "size": 1}]);
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        namespaces.push(json!({"type": "user"}));
+    }
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        mounts.retain(|mount| {
+            !mount["destination"]
+                .as_str()
+                .is_some_and(|path| path.starts_with("/sys"))
+        });
+        for mount in mounts.iter_mut() {
+            if let Some(options) = mount["options"].as_array_mut() {
+                // Only one group is mapped: devpts can't be given another.
+                options.retain(|option| !option.as_str().is_some_and(|o| o.starts_with("gid=")));
+            }
+        }
+        mounts.push(json!({
+            "destination": "/sys",
+            "type": "none",
+            "source": "/sys",
+            "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+        }));
+    }
+    serde_json::to_string_pretty(&config).map_err(|error| Error::new(format!("JSON: {error}")))
+}

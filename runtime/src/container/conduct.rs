@@ -1,0 +1,187 @@
+//! Walking a plan on the runtime's side, and the birth of the process that walks the other.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
+};
+
+use crate::error::{CallContext, Error, Result};
+use crate::init::{Channel, Message};
+use crate::plan::{Action, Plan, Side};
+use crate::sys::clone::{Cloned, clone_process};
+
+/// A child on its way to become the container's process.
+#[derive(Debug)]
+pub(super) struct Newborn {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: Channel,
+}
+
+/// Carries out the runtime's steps.
+pub(super) trait RuntimeSide<'a> {
+    /// Carries out one.
+    fn step(&mut self, action: &Action<'a>) -> Result<()>;
+    /// The child, once there is one.
+    fn newborn(&self) -> Option<&Newborn>;
+}
+
+/// Walks the plan: the runtime's steps here, and the turns of init in between. Comes back when
+/// the runtime has no more steps and init has its last turn.
+pub(super) fn conduct<'a>(plan: &Plan<'a>, runtime: &mut impl RuntimeSide<'a>) -> Result<()> {
+    let mut side = Side::Runtime;
+    for step in &plan.steps {
+        match (side, step.action.side()) {
+            (Side::Runtime, Side::Init) => {
+                let newborn = child_of(runtime)?;
+                let pid = u32::try_from(newborn.pid.as_raw_nonzero().get()).unwrap_or(0);
+                newborn
+                    .channel
+                    .send(&Message::Turn(pid))
+                    .or_else(|_| newborn.why_gone())?;
+                side = Side::Init;
+            }
+            (Side::Init, Side::Runtime) => {
+                child_of(runtime)?.await_turn()?;
+                side = Side::Runtime;
+            }
+            _ => {}
+        }
+        if side == Side::Runtime {
+            runtime
+                .step(&step.action)
+                .map_err(|error| error.at(step.pointer.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn child_of<'r, 'a>(runtime: &'r impl RuntimeSide<'a>) -> Result<&'r Newborn> {
+    runtime
+        .newborn()
+        .ok_or_else(|| Error::new("the plan has no step that starts init"))
+}
+
+impl Newborn {
+    fn await_turn(&self) -> Result<()> {
+        match self.channel.receive()? {
+            Some(Message::Turn(_)) => Ok(()),
+            Some(Message::Failure(why)) => Err(failure(why)),
+            None => self.why_gone(),
+        }
+    }
+
+    /// Waits until the child has become the app: its end of the channel is closed by execve.
+    pub(super) fn await_execution(&self) -> Result<()> {
+        match self.channel.receive()? {
+            Some(Message::Failure(why)) => Err(failure(why)),
+            Some(Message::Turn(_)) | None => Ok(()),
+        }
+    }
+
+    /// Ends a child that is of no use any more, and takes it off the process table.
+    pub(super) fn end(&self) {
+        let _ = crate::sys::signal::send(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
+    }
+
+    /// Why a child that has not said goodbye is gone. It may have said so before it went.
+    fn why_gone(&self) -> Result<()> {
+        if let Ok(Some(Message::Failure(why))) = self.channel.receive() {
+            return Err(failure(why));
+        }
+        let how = match waitpid(Some(self.pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (_, Some(libc::SIGKILL)) => {
+                    return Err(Error::new("container init was killed")
+                        .hint("by another process, or for lack of memory: is the limit too low?"));
+                }
+                (_, Some(signal)) => format!("by signal {signal}"),
+                (Some(status), None) => format!("with status {status}"),
+                (None, None) => "without a status".to_owned(),
+            },
+            _ => "unseen".to_owned(),
+        };
+        Err(Error::new(format!(
+            "container init ended {how} before it was set up"
+        )))
+    }
+}
+
+/// Init's own words, in runc's frame.
+fn failure(why: String) -> Error {
+    Error::new(why).context("unable to start container process")
+}
+
+/// A pid namespace in which the next child is to be born (setns(2): `CLONE_NEWPID` holds for
+/// children only); the runtime's own children afterwards are to be born in its own again.
+pub(super) struct BirthPlace {
+    own: OwnedFd,
+}
+
+impl BirthPlace {
+    pub(super) fn enter(namespace: BorrowedFd<'_>) -> Result<Self> {
+        let own = own_pid_namespace()?;
+        move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID))
+            .call(|| "setns(pid)")?;
+        Ok(BirthPlace { own })
+    }
+
+    /// The same, with the namespace of the process that a pidfd stands for.
+    pub(super) fn enter_of(process: BorrowedFd<'_>) -> Result<Self> {
+        let own = own_pid_namespace()?;
+        move_into_thread_name_spaces(process, ThreadNameSpaceType::PROCESS_ID)
+            .call(|| "setns(container's init, CLONE_NEWPID)")?;
+        Ok(BirthPlace { own })
+    }
+
+    pub(super) fn leave(self) -> Result<()> {
+        move_into_link_name_space(self.own.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .call(|| "setns(own pid namespace)")
+    }
+}
+
+fn own_pid_namespace() -> Result<OwnedFd> {
+    open(
+        "/proc/self/ns/pid",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .call(|| "open(/proc/self/ns/pid)")
+}
+
+/// Clones the child. In the child, `live` is called with its end of the channel, and the process
+/// ends when that comes back.
+pub(super) fn give_birth(
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    live: impl FnOnce(Channel),
+) -> Result<Newborn> {
+    let (ours, theirs) = Channel::pair()?;
+    match clone_process(namespaces, cgroup)
+        .call(|| format!("clone3({})", clone_flag_names(namespaces)))?
+    {
+        Cloned::Child => {
+            drop(ours);
+            live(theirs);
+            std::process::exit(1);
+        }
+        Cloned::Parent(pid, pidfd) => Ok(Newborn {
+            pid,
+            pidfd,
+            channel: ours,
+        }),
+    }
+}
+
+fn clone_flag_names(flags: u64) -> String {
+    let names: Vec<String> = crate::plan::namespace_kinds()
+        .into_iter()
+        .filter(|kind| flags & kind.clone_flag() != 0)
+        .map(|kind| format!("new {kind}"))
+        .collect();
+    names.join(", ")
+}

@@ -1,0 +1,382 @@
+//! `create`, and the first half of `run`: the runtime's side of a container's plan.
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+
+use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
+use super::delete;
+use super::directory::{ContainerDirectory, Lock, Store};
+use super::hook_state::HookState;
+use super::journal::{Journal, Record};
+use super::process::ProcessIdentity;
+use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
+use crate::cgroup::{Entrance, Placement};
+use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::hooks;
+use crate::host::Host;
+use crate::init::{self, Inheritance};
+use crate::plan::{self, Action, ContainerRequest, HookKind, Plan};
+use crate::spec::{ConfigText, Spec, check, read_config};
+
+/// What `create` and `run` were asked.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// The bundle, absolute.
+    pub bundle: &'a str,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// How many descriptors from 3 on are passed on.
+    pub preserve_fds: u32,
+    /// What is added to the environment (socket activation).
+    pub extra_env: &'a [String],
+    /// Where the pseudo-terminal goes; needed exactly when `process.terminal` is true.
+    pub console_socket: Option<OwnedFd>,
+    /// `--pid-file`.
+    pub pid_file: Option<&'a Path>,
+    /// Whether init waits for `start`.
+    pub wait_for_start: bool,
+}
+
+/// A container that has been set up.
+#[derive(Debug)]
+pub struct Created {
+    /// Its directory.
+    pub directory: ContainerDirectory,
+    /// Init.
+    pub init: ProcessIdentity,
+    /// Init's pidfd.
+    pub pidfd: OwnedFd,
+    /// Held until the caller is done.
+    pub lock: Lock,
+}
+
+/// Reads and checks a bundle's config.json.
+///
+/// # Errors
+/// With the place in config.json.
+pub fn load_bundle(bundle: &str) -> Result<ConfigText> {
+    read_config(&Path::new(bundle).join("config.json"))
+}
+
+/// Sets a container up: up to the wait for `start`, or, without that, up to the execution of its
+/// program. On failure nothing is left of it. `warn` is told what the caller will not get.
+///
+/// # Errors
+/// With the place in config.json, the call, and what the kernel said.
+pub fn create(
+    store: &Store,
+    config: &ConfigText,
+    spec: &Spec<'_>,
+    request: Request<'_>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Created> {
+    check(spec)?;
+    let host = Host::detect(spec.linux.seccomp.is_some())?;
+    let plan_request = ContainerRequest {
+        bundle: request.bundle,
+        no_pivot: request.no_pivot,
+        no_new_keyring: request.no_new_keyring,
+        preserve_fds: request.preserve_fds,
+        extra_env: request.extra_env,
+        wait_for_start: request.wait_for_start,
+    };
+    let plan = plan::for_container(spec, &host, &plan_request)?;
+    let placement = host
+        .hierarchies
+        .place(spec.linux.cgroups_path.as_deref(), request.id)?;
+    plan.warnings.iter().for_each(|warning| warn(warning));
+
+    let (directory, lock) = store.make(request.id)?;
+    let mut setup = Setup {
+        directory,
+        lock: Some(lock),
+        journal: None,
+        host: &host,
+        spec,
+        config,
+        plan: &plan,
+        hook_state: HookState {
+            oci_version: &spec.oci_version,
+            id: request.id,
+            bundle: request.bundle,
+            annotations: &spec.annotations,
+        },
+        placement,
+        entrance: None,
+        newborn: None,
+        identity: None,
+        created: jiff::Timestamp::now().to_string(),
+        request,
+    };
+    match setup.carry_out() {
+        Ok(()) => setup.finish(),
+        Err(error) => {
+            setup.clean_up(warn);
+            Err(error)
+        }
+    }
+}
+
+/// The runtime's side of the walk.
+struct Setup<'s, 'a> {
+    directory: ContainerDirectory,
+    lock: Option<Lock>,
+    journal: Option<Journal>,
+    host: &'s Host,
+    spec: &'a Spec<'a>,
+    config: &'s ConfigText,
+    plan: &'s Plan<'a>,
+    hook_state: HookState<'a>,
+    placement: Placement,
+    entrance: Option<Entrance>,
+    newborn: Option<Newborn>,
+    identity: Option<ProcessIdentity>,
+    created: String,
+    request: Request<'s>,
+}
+
+impl Setup<'_, '_> {
+    fn carry_out(&mut self) -> Result<()> {
+        let mut journal = Journal::begin(&self.directory)?;
+        journal.add(&Record::Begun {
+            bundle: self.hook_state.bundle.to_owned(),
+            oci_version: self.hook_state.oci_version.to_owned(),
+            rootfs: self.rootfs(),
+            created: self.created.clone(),
+        })?;
+        self.journal = Some(journal);
+        conduct(self.plan, self)?;
+        match &self.newborn {
+            Some(newborn) if !self.request.wait_for_start => newborn.await_execution(),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Created> {
+        let (Some(newborn), Some(init), Some(lock)) = (self.newborn, self.identity, self.lock)
+        else {
+            return Err(Error::new("the plan has started no process"));
+        };
+        Ok(Created {
+            directory: self.directory,
+            init,
+            pidfd: newborn.pidfd,
+            lock,
+        })
+    }
+
+    /// Undoes what the journal says, exactly as `delete --force` would after a crash.
+    fn clean_up(mut self, warn: &mut dyn FnMut(&str)) {
+        self.journal = None;
+        self.entrance = None;
+        if let Err(error) = delete::undo(&self.directory) {
+            warn(&format!("cleaning up after the failure: {error}"));
+        }
+        if self.newborn.is_some() {
+            let state = self.hook_state.json("stopped", 0);
+            if let Err(error) = hooks::run(HookKind::Poststop, &self.spec.hooks.poststop, &state) {
+                warn(&error.to_string());
+            }
+        }
+        if let Err(error) = self.directory.remove() {
+            warn(&format!("cleaning up after the failure: {error}"));
+        }
+    }
+
+    fn journal(&mut self, record: &Record) -> Result<()> {
+        self.journal
+            .as_mut()
+            .map_or(Ok(()), |journal| journal.add(record))
+    }
+
+    fn rootfs(&self) -> String {
+        let path = self.spec.root.as_ref().map_or("", |root| &*root.path);
+        if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.request.bundle)
+        }
+    }
+
+    fn create_cgroups(&mut self) -> Result<()> {
+        self.journal(&Record::MakingCgroups(self.placement.clone()))?;
+        let writes = self.plan.steps.iter().find_map(|step| match &step.action {
+            Action::WriteCgroups(writes) => Some(writes.as_slice()),
+            _ => None,
+        });
+        let journal = &mut self.journal;
+        let entrance = self.placement.create(
+            &self.host.hierarchies,
+            writes.unwrap_or_default(),
+            &mut |placement| {
+                let record = Record::MakingCgroups(placement.clone());
+                journal
+                    .as_mut()
+                    .map_or(Ok(()), |journal| journal.add(&record))
+            },
+        )?;
+        self.entrance = Some(entrance);
+        self.journal(&Record::Cgroups(self.placement.clone()))
+    }
+
+    fn start_init(&mut self, namespaces: u64, pid_namespace: Option<&str>) -> Result<()> {
+        let exec_fifo = if self.request.wait_for_start {
+            Some(self.make_exec_fifo()?)
+        } else {
+            None
+        };
+        let birth_place = match pid_namespace {
+            Some(path) => {
+                let namespace = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                    .call(|| format!("open pid namespace {path}"))?;
+                Some(BirthPlace::enter(namespace.as_fd()).context(|| path.to_owned())?)
+            }
+            None => None,
+        };
+        let console_socket = self.request.console_socket.take();
+        let (plan, hook_state) = (self.plan, self.hook_state);
+        let placement = &self.placement;
+        let (lock, journal, entrance) = (&mut self.lock, &mut self.journal, &self.entrance);
+        let cgroup = entrance.as_ref().and_then(Entrance::v2);
+        let newborn = give_birth(namespaces, cgroup, |channel| {
+            // The lock is the runtime's: a container that waits for `start` must not hold it.
+            drop((lock.take(), journal.take()));
+            init::run(
+                plan,
+                Inheritance {
+                    channel,
+                    hook_state,
+                    console_socket,
+                    exec_fifo,
+                    join: None,
+                    placement,
+                },
+            );
+        })?;
+        let pid = newborn.pid.as_raw_nonzero().get();
+        self.newborn = Some(newborn);
+        if let Some(birth_place) = birth_place {
+            birth_place.leave()?;
+        }
+        // Init does nothing before its first turn, so nothing is lost if we die before this line.
+        let identity = ProcessIdentity::of(pid)?;
+        self.identity = Some(identity);
+        self.journal(&Record::Init {
+            pid,
+            start_time: identity.start_time,
+        })
+    }
+
+    /// The fifo is opened for reading and writing: so neither end blocks, init can wait on it
+    /// without a path, and `start` is refused with ENXIO once init is gone (fifo(7)).
+    fn make_exec_fifo(&self) -> Result<OwnedFd> {
+        let path = self.directory.file(EXEC_FIFO);
+        let shown = || format!("mkfifo {}", path.display());
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).call(shown)?;
+        open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).call(shown)
+    }
+
+    fn enter_cgroups(&mut self) -> Result<()> {
+        let (Some(entrance), Some(newborn)) = (self.entrance.take(), &self.newborn) else {
+            return Err(Error::new("the plan enters cgroups that it has not made"));
+        };
+        if entrance.v2().is_some() {
+            entrance.attach_to_v1(newborn.pid)
+        } else {
+            entrance.attach(newborn.pid)
+        }
+    }
+
+    fn record_created(&mut self) -> Result<()> {
+        let identity = self
+            .identity
+            .ok_or_else(|| Error::new("the plan has started no process"))?;
+        let copy = self.directory.file(CONFIG_COPY);
+        let shown = || format!("write {}", copy.display());
+        std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&copy)
+            .and_then(|mut file| file.write_all(self.config.as_str().as_bytes()))
+            .call(shown)?;
+        let bundle = self.hook_state.bundle;
+        let state = StateFile {
+            id: self.hook_state.id.to_owned(),
+            init_process_pid: identity.pid,
+            init_process_start: identity.start_time,
+            created: self.created.clone(),
+            config: ConfigExcerpt {
+                rootfs: self.rootfs(),
+                labels: vec![format!("bundle={bundle}")],
+            },
+            rootless: !rustix::process::geteuid().is_root(),
+            cgroup_paths: StateFile::cgroup_paths_of(&self.placement),
+            namespace_paths: StateFile::namespace_paths_of(identity.pid),
+            oci_version: self.hook_state.oci_version.to_owned(),
+            bundle: bundle.to_owned(),
+            annotations: self
+                .spec
+                .annotations
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
+            cgroups: self.placement.clone(),
+        };
+        state.write(&self.directory)?;
+        match self.request.pid_file {
+            Some(path) => write_pid_file(path, identity.pid),
+            None => Ok(()),
+        }
+    }
+
+    fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
+        let pid = self.identity.map_or(0, |init| init.pid.unsigned_abs());
+        hooks::run(kind, list, &self.hook_state.json("creating", pid))
+    }
+}
+
+impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
+    fn step(&mut self, action: &Action<'a>) -> Result<()> {
+        match action {
+            Action::CreateCgroups => self.create_cgroups(),
+            Action::WriteCgroups(writes) => self.placement.apply(writes),
+            Action::FilterDevices(program) => self.placement.apply_device_filter(program),
+            Action::StartInit {
+                namespaces,
+                pid_namespace,
+            } => self.start_init(*namespaces, *pid_namespace),
+            Action::EnterCgroups => self.enter_cgroups(),
+            Action::Hooks(kind, list) => self.run_hooks(*kind, list),
+            Action::RecordCreated => self.record_created(),
+            _ => Err(Error::new("a step of init came to the runtime")),
+        }
+    }
+
+    fn newborn(&self) -> Option<&Newborn> {
+        self.newborn.as_ref()
+    }
+}
+
+/// Writes a pid file whole, or not at all: whoever waits for it must not read half a number.
+///
+/// # Errors
+/// With the path.
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let shown = || format!("write pid file {}", path.display());
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::new(format!("{}: no name", shown())))?;
+    let new = path.with_file_name(format!(".{}.{pid}", name.to_string_lossy()));
+    std::fs::write(&new, pid.to_string()).call(shown)?;
+    std::fs::rename(&new, path).call(shown)
+}

@@ -1,0 +1,215 @@
+//! `exec`: one more process in a running container.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
+use super::hook_state::HookState;
+use super::state::{Container, Status};
+use crate::cgroup::Placement;
+use crate::error::{Error, ErrorContext, Result};
+use crate::host::Host;
+use crate::init::{self, Inheritance};
+use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan};
+use crate::spec::{Process, Spec};
+
+/// What `exec` was asked beyond the process itself.
+#[derive(Debug)]
+pub struct Request {
+    /// How many descriptors from 3 on are passed on.
+    pub preserve_fds: u32,
+    /// Where the pseudo-terminal goes; needed exactly when `terminal` is true.
+    pub console_socket: Option<OwnedFd>,
+    /// `--cgroup`: cgroups below the container's own to join, for the named controllers or, with
+    /// none, for all.
+    pub sub_cgroups: Vec<SubCgroup>,
+    /// `--ignore-paused`.
+    pub ignore_paused: bool,
+}
+
+/// One `--cgroup [CONTROLLERS:]PATH`.
+#[derive(Debug)]
+pub struct SubCgroup {
+    /// The controllers; none: all.
+    pub controllers: Vec<String>,
+    /// The path below the container's cgroup.
+    pub path: String,
+}
+
+/// A process that runs in the container.
+#[derive(Debug)]
+pub struct Executed {
+    /// Its pid on the host.
+    pub pid: i32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+}
+
+/// Runs `process` in the container whose config.json, as it was when it was created, is `spec`.
+///
+/// # Errors
+/// When the container doesn't run, and with the process' own reason when it can't be executed.
+pub fn exec(
+    container: &Container,
+    spec: &Spec<'_>,
+    process: &Process<'_>,
+    request: Request,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Executed> {
+    let state = container.created()?;
+    match container.status()? {
+        Status::Stopped | Status::Creating => {
+            return Err(Error::new("cannot exec in a stopped container"));
+        }
+        Status::Paused if !request.ignore_paused => {
+            return Err(Error::new("cannot exec in a paused container")
+                .hint("--ignore-paused waits until it is resumed"));
+        }
+        _ => {}
+    }
+    let pidfd = match container.init() {
+        Some(init) => init.open()?,
+        None => None,
+    }
+    .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
+
+    let host = Host::detect(spec.linux.seccomp.is_some())?;
+    let plan = plan::for_exec(
+        spec,
+        process,
+        &host,
+        &ExecRequest {
+            preserve_fds: request.preserve_fds,
+        },
+    )?;
+    plan.warnings.iter().for_each(|warning| warn(warning));
+    let no_annotations = BTreeMap::new();
+    let mut entry = Entry {
+        plan: &plan,
+        placement: below(&state.cgroups, &request.sub_cgroups)?,
+        container: pidfd,
+        own_pids: spec
+            .linux
+            .namespaces
+            .iter()
+            .any(|namespace| &*namespace.kind == NamespaceKind::Pid.name()),
+        hook_state: HookState {
+            oci_version: &state.oci_version,
+            id: &state.id,
+            bundle: &state.bundle,
+            annotations: &no_annotations,
+        },
+        console_socket: request.console_socket,
+        newborn: None,
+    };
+    let walked = conduct(&plan, &mut entry);
+    let newborn = entry
+        .newborn
+        .ok_or_else(|| Error::new("the plan has started no process"));
+    match walked.and_then(|()| newborn.as_ref().map_or(Ok(()), Newborn::await_execution)) {
+        Ok(()) => newborn.map(|newborn| Executed {
+            pid: newborn.pid.as_raw_nonzero().get(),
+            pidfd: newborn.pidfd,
+        }),
+        Err(error) => {
+            if let Ok(newborn) = &newborn {
+                newborn.end();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The container's cgroups, with those asked for replaced by ones below them.
+fn below(cgroups: &Placement, wanted: &[SubCgroup]) -> Result<Placement> {
+    let mut cgroups = cgroups.clone();
+    for sub in wanted {
+        if sub.path.split('/').any(|part| part == "..") {
+            return Err(Error::new(format!(
+                "bad sub cgroup path {:?}: it leads out of the container's cgroup",
+                sub.path
+            )));
+        }
+        let path = sub.path.trim_matches('/');
+        let mut found = sub.controllers.is_empty();
+        for place in &mut cgroups.places {
+            let named = place
+                .hierarchy
+                .split(',')
+                .any(|controller| sub.controllers.iter().any(|wanted| wanted == controller));
+            if (named || sub.controllers.is_empty()) && !path.is_empty() {
+                place.path = format!("{}/{path}", place.path);
+            }
+            found |= named;
+        }
+        if !found {
+            return Err(Error::new(format!(
+                "unknown controller {} in --cgroup",
+                sub.controllers.join(",")
+            )));
+        }
+    }
+    Ok(cgroups)
+}
+
+/// The runtime's side of the walk.
+struct Entry<'e, 'a> {
+    plan: &'e Plan<'a>,
+    placement: Placement,
+    container: OwnedFd,
+    own_pids: bool,
+    hook_state: HookState<'e>,
+    console_socket: Option<OwnedFd>,
+    newborn: Option<Newborn>,
+}
+
+impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
+    fn step(&mut self, action: &Action<'a>) -> Result<()> {
+        match action {
+            Action::StartInit { .. } => self.start(),
+            Action::EnterCgroups => {
+                let newborn = self
+                    .newborn
+                    .as_ref()
+                    .ok_or_else(|| Error::new("the plan enters cgroups before the birth"))?;
+                self.placement.attach(newborn.pid)
+            }
+            _ => Err(Error::new("a step of init came to the runtime")),
+        }
+    }
+
+    fn newborn(&self) -> Option<&Newborn> {
+        self.newborn.as_ref()
+    }
+}
+
+impl Entry<'_, '_> {
+    fn start(&mut self) -> Result<()> {
+        let birth_place = if self.own_pids {
+            Some(
+                BirthPlace::enter_of(self.container.as_fd())
+                    .context(|| "the container's pid namespace")?,
+            )
+        } else {
+            None
+        };
+        let (plan, hook_state, placement) = (self.plan, self.hook_state, &self.placement);
+        let console_socket = self.console_socket.take();
+        let join = &self.container;
+        let newborn = give_birth(0, None, |channel| {
+            init::run(
+                plan,
+                Inheritance {
+                    channel,
+                    hook_state,
+                    console_socket,
+                    exec_fifo: None,
+                    join: rustix::io::fcntl_dupfd_cloexec(join, 3).ok(),
+                    placement,
+                },
+            );
+        })?;
+        self.newborn = Some(newborn);
+        birth_place.map_or(Ok(()), BirthPlace::leave)
+    }
+}

@@ -1,0 +1,48 @@
+//! The state that hooks read on their standard input (runtime.md, "State").
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::spec::Text;
+
+/// What of it stays the same.
+#[derive(Clone, Copy, Debug)]
+pub struct HookState<'a> {
+    /// ociVersion of config.json.
+    pub oci_version: &'a str,
+    /// The container's id.
+    pub id: &'a str,
+    /// The bundle, absolute.
+    pub bundle: &'a str,
+    /// The container's annotations.
+    pub annotations: &'a BTreeMap<Text<'a>, Text<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State<'a> {
+    oci_version: &'a str,
+    id: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    bundle: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<Text<'a>, Text<'a>>,
+}
+
+impl HookState<'_> {
+    /// The JSON, for a container in this status; `pid` 0 means that it has no process any more.
+    pub fn json(&self, status: &str, pid: u32) -> String {
+        serde_json::to_string(&State {
+            oci_version: self.oci_version,
+            id: self.id,
+            status,
+            pid: (pid != 0).then_some(pid),
+            bundle: self.bundle,
+            annotations: self.annotations,
+        })
+        .unwrap_or_default()
+    }
+}

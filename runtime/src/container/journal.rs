@@ -1,0 +1,125 @@
+//! The journal of a container: what has been done on the host for it, written down before it is
+//! done, so that what a killed runtime left behind can be undone from any point (design rule 4).
+//!
+//! One JSON object a line. A line that was cut off by a crash stands for something that had not
+//! begun.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::ContainerDirectory;
+use crate::cgroup::Placement;
+use crate::error::{CallContext, Error, Result};
+
+/// One line. Its undo is what [`super::delete`] does for it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Record {
+    /// The container has begun. Undo: remove its directory.
+    Begun {
+        /// The bundle.
+        bundle: String,
+        /// ociVersion of its config.json.
+        oci_version: String,
+        /// The root file system.
+        rootfs: String,
+        /// When, RFC 3339.
+        created: String,
+    },
+    /// Its cgroups are being made. Undo: remove those that are empty.
+    MakingCgroups(Placement),
+    /// Its cgroups have been made. Undo: end what runs in them, and remove them.
+    Cgroups(Placement),
+    /// Its first process is there. Undo: end it.
+    Init {
+        /// Its pid on the host.
+        pid: i32,
+        /// Its start time, in clock ticks since boot (proc_pid_stat(5), field 22): the same pid
+        /// with another start time is another process.
+        start_time: u64,
+    },
+}
+
+/// The journal, open for writing.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+}
+
+const NAME: &str = "journal";
+
+impl Journal {
+    /// Begins the journal of a new container.
+    ///
+    /// # Errors
+    /// With the path.
+    pub fn begin(directory: &ContainerDirectory) -> Result<Self> {
+        let path = directory.file(NAME);
+        let file = File::options()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .call(|| format!("open {}", path.display()))?;
+        Ok(Journal { file })
+    }
+
+    /// Adds a line, in one write.
+    ///
+    /// # Errors
+    /// write(2)'s.
+    pub fn add(&mut self, record: &Record) -> Result<()> {
+        let mut line =
+            serde_json::to_vec(record).map_err(|error| Error::new(format!("journal: {error}")))?;
+        line.push(b'\n');
+        self.file.write_all(&line).call(|| "write(journal)")
+    }
+}
+
+/// Reads what was written down for a container; nothing if it had not even begun.
+///
+/// # Errors
+/// When the file is there and can't be read.
+pub fn read(directory: &ContainerDirectory) -> Result<Vec<Record>> {
+    let path = directory.file(NAME);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.call(|| format!("read {}", path.display()))?,
+    };
+    Ok(text
+        .lines()
+        .map_while(|line| serde_json::from_str(line).ok())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn a_line_cut_off_has_not_happened() {
+        let root = tempfile::tempdir().unwrap();
+        let (directory, _lock) = Store::new(root.path().to_owned()).make("c").unwrap();
+        assert!(read(&directory).unwrap().is_empty());
+        let mut journal = Journal::begin(&directory).unwrap();
+        journal
+            .add(&Record::Init {
+                pid: 7,
+                start_time: 8,
+            })
+            .unwrap();
+        journal.file.write_all(br#"{"init":{"pid":9,"#).unwrap();
+        let records = read(&directory).unwrap();
+        assert!(matches!(
+            records[..],
+            [Record::Init {
+                pid: 7,
+                start_time: 8
+            }]
+        ));
+    }
+}

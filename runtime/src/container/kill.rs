@@ -1,0 +1,81 @@
+//! `kill`: a signal for a container.
+
+use rustix::process::Signal;
+
+use super::state::{Container, Status};
+use crate::error::{Error, Result};
+use crate::plan::NamespaceKind;
+
+/// Sends a signal to init, or with `all` to every process of the container. SIGKILL to a container
+/// without a pid namespace of its own goes to all of it: with init alone the others would live on.
+///
+/// # Errors
+/// `container not running` when it has stopped, unless `all`: then there is nothing to do.
+pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
+    let status = container.status()?;
+    if status == Status::Stopped && all {
+        return signal_everything(container, signal);
+    }
+    let shares_pids = shares_pid_namespace(container);
+    if shares_pids && signal == libc::SIGKILL {
+        signal_everything(container, signal)?;
+        return if status == Status::Stopped {
+            Err(not_running())
+        } else {
+            Ok(())
+        };
+    }
+    if all {
+        return signal_everything(container, signal);
+    }
+    let sent = match container.init() {
+        Some(init) if status != Status::Stopped => init.signal(signal)?,
+        _ => false,
+    };
+    if !sent {
+        return Err(not_running());
+    }
+    if status == Status::Paused
+        && signal == libc::SIGKILL
+        && let Some(state) = &container.state
+    {
+        // On cgroup v1 a frozen process does not even die.
+        state.cgroups.thaw()?;
+    }
+    Ok(())
+}
+
+fn not_running() -> Error {
+    Error::new("container not running")
+}
+
+/// Signals what is in the container's cgroups.
+///
+/// # Errors
+/// When they can't be read.
+pub fn signal_everything(container: &Container, signal: i32) -> Result<()> {
+    let Some(state) = &container.state else {
+        return Ok(());
+    };
+    match Signal::from_named_raw(signal) {
+        Some(signal) => state.cgroups.signal_all(signal),
+        None if signal == 0 => Ok(()),
+        None => Err(Error::new(format!(
+            "signal {signal} can't be sent to all processes"
+        ))),
+    }
+}
+
+/// Whether the container's processes outlive its init: only a pid namespace ends with its first
+/// process (pid_namespaces(7)).
+pub fn shares_pid_namespace(container: &Container) -> bool {
+    let path = container.directory.file(super::state::CONFIG_COPY);
+    let Ok(config) = crate::spec::read_config(&path) else {
+        return true;
+    };
+    let Ok(spec) = config.spec() else { return true };
+    !spec.linux.namespaces.iter().any(|namespace| {
+        NamespaceKind::from_name(&namespace.kind) == Some(NamespaceKind::Pid)
+            && namespace.path.as_deref().is_none_or(str::is_empty)
+    })
+}

@@ -1,0 +1,17 @@
+//! A container as the runtime keeps it: its directory, its journal, its state, and the verbs that
+//! change it.
+
+mod conduct;
+pub mod create;
+pub mod delete;
+pub mod directory;
+pub mod exec;
+pub mod hook_state;
+pub mod journal;
+pub mod kill;
+pub mod process;
+pub mod start;
+pub mod state;
+
+pub use directory::{ContainerDirectory, Store};
+pub use state::{Container, Status};

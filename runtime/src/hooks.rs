@@ -1,0 +1,120 @@
+//! Running hooks (config.md, "POSIX-platform Hooks").
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::Timespec;
+
+use crate::error::{CallContext, Error, Result};
+use crate::plan::HookKind;
+use crate::spec::Hook;
+
+/// Runs hooks in their order, each with the container's state on its standard input, and with
+/// nothing but its own `env` in its environment: what an image says never reaches a hook on the
+/// host (CVE-2025-23266).
+///
+/// # Errors
+/// At the first that fails, in runc's words: `error running KIND hook #N: …`.
+pub fn run(kind: HookKind, hooks: &[Hook<'_>], state: &str) -> Result<()> {
+    for (index, hook) in hooks.iter().enumerate() {
+        run_one(hook, state).map_err(|error| {
+            error
+                .at(format!("/hooks/{}/{index}", kind.name()))
+                .context(format!("error running {} hook #{index}", kind.name()))
+        })?;
+    }
+    Ok(())
+}
+
+fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
+    let mut command = Command::new(&*hook.path);
+    if let Some((name, arguments)) = hook.args.split_first() {
+        command
+            .arg0(&**name)
+            .args(arguments.iter().map(|argument| &**argument));
+    }
+    command.env_clear();
+    command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    // A file, not a pipe: no hook can block on it, and none that leaves a child behind blocks us.
+    let errors = memfd_create("hook-stderr", MemfdFlags::CLOEXEC).call(|| "memfd_create()")?;
+    let errors = File::from(errors);
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command.stderr(errors.try_clone().call(|| "dup(memfd)")?);
+    let mut child = command
+        .spawn()
+        .call(|| format!("fork/exec {}", &*hook.path))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook may well exit without reading its input; only its status counts.
+        let _ = stdin.write_all(state.as_bytes());
+    }
+    if let Some(seconds) = hook.timeout {
+        wait_at_most(&mut child, seconds)?;
+    }
+    let status = child.wait().call(|| "wait4(hook)")?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{}, stderr: {}",
+        describe(status),
+        beginning_of(&errors)
+    )))
+}
+
+/// Waits until the hook is done, and kills it when its time is over.
+fn wait_at_most(child: &mut Child, seconds: i64) -> Result<()> {
+    let limit = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let deadline = Instant::now() + limit;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| Error::new("the hook has no process id"))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).call(|| "pidfd_open(hook)")?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        });
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => {
+                child.kill().call(|| "kill(hook)")?;
+                child.wait().call(|| "wait4(hook)")?;
+                return Err(Error::new(format!(
+                    "hook ran past specified timeout of {seconds}s"
+                )));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::call("poll(hook)", errno)),
+        }
+    }
+}
+
+/// What the hook wrote to its standard error, as far as one line can carry it.
+fn beginning_of(errors: &File) -> String {
+    let mut text = [0_u8; 4096];
+    let length = errors.read_at(&mut text, 0).unwrap_or(0);
+    String::from_utf8_lossy(&text[..length])
+        .trim()
+        .replace('\n', "; ")
+}
+
+/// In Go's words, which engines and their users know.
+fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(libc::SIGSYS) => "signal: bad system call".to_owned(),
+        Some(libc::SIGKILL) => "signal: killed".to_owned(),
+        Some(libc::SIGSEGV) => "signal: segmentation fault".to_owned(),
+        Some(libc::SIGTERM) => "signal: terminated".to_owned(),
+        Some(other) => format!("signal: {other}"),
+        None => format!("exit status {}", status.code().unwrap_or(-1)),
+    }
+}

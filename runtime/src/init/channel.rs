@@ -1,0 +1,181 @@
+//! What the runtime and init say to each other: a pair of sequenced-packet sockets, one packet a
+//! message. When one side dies, the other reads the end of the stream.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
+    socketpair,
+};
+
+use crate::error::{CallContext, Error, Result};
+
+/// A message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The other side goes on with its steps. The runtime's tells init its pid on the host.
+    Turn(u32),
+    /// Init failed; this is why.
+    Failure(String),
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct Channel {
+    socket: Option<OwnedFd>,
+}
+
+/// Longer errors are cut: a packet has to fit the socket's buffer.
+const LONGEST_FAILURE: usize = 32 << 10;
+
+impl Channel {
+    /// Both ends.
+    ///
+    /// # Errors
+    /// socketpair(2)'s.
+    pub fn pair() -> Result<(Self, Self)> {
+        let (one, other) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .call(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")?;
+        Ok((
+            Channel { socket: Some(one) },
+            Channel {
+                socket: Some(other),
+            },
+        ))
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// send(2)'s: `EPIPE` when the other side is gone.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        let socket = self.socket()?;
+        let mut packet = Vec::with_capacity(8);
+        match message {
+            Message::Turn(pid) => {
+                packet.push(b'T');
+                packet.extend_from_slice(&pid.to_le_bytes());
+            }
+            Message::Failure(why) => {
+                packet.push(b'E');
+                packet.extend_from_slice(&why.as_bytes()[..why.len().min(LONGEST_FAILURE)]);
+            }
+        }
+        send(socket, &packet, SendFlags::NOSIGNAL)
+            .map(drop)
+            .call(|| "send(init channel)")
+    }
+
+    /// Waits for a message; `None` when the other side is gone.
+    ///
+    /// # Errors
+    /// recv(2)'s, and for what is no message.
+    pub fn receive(&self) -> Result<Option<Message>> {
+        let mut packet = vec![0_u8; 64];
+        // TRUNC: the real length of a packet that is longer than the buffer (recv(2)).
+        let length = loop {
+            let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
+            match recv(self.socket()?, &mut packet[..], peek) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) | Ok((_, 0)) => return Ok(None),
+                Ok((_, length)) if length > packet.len() => packet.resize(length, 0),
+                Ok((_, length)) => break length,
+                Err(errno) => return Err(Error::call("recv(init channel)", errno)),
+            }
+        };
+        recv(self.socket()?, &mut packet[..length], RecvFlags::empty())
+            .call(|| "recv(init channel)")?;
+        decode(&packet[..length]).map(Some)
+    }
+
+    /// Closes this end.
+    pub fn close(&mut self) {
+        self.socket = None;
+    }
+
+    fn socket(&self) -> Result<&OwnedFd> {
+        self.socket
+            .as_ref()
+            .ok_or_else(|| Error::new("the init channel is closed"))
+    }
+}
+
+fn decode(packet: &[u8]) -> Result<Message> {
+    match packet {
+        [b'T', pid @ ..] => pid
+            .try_into()
+            .map(|pid| Message::Turn(u32::from_le_bytes(pid)))
+            .map_err(|_| Error::new("init channel: a turn of the wrong length")),
+        [b'E', why @ ..] => Ok(Message::Failure(String::from_utf8_lossy(why).into_owned())),
+        _ => Err(Error::new("init channel: unknown message")),
+    }
+}
+
+/// Sends a descriptor over a stream socket, with a word beside it, as runc does for consoles and
+/// pidfds (`SCM_RIGHTS`, unix(7)).
+///
+/// # Errors
+/// sendmsg(2)'s.
+pub fn send_descriptor(
+    socket: &OwnedFd,
+    word: &str,
+    descriptor: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let word = [IoSlice::new(word.as_bytes())];
+    sendmsg(socket, &word, &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives a descriptor sent by [`send_descriptor`]; `None` when the other side is gone.
+///
+/// # Errors
+/// recvmsg(2)'s.
+pub fn receive_descriptor(socket: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut word = [0_u8; 4096];
+    let mut word = [IoSliceMut::new(&mut word)];
+    recvmsg(socket, &mut word, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    Ok(control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_whole_and_death_is_seen() {
+        let (one, other) = Channel::pair().unwrap();
+        one.send(&Message::Turn(7)).unwrap();
+        one.send(&Message::Failure("x".repeat(1000))).unwrap();
+        assert_eq!(other.receive().unwrap(), Some(Message::Turn(7)));
+        assert_eq!(
+            other.receive().unwrap(),
+            Some(Message::Failure("x".repeat(1000)))
+        );
+        drop(one);
+        assert_eq!(other.receive().unwrap(), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for packet in [&b""[..], b"X", b"T1", b"T12345"] {
+            assert!(decode(packet).is_err(), "{packet:?}");
+        }
+    }
+}

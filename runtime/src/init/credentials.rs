@@ -1,0 +1,133 @@
+//! Becoming the user: groups, uid, capabilities, umask, working directory, filter.
+
+use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
+use rustix::process::{chdir, getcwd, umask};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
+    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use crate::error::{CallContext, Error, Result};
+use crate::plan::{CapabilityStep, CredentialsStep};
+use crate::seccomp::Program;
+use crate::sys;
+
+/// Gives up what the app is not to have. The order matters: the bounding set and the groups need
+/// capabilities that the uid change takes away, and the filter needs `CAP_SYS_ADMIN` or
+/// `no_new_privs` (seccomp(2)).
+///
+/// # Errors
+/// With the call.
+pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
+    // Nothing that we hold reaches the app, not even for the moment of a failing execve.
+    sys::exec::close_on_exec_from(3 + step.preserve_fds).call(|| "close_range(CLOEXEC)")?;
+    let entered = enter_directory(&step.cwd);
+    drop_from_bounding_set(step.capabilities.bounding)?;
+
+    let groups: Vec<Gid> = step
+        .groups
+        .iter()
+        .map(|group| Gid::from_raw(*group))
+        .collect();
+    set_thread_groups(&groups).call(|| format!("setgroups({:?})", step.groups))?;
+    let gid = Gid::from_raw(step.gid);
+    set_thread_res_gid(gid, gid, gid).call(|| format!("setresgid({})", step.gid))?;
+    set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
+    let uid = Uid::from_raw(step.uid);
+    set_thread_res_uid(uid, uid, uid).call(|| format!("setresuid({})", step.uid))?;
+
+    if let Some(filter) = &step.early_filter {
+        if step.uid != 0 {
+            // The uid change has emptied the effective set; the permitted set was kept.
+            regain(
+                CapabilitySet::SYS_ADMIN | CapabilitySet::SETPCAP,
+                &step.capabilities,
+            )?;
+        }
+        install_filter(filter)?;
+    }
+    apply_capabilities(&step.capabilities)?;
+    if step.no_new_privileges {
+        set_no_new_privs(true).call(|| "prctl(PR_SET_NO_NEW_PRIVS, 1)")?;
+    }
+    umask(Mode::from_raw_mode(step.umask));
+    // What root may not enter, on a network file system say, the user perhaps may.
+    entered.or_else(|_| enter_directory(&step.cwd))
+}
+
+/// chdir(2), and a look at where that led: a working directory outside the root is how
+/// CVE-2024-21626 reached the host.
+fn enter_directory(path: &str) -> Result<()> {
+    chdir(path).map_err(|errno| {
+        Error::call(
+            format!("chdir to cwd ({path:?}) set in config.json failed"),
+            errno,
+        )
+        .at("/process/cwd")
+    })?;
+    let inside = getcwd(Vec::new()).is_ok_and(|cwd| cwd.to_bytes().starts_with(b"/"));
+    if inside {
+        return Ok(());
+    }
+    Err(
+        Error::new("current working directory is outside of container mount namespace root")
+            .at("/process/cwd"),
+    )
+}
+
+fn drop_from_bounding_set(keep: CapabilitySet) -> Result<()> {
+    for number in 0..64 {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The kernel's last capability was the one before.
+            Err(Errno::INVAL) => break,
+            Err(errno) => {
+                return Err(Error::call(
+                    format!("prctl(PR_CAPBSET_DROP, {number})"),
+                    errno,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes `needed` effective for a moment, on top of what will stay permitted.
+fn regain(needed: CapabilitySet, later: &CapabilityStep) -> Result<()> {
+    let sets = CapabilitySets {
+        effective: needed,
+        permitted: needed | later.permitted,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets).call(|| "capset()")
+}
+
+fn apply_capabilities(step: &CapabilityStep) -> Result<()> {
+    let sets = CapabilitySets {
+        effective: step.effective,
+        permitted: step.permitted,
+        inheritable: step.inheritable,
+    };
+    set_capabilities(None, sets).call(|| "capset()")?;
+    clear_ambient_capability_set().call(|| "prctl(PR_CAP_AMBIENT_CLEAR_ALL)")?;
+    for capability in step.ambient.iter() {
+        configure_capability_in_ambient_set(capability, true)
+            .call(|| format!("prctl(PR_CAP_AMBIENT_RAISE, {capability:?})"))?;
+    }
+    Ok(())
+}
+
+/// Installs the filter; what happens from here on is subject to it.
+///
+/// # Errors
+/// seccomp(2)'s.
+pub(crate) fn install_filter(program: &Program) -> Result<()> {
+    sys::seccomp::install(program).map(drop)
+}

@@ -1,0 +1,380 @@
+//! The container's side: what the child of clone3 does between its birth and `execve`.
+//!
+//! It goes on in the runtime's own image, walks the same plan, carries out the steps of its side,
+//! and tells the runtime over the [`Channel`] when the list passes to the other side.
+
+pub mod channel;
+mod credentials;
+mod environment;
+mod namespaces;
+mod program;
+mod trusted_proc;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::Resource;
+
+use crate::container::hook_state::HookState;
+use crate::error::{CallContext, Error, Result, kernel_words};
+use crate::hooks;
+use crate::plan::{Action, HookKind, MountSource, Plan, Side, Step};
+use crate::rootfs::console::Console;
+use crate::rootfs::device::DeviceMaker;
+use crate::rootfs::mask::{Masker, make_path_readonly};
+use crate::rootfs::{RootFd, cgroups, mount, pivot};
+use crate::sys;
+
+pub use channel::{Channel, Message};
+use program::Located;
+use trusted_proc::TrustedProc;
+
+/// What init inherits from the runtime besides the plan.
+#[derive(Debug)]
+pub struct Inheritance<'a> {
+    /// Our end of the channel.
+    pub channel: Channel,
+    /// The container, as hooks are told of it.
+    pub hook_state: HookState<'a>,
+    /// Where the pseudo-terminal is sent to.
+    pub console_socket: Option<OwnedFd>,
+    /// The fifo on which `start` calls, open for reading and writing.
+    pub exec_fifo: Option<OwnedFd>,
+    /// The running container that an exec'd process joins: its init's pidfd.
+    pub join: Option<OwnedFd>,
+    /// Where the container's cgroups are, for its cgroup mounts.
+    pub placement: &'a crate::cgroup::Placement,
+}
+
+/// Carries out init's steps. Comes back only when one has failed and the failure has been
+/// reported; the process is then to end.
+pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
+    let mut init = Init::new(inheritance);
+    if let Err(error) = init.carry_out(plan) {
+        init.report(&error);
+    }
+}
+
+struct Init<'a> {
+    inheritance: Inheritance<'a>,
+    started: bool,
+    pid: u32,
+    proc: TrustedProc,
+    root: Option<RootFd>,
+    devices: DeviceMaker,
+    masker: Masker,
+    env: Vec<CString>,
+    located: Option<Located>,
+}
+
+impl<'a> Init<'a> {
+    fn new(inheritance: Inheritance<'a>) -> Self {
+        Init {
+            inheritance,
+            started: false,
+            pid: 0,
+            proc: TrustedProc::default(),
+            root: None,
+            devices: DeviceMaker::default(),
+            masker: Masker::default(),
+            env: Vec::new(),
+            located: None,
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan<'_>) -> Result<()> {
+        let born = plan
+            .steps
+            .iter()
+            .position(|step| matches!(step.action, Action::StartInit { .. }))
+            .map_or(0, |at| at + 1);
+        // mknod(2) and mkdir(2) get the modes that they are given.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        // Right after the birth it is the runtime's turn.
+        let mut side = Side::Runtime;
+        for step in &plan.steps[born..] {
+            match (side, step.action.side()) {
+                (Side::Init, Side::Runtime) => {
+                    self.inheritance.channel.send(&Message::Turn(0))?;
+                    side = Side::Runtime;
+                }
+                (Side::Runtime, Side::Init) => {
+                    self.await_turn()?;
+                    side = Side::Init;
+                }
+                _ => {}
+            }
+            if side == Side::Init {
+                self.step(step).map_err(|error| explain(error, step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the runtime. When it is gone, so is the container that it was making.
+    fn await_turn(&mut self) -> Result<()> {
+        match self.inheritance.channel.receive()? {
+            Some(Message::Turn(pid)) => {
+                self.pid = pid;
+                Ok(())
+            }
+            _ => Err(Error::new(
+                "the runtime ended before the container was set up",
+            )),
+        }
+    }
+
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        match &step.action {
+            Action::NewSession { keyring } => self.new_session(*keyring),
+            Action::JoinNamespace(kind, path) => namespaces::join(*kind, path),
+            Action::JoinContainer(flags) => self.join_container(*flags),
+            Action::NewCgroupNamespace => {
+                sys::clone::unshare(rustix::thread::UnshareFlags::NEWCGROUP)
+                    .call(|| "unshare(CLONE_NEWCGROUP)")
+            }
+            Action::LoopbackUp => {
+                sys::net::bring_loopback_up().call(|| "ioctl(lo, SIOCSIFFLAGS, IFF_UP)")
+            }
+            Action::Hostname(name) => rustix::system::sethostname(name.as_bytes())
+                .call(|| format!("sethostname({name:?})")),
+            Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
+                .call(|| format!("setdomainname({name:?})")),
+            Action::OomScoreAdj(score) => self.proc.write("self/oom_score_adj", &score.to_string()),
+            Action::HostPropagation(flags) => namespaces::set_host_propagation(*flags),
+            Action::OpenRootfs { path, as_mount } => {
+                self.root = Some(RootFd::open(path, *as_mount)?);
+                Ok(())
+            }
+            Action::Mount(mount_step) => match mount_step.source {
+                MountSource::Cgroups => {
+                    cgroups::mount(self.root()?, mount_step, self.inheritance.placement)
+                }
+                _ => mount::mount(self.root()?, mount_step),
+            },
+            Action::Device(device) => {
+                let root = self.root.as_ref().ok_or_else(no_root)?;
+                self.devices.make(root, device)
+            }
+            Action::DeviceLinks => {
+                let root = self.root.as_ref().ok_or_else(no_root)?;
+                self.devices.link(root)
+            }
+            Action::Console(console) => {
+                let console = match &self.root {
+                    Some(root) => Console::in_rootfs(root, console)?,
+                    None => Console::inside(console)?,
+                };
+                self.hand_over(console)
+            }
+            Action::Hooks(kind, list) => self.hooks(*kind, list),
+            Action::PivotRoot => pivot::pivot(self.root()?),
+            Action::ChangeRoot => pivot::change_root(self.root()?),
+            Action::Readonly(path) => {
+                let root = self.root()?;
+                let mount = root
+                    .resolve(path)
+                    .call(|| format!("openat2(rootfs, {path:?})"))?;
+                mount::make_readonly(mount.as_fd(), false)
+            }
+            Action::RootPropagation(flags) => mount::set_propagation(self.root()?.as_fd(), *flags),
+            Action::Sysctl { key, value } => {
+                self.proc.write(&format!("sys/{}", sysctl_path(key)), value)
+            }
+            Action::Mask(path) => {
+                let root = self.root.as_ref().ok_or_else(no_root)?;
+                self.masker.mask(root, path)
+            }
+            Action::ReadonlyPath(path) => make_path_readonly(self.root()?, path),
+            Action::Environment(environment) => {
+                self.env = environment::complete(environment)?;
+                Ok(())
+            }
+            Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
+            Action::ApparmorOnExec(profile) => self.proc.write_on_exec_profile(profile),
+            Action::Credentials(credentials) => credentials::become_user(credentials),
+            Action::LocateProgram { args, path } => {
+                self.located = Some(program::locate(args, *path)?);
+                Ok(())
+            }
+            Action::WaitForStart => self.wait_for_start(),
+            Action::Seccomp(program) => credentials::install_filter(program),
+            Action::Execute => self.execute(),
+            Action::CreateCgroups
+            | Action::WriteCgroups(_)
+            | Action::FilterDevices(_)
+            | Action::StartInit { .. }
+            | Action::EnterCgroups
+            | Action::RecordCreated => Ok(()),
+        }
+    }
+
+    fn root(&self) -> Result<&RootFd> {
+        self.root.as_ref().ok_or_else(no_root)
+    }
+
+    fn new_session(&self, keyring: bool) -> Result<()> {
+        // Whoever can trace us could take what we still hold of the host.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        rustix::process::setsid().call(|| "setsid()")?;
+        if !keyring {
+            return Ok(());
+        }
+        let name = format!("_ses.{}", self.inheritance.hook_state.id);
+        let name = CString::new(name).map_err(|_| Error::new("container id with a NUL byte"))?;
+        match sys::keyring::join_new_session_keyring(&name) {
+            // A kernel without keyrings has none to keep apart.
+            Ok(()) | Err(rustix::io::Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(
+                Error::call(format!("keyctl_join_session_keyring({name:?})"), errno)
+                    .hint("--no-new-keyring keeps the caller's"),
+            ),
+        }
+    }
+
+    fn join_container(&mut self, flags: u64) -> Result<()> {
+        let container = self
+            .inheritance
+            .join
+            .take()
+            .ok_or_else(|| Error::new("no container to join"))?;
+        self.proc.hold()?;
+        namespaces::join_all(&container, flags)
+    }
+
+    /// Sends the terminal's other end away and makes this one ours.
+    fn hand_over(&mut self, console: Console) -> Result<()> {
+        let socket = self.inheritance.console_socket.take().ok_or_else(|| {
+            Error::new("process.terminal is true, but there is no console socket")
+        })?;
+        let master = console.adopt()?;
+        channel::send_descriptor(&socket, "/dev/ptmx", master.as_fd())
+            .call(|| "sendmsg(console socket, SCM_RIGHTS)")
+    }
+
+    /// Hooks of our side: of the container's namespaces.
+    fn hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
+        let status = if kind == HookKind::StartContainer {
+            "created"
+        } else {
+            "creating"
+        };
+        if kind == HookKind::CreateContainer {
+            // In the container's mount namespace, before its root changes, with the rootfs as the
+            // working directory: where runc runs them.
+            rustix::process::fchdir(self.root()?.as_fd()).call(|| "fchdir(rootfs)")?;
+        }
+        hooks::run(
+            kind,
+            list,
+            &self.inheritance.hook_state.json(status, self.pid),
+        )
+    }
+
+    /// Waits for the byte that `start` writes. The channel is closed: `create` has ended.
+    fn wait_for_start(&mut self) -> Result<()> {
+        let fifo = self
+            .inheritance
+            .exec_fifo
+            .as_ref()
+            .ok_or_else(|| Error::new("no exec fifo to wait on"))?;
+        self.inheritance.channel.close();
+        self.started = true;
+        let mut byte = [0_u8; 1];
+        loop {
+            match rustix::io::read(fifo, &mut byte) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return result.map(drop).call(|| "read(exec.fifo)"),
+            }
+        }
+    }
+
+    fn execute(&mut self) -> Result<()> {
+        let located = self
+            .located
+            .take()
+            .ok_or_else(|| Error::new("the plan executes a program that it has not located"))?;
+        sys::signal::restore_defaults();
+        let errno = sys::exec::execve(&located.path, &located.argv, &self.env);
+        Err(located.error(errno))
+    }
+
+    /// Tells whoever is waiting: the runtime, or `start` at the other end of the fifo.
+    fn report(&mut self, error: &Error) {
+        match (&self.inheritance.exec_fifo, self.started) {
+            (Some(fifo), true) => {
+                let _ = rustix::io::write(fifo, error.to_string().as_bytes());
+            }
+            _ => {
+                let _ = self
+                    .inheritance
+                    .channel
+                    .send(&Message::Failure(error.to_string()));
+            }
+        }
+    }
+}
+
+/// Says where the failing step comes from. What the program itself is refused for needs no such
+/// words: engines show those lines to their users as they are.
+fn explain(error: Error, step: &Step<'_>) -> Error {
+    match step.action {
+        Action::LocateProgram { .. } | Action::Execute => error,
+        _ => error
+            .at(step.pointer.to_string())
+            .context("error during container init"),
+    }
+}
+
+fn no_root() -> Error {
+    Error::new("the plan uses the rootfs before it has opened it")
+}
+
+fn set_limit(resource: Resource, name: &str, limits: rustix::process::Rlimit) -> Result<()> {
+    rustix::process::setrlimit(resource, limits).map_err(|errno| {
+        // The number is how runc words it, and what its users search for.
+        Error::new(format!(
+            "error setting rlimit type {}: {}",
+            resource as u32,
+            kernel_words(errno)
+        ))
+        .hint(format!(
+            "{name} above the caller's own hard limit takes CAP_SYS_RESOURCE"
+        ))
+    })
+}
+
+/// `net.ipv4.ip_forward` and `net/ipv4/conf/eth0.1/forwarding` are both in use (sysctl.d(5)): the
+/// first separator found says which one separates.
+fn sysctl_path(key: &str) -> String {
+    match key.find(['.', '/']) {
+        Some(at) if key.as_bytes()[at] == b'.' => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                c => c,
+            })
+            .collect(),
+        _ => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sysctl_path;
+
+    #[test]
+    fn both_ways_of_writing_a_sysctl() {
+        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(
+            sysctl_path("net/ipv4/conf/eth0.1/x"),
+            "net/ipv4/conf/eth0.1/x"
+        );
+        assert_eq!(
+            sysctl_path("net.ipv4.conf.eth0/1.x"),
+            "net/ipv4/conf/eth0.1/x"
+        );
+    }
+}

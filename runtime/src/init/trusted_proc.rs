@@ -1,0 +1,75 @@
+//! The host's /proc, held by a descriptor from before the first look at anything of the
+//! container's: what is written to /proc is written there, whatever is mounted over the
+//! container's own (CVE-2025-52881, CVE-2019-16884).
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+
+use crate::error::{CallContext, Error, ErrorContext, Result};
+
+/// `PROC_SUPER_MAGIC` (include/uapi/linux/magic.h).
+const PROC_MAGIC: i64 = 0x9fa0;
+
+/// The host's /proc.
+#[derive(Debug, Default)]
+pub(crate) struct TrustedProc {
+    directory: Option<OwnedFd>,
+}
+
+impl TrustedProc {
+    /// Opens it now: afterwards the mount namespace may change.
+    pub(crate) fn hold(&mut self) -> Result<&OwnedFd> {
+        if self.directory.is_none() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let proc = open("/proc", flags, Mode::empty()).call(|| "open(/proc)")?;
+            #[allow(clippy::useless_conversion)] // the type differs between architectures
+            let magic = i64::from(rustix::fs::fstatfs(&proc).call(|| "fstatfs(/proc)")?.f_type);
+            if magic != PROC_MAGIC {
+                return Err(Error::new("/proc of the host is not a procfs"));
+            }
+            self.directory = Some(proc);
+        }
+        self.directory
+            .as_ref()
+            .ok_or_else(|| Error::new("/proc is not open"))
+    }
+
+    /// Writes a value to a file below /proc, in one write. `self` in the path is this process.
+    ///
+    /// # Errors
+    /// With the file, the value and the call.
+    pub(crate) fn write(&mut self, path: &str, value: &str) -> Result<()> {
+        let proc = self.hold()?;
+        // No links but `self`, no mounts on the way: the file is the one that the kernel made.
+        let path = match path.strip_prefix("self/") {
+            Some(rest) => format!("{}/{rest}", own_directory(proc)?),
+            None => path.to_owned(),
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat2(proc, path.as_str(), flags, Mode::empty(), resolve)
+            .call(|| format!("open(/proc/{path})"))?;
+        rustix::io::write(&file, value.as_bytes())
+            .map(drop)
+            .call(|| format!("write(/proc/{path}, {value:?})"))
+    }
+
+    /// Writes the AppArmor profile to change to at the next execve. The file has a name of its
+    /// own since Linux 5.8; before, it shared one with the other security modules.
+    ///
+    /// # Errors
+    /// As [`TrustedProc::write`].
+    pub(crate) fn write_on_exec_profile(&mut self, profile: &str) -> Result<()> {
+        let value = format!("exec {profile}");
+        self.write("self/attr/apparmor/exec", &value)
+            .or_else(|_| self.write("self/attr/exec", &value))
+            .context(|| "unable to apply apparmor profile")
+    }
+}
+
+/// The pid that this process has in the pid namespace of that procfs.
+fn own_directory(proc: &OwnedFd) -> Result<String> {
+    let link = rustix::fs::readlinkat(proc, "self", Vec::new()).call(|| "readlink(/proc/self)")?;
+    Ok(link.to_string_lossy().into_owned())
+}

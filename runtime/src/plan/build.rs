@@ -1,0 +1,674 @@
+//! The order of things: the steps of a container, and those of one more process in it.
+
+use rustix::fs::FileType;
+
+use super::{
+    Action, ConsoleStep, DeviceStep, HookKind, MountSource, NamespaceKind, Plan, Pointer, Step,
+    mounts, process,
+};
+use crate::cgroup;
+use crate::cgroup::devices::Enforcement;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::seccomp;
+use crate::spec::{Device, Process, Spec};
+
+/// What the caller of `create` or `run` asks beyond config.json.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerRequest<'a> {
+    /// The bundle, absolute.
+    pub bundle: &'a str,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// `--preserve-fds` and socket activation: how many from 3 on.
+    pub preserve_fds: u32,
+    /// What is added to the program's environment (socket activation).
+    pub extra_env: &'a [String],
+    /// Whether init waits for `start` (`create`), or goes on at once (`run`).
+    pub wait_for_start: bool,
+}
+
+/// What the caller of `exec` asks.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRequest {
+    /// How many descriptors from 3 on the process inherits.
+    pub preserve_fds: u32,
+}
+
+/// The clauses, as `file#heading` of runtime-spec.
+mod clause {
+    pub(super) const ROOT: &str = "config.md#root";
+    pub(super) const MOUNTS: &str = "config.md#mounts";
+    pub(super) const HOOKS: &str = "config.md#posix-platform-hooks";
+    pub(super) const HOSTNAME: &str = "config.md#hostname";
+    pub(super) const DOMAINNAME: &str = "config.md#domainname";
+    pub(super) const PROCESS: &str = "config.md#process";
+    pub(super) const LINUX_PROCESS: &str = "config.md#linux-process";
+    pub(super) const NAMESPACES: &str = "config-linux.md#namespaces";
+    pub(super) const CGROUPS_PATH: &str = "config-linux.md#cgroups-path";
+    pub(super) const RESOURCES: &str = "config-linux.md#control-groups";
+    pub(super) const DEVICES: &str = "config-linux.md#devices";
+    pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
+    pub(super) const PROPAGATION: &str = "config-linux.md#rootfs-mount-propagation";
+    pub(super) const SYSCTL: &str = "config-linux.md#sysctl";
+    pub(super) const SECCOMP: &str = "config-linux.md#seccomp";
+    pub(super) const MASKED: &str = "config-linux.md#masked-paths";
+    pub(super) const READONLY: &str = "config-linux.md#readonly-paths";
+    pub(super) const LIFECYCLE: &str = "runtime.md#lifecycle";
+}
+
+/// The plan for a container that [`crate::spec::check`] has accepted.
+///
+/// # Errors
+/// For a value that can't be carried out, with its place in config.json.
+pub fn for_container<'a>(
+    spec: &'a Spec<'a>,
+    host: &Host,
+    request: &ContainerRequest<'a>,
+) -> Result<Plan<'a>> {
+    let mut builder = Builder {
+        steps: Vec::with_capacity(96),
+        ..Builder::default()
+    };
+    let namespaces = Namespaces::of(spec);
+    let process = spec
+        .process
+        .as_ref()
+        .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
+
+    builder.cgroups(spec, host)?;
+    builder.push(
+        Action::StartInit {
+            namespaces: namespaces.made_by_clone,
+            pid_namespace: namespaces.joined(NamespaceKind::Pid),
+        },
+        Pointer::to("/linux/namespaces"),
+        clause::NAMESPACES,
+    );
+    builder.push(
+        Action::EnterCgroups,
+        Pointer::to("/linux/cgroupsPath"),
+        clause::CGROUPS_PATH,
+    );
+
+    builder.push(
+        Action::NewSession {
+            keyring: !request.no_new_keyring,
+        },
+        Pointer::to("/process"),
+        clause::PROCESS,
+    );
+    builder.enter_namespaces(spec, &namespaces);
+    builder.oom_score(process);
+    builder.rootfs(spec, &namespaces, process, request)?;
+    builder.hooks(spec, HookKind::Prestart);
+    builder.hooks(spec, HookKind::CreateRuntime);
+    builder.hooks(spec, HookKind::CreateContainer);
+    // Before the root changes, while the host's /dev/null is still there to mask files with.
+    builder.finish_rootfs(spec, &namespaces);
+    builder.change_root(&namespaces, request);
+
+    let mut filter = process::Filter {
+        program: compile_filter(spec, host)?,
+    };
+    process::prepare(
+        process,
+        &mut filter,
+        host.capabilities,
+        request.preserve_fds,
+        request.extra_env,
+        &mut builder.steps,
+        &mut builder.warnings,
+    )?;
+    builder.push(Action::RecordCreated, Pointer::default(), clause::LIFECYCLE);
+    if request.wait_for_start {
+        builder.push(Action::WaitForStart, Pointer::default(), clause::LIFECYCLE);
+    }
+    builder.filter(filter);
+    builder.hooks(spec, HookKind::StartContainer);
+    builder.push(
+        Action::Execute,
+        Pointer::to("/process/args"),
+        clause::PROCESS,
+    );
+    builder.done(host)
+}
+
+/// The plan for one more process in a container whose config.json is `spec`.
+///
+/// # Errors
+/// As [`for_container`].
+pub fn for_exec<'a>(
+    spec: &'a Spec<'a>,
+    process: &'a Process<'a>,
+    host: &Host,
+    request: &ExecRequest,
+) -> Result<Plan<'a>> {
+    let mut builder = Builder {
+        steps: Vec::with_capacity(24),
+        ..Builder::default()
+    };
+    let namespaces = Namespaces::of(spec);
+    builder.push(
+        Action::StartInit {
+            namespaces: 0,
+            pid_namespace: None,
+        },
+        Pointer::to("/linux/namespaces"),
+        clause::NAMESPACES,
+    );
+    builder.push(
+        Action::EnterCgroups,
+        Pointer::to("/linux/cgroupsPath"),
+        clause::CGROUPS_PATH,
+    );
+    builder.push(
+        Action::NewSession { keyring: false },
+        Pointer::to("/process"),
+        clause::PROCESS,
+    );
+    builder.oom_score(process);
+    builder.push(
+        Action::JoinContainer(namespaces.all),
+        Pointer::to("/linux/namespaces"),
+        clause::NAMESPACES,
+    );
+    builder.console(process, false);
+    let mut filter = process::Filter {
+        program: compile_filter(spec, host)?,
+    };
+    process::prepare(
+        process,
+        &mut filter,
+        host.capabilities,
+        request.preserve_fds,
+        &[],
+        &mut builder.steps,
+        &mut builder.warnings,
+    )?;
+    builder.filter(filter);
+    builder.push(
+        Action::Execute,
+        Pointer::to("/process/args"),
+        clause::PROCESS,
+    );
+    builder.done(host)
+}
+
+fn compile_filter(spec: &Spec<'_>, host: &Host) -> Result<Option<seccomp::Program>> {
+    let (Some(profile), Some(abilities)) = (&spec.linux.seccomp, &host.seccomp) else {
+        return Ok(None);
+    };
+    let program = seccomp::compile(profile, abilities)?;
+    if program.has_listener() {
+        return Err(Error::config(
+            "/linux/seccomp/listenerPath",
+            "SCMP_ACT_NOTIFY is not supported yet",
+        ));
+    }
+    Ok((!program.instructions().is_empty()).then_some(program))
+}
+
+/// config.json's namespaces, sorted by what happens to them.
+struct Namespaces<'a> {
+    made_by_clone: u64,
+    new_cgroup: Option<usize>,
+    joined: Vec<(NamespaceKind, &'a str, usize)>,
+    new: Vec<NamespaceKind>,
+    all: u64,
+}
+
+impl<'a> Namespaces<'a> {
+    fn of(spec: &'a Spec<'a>) -> Self {
+        let mut found = Namespaces {
+            made_by_clone: 0,
+            new_cgroup: None,
+            joined: Vec::new(),
+            new: Vec::new(),
+            all: 0,
+        };
+        for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
+            let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
+                continue;
+            };
+            found.all |= kind.clone_flag();
+            if let Some(path) = namespace.path.as_deref().filter(|path| !path.is_empty()) {
+                found.joined.push((kind, path, index));
+                continue;
+            }
+            found.new.push(kind);
+            // The clone would root a cgroup namespace in the runtime's own cgroup.
+            if kind == NamespaceKind::Cgroup {
+                found.new_cgroup = Some(index);
+            } else {
+                found.made_by_clone |= kind.clone_flag();
+            }
+        }
+        found
+    }
+
+    fn makes(&self, kind: NamespaceKind) -> bool {
+        self.new.contains(&kind)
+    }
+
+    fn has(&self, kind: NamespaceKind) -> bool {
+        self.all & kind.clone_flag() != 0
+    }
+
+    fn joined(&self, kind: NamespaceKind) -> Option<&'a str> {
+        self.joined
+            .iter()
+            .find(|(joined, ..)| *joined == kind)
+            .map(|(_, path, _)| *path)
+    }
+}
+
+#[derive(Default)]
+struct Builder<'a> {
+    steps: Vec<Step<'a>>,
+    warnings: Vec<String>,
+    /// Mounts that become read-only at the end, and their places in `/mounts`.
+    readonly_later: Vec<(&'a str, usize)>,
+}
+
+impl<'a> Builder<'a> {
+    fn push(&mut self, action: Action<'a>, pointer: Pointer<'a>, clause: &'static str) {
+        self.steps.push(Step {
+            action,
+            pointer,
+            clause,
+        });
+    }
+
+    fn done(self, host: &Host) -> Result<Plan<'a>> {
+        for step in &self.steps {
+            if matches!(step.action, Action::ApparmorOnExec(_)) && !host.apparmor {
+                return Err(Error::config(
+                    step.pointer.to_string(),
+                    "apparmor is not enabled on this host",
+                )
+                .hint("leave apparmorProfile out"));
+            }
+        }
+        Ok(Plan {
+            steps: self.steps,
+            warnings: self.warnings,
+        })
+    }
+
+    fn cgroups(&mut self, spec: &'a Spec<'a>, host: &Host) -> Result<()> {
+        self.push(
+            Action::CreateCgroups,
+            Pointer::to("/linux/cgroupsPath"),
+            clause::CGROUPS_PATH,
+        );
+        let mut rules = Vec::new();
+        let mut writes = Vec::new();
+        if let Some(resources) = &spec.linux.resources {
+            rules = cgroup::devices::rules(resources)?;
+            writes = cgroup::writes(resources, &host.hierarchies)?;
+            for ignored in cgroup::ignored(resources) {
+                self.warnings
+                    .push(format!("{}: {}", ignored.pointer, ignored.reason));
+            }
+        }
+        rules.extend_from_slice(cgroup::devices::default_rules());
+        let filter = match cgroup::devices::enforcement(&rules, &host.hierarchies)? {
+            Enforcement::Writes(device_writes) => {
+                writes.extend(device_writes);
+                None
+            }
+            Enforcement::Filter(program) => Some(program),
+        };
+        self.push(
+            Action::WriteCgroups(writes),
+            Pointer::to("/linux/resources"),
+            clause::RESOURCES,
+        );
+        if let Some(program) = filter {
+            self.push(
+                Action::FilterDevices(program),
+                Pointer::to("/linux/resources/devices"),
+                clause::RESOURCES,
+            );
+        }
+        Ok(())
+    }
+
+    fn enter_namespaces(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
+        for kind in super::namespace_kinds() {
+            if kind == NamespaceKind::Pid {
+                continue; // joined before the clone: it holds for children only (setns(2))
+            }
+            for (joined, path, index) in &namespaces.joined {
+                if *joined == kind {
+                    self.push(
+                        Action::JoinNamespace(kind, path),
+                        Pointer::element("/linux/namespaces", *index),
+                        clause::NAMESPACES,
+                    );
+                }
+            }
+        }
+        if let Some(index) = namespaces.new_cgroup {
+            self.push(
+                Action::NewCgroupNamespace,
+                Pointer::element("/linux/namespaces", index),
+                clause::NAMESPACES,
+            );
+        }
+        if namespaces.makes(NamespaceKind::Network) {
+            self.push(
+                Action::LoopbackUp,
+                Pointer::to("/linux/namespaces"),
+                clause::NAMESPACES,
+            );
+        }
+        if let Some(name) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+            self.push(
+                Action::Hostname(name),
+                Pointer::to("/hostname"),
+                clause::HOSTNAME,
+            );
+        }
+        if let Some(name) = spec.domainname.as_deref().filter(|name| !name.is_empty()) {
+            self.push(
+                Action::Domainname(name),
+                Pointer::to("/domainname"),
+                clause::DOMAINNAME,
+            );
+        }
+    }
+
+    fn oom_score(&mut self, process: &Process<'_>) {
+        if let Some(score) = process.oom_score_adj {
+            self.push(
+                Action::OomScoreAdj(score),
+                Pointer::to("/process/oomScoreAdj"),
+                clause::LINUX_PROCESS,
+            );
+        }
+    }
+
+    /// The root file system, up to the point where the hooks see it.
+    fn rootfs(
+        &mut self,
+        spec: &'a Spec<'a>,
+        namespaces: &Namespaces<'a>,
+        process: &'a Process<'a>,
+        request: &ContainerRequest<'a>,
+    ) -> Result<()> {
+        if namespaces.makes(NamespaceKind::Mount) {
+            // Nothing that is mounted inside may reach the host. What the host mounts later is
+            // seen inside unless config.json says private, as with runc.
+            let propagation = match spec.linux.rootfs_propagation.as_deref() {
+                Some("private" | "rprivate" | "unbindable" | "runbindable") => libc::MS_PRIVATE,
+                Some("shared" | "rshared") => libc::MS_SHARED,
+                _ => libc::MS_SLAVE,
+            };
+            self.push(
+                Action::HostPropagation(propagation | libc::MS_REC),
+                Pointer::to("/linux/rootfsPropagation"),
+                clause::PROPAGATION,
+            );
+        }
+        let root = spec
+            .root
+            .as_ref()
+            .ok_or_else(|| Error::config("/root", "config.json has no root file system"))?;
+        let path = if root.path.starts_with('/') {
+            root.path.to_string()
+        } else {
+            format!("{}/{}", request.bundle, &*root.path)
+        };
+        let as_mount = namespaces.has(NamespaceKind::Mount);
+        self.push(
+            Action::OpenRootfs { path, as_mount },
+            Pointer::to("/root/path"),
+            clause::ROOT,
+        );
+        for (index, mount) in spec.mounts.iter().enumerate() {
+            let mut step = mounts::step(mount, index, request.bundle)?;
+            if namespaces.has(NamespaceKind::Mount) && is_readonly_later(&step) {
+                step.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
+                self.readonly_later.push((&mount.destination, index));
+            }
+            self.push(
+                Action::Mount(step),
+                Pointer::element("/mounts", index),
+                clause::MOUNTS,
+            );
+        }
+        if dev_is_ours(spec) {
+            self.devices(spec)?;
+        }
+        self.console(process, true);
+        Ok(())
+    }
+
+    fn devices(&mut self, spec: &'a Spec<'a>) -> Result<()> {
+        const DEFAULTS: [(&str, u32, u32); 6] = [
+            ("/dev/null", 1, 3),
+            ("/dev/zero", 1, 5),
+            ("/dev/full", 1, 7),
+            ("/dev/tty", 5, 0),
+            ("/dev/urandom", 1, 9),
+            ("/dev/random", 1, 8),
+        ];
+        for (path, major, minor) in DEFAULTS {
+            // What config.json lists itself is made as it says, once.
+            if spec
+                .linux
+                .devices
+                .iter()
+                .any(|device| &*device.path == path)
+            {
+                continue;
+            }
+            let step = DeviceStep {
+                path,
+                kind: FileType::CharacterDevice,
+                mode: 0o666,
+                number: rustix::fs::makedev(major, minor),
+                uid: 0,
+                gid: 0,
+            };
+            self.push(
+                Action::Device(step),
+                Pointer::default(),
+                clause::DEFAULT_DEVICES,
+            );
+        }
+        for (index, device) in spec.linux.devices.iter().enumerate() {
+            // runc and the spec make /dev/ptmx a link to pts/ptmx whatever is listed.
+            if &*device.path == "/dev/ptmx" {
+                continue;
+            }
+            self.push(
+                Action::Device(device_step(device, index)?),
+                Pointer::element("/linux/devices", index),
+                clause::DEVICES,
+            );
+        }
+        self.push(
+            Action::DeviceLinks,
+            Pointer::default(),
+            "runtime-linux.md#dev-symbolic-links",
+        );
+        Ok(())
+    }
+
+    fn console(&mut self, process: &Process<'_>, device: bool) {
+        if process.terminal {
+            self.push(
+                Action::Console(ConsoleStep {
+                    size: process.console_size.map(|size| (size.height, size.width)),
+                    uid: process.user.uid,
+                    device,
+                }),
+                Pointer::to("/process/terminal"),
+                clause::PROCESS,
+            );
+        }
+    }
+
+    fn hooks(&mut self, spec: &'a Spec<'a>, kind: HookKind) {
+        let (hooks, base) = hooks_of(spec, kind);
+        if !hooks.is_empty() {
+            self.push(Action::Hooks(kind, hooks), Pointer::to(base), clause::HOOKS);
+        }
+    }
+
+    fn change_root(&mut self, namespaces: &Namespaces<'a>, request: &ContainerRequest<'a>) {
+        let action = if namespaces.has(NamespaceKind::Mount) && !request.no_pivot {
+            Action::PivotRoot
+        } else {
+            Action::ChangeRoot
+        };
+        self.push(action, Pointer::to("/root/path"), clause::ROOT);
+    }
+
+    /// What may be done only after everything has been made in the rootfs.
+    fn finish_rootfs(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
+        if namespaces.has(NamespaceKind::Mount) {
+            for (destination, index) in std::mem::take(&mut self.readonly_later) {
+                self.push(
+                    Action::Readonly(destination),
+                    Pointer::element("/mounts", index),
+                    clause::MOUNTS,
+                );
+            }
+            if let Some(flags) = spec
+                .linux
+                .rootfs_propagation
+                .as_deref()
+                .and_then(propagation)
+            {
+                self.push(
+                    Action::RootPropagation(flags),
+                    Pointer::to("/linux/rootfsPropagation"),
+                    clause::PROPAGATION,
+                );
+            }
+            if spec.root.as_ref().is_some_and(|root| root.readonly) {
+                self.push(
+                    Action::Readonly("/"),
+                    Pointer::to("/root/readonly"),
+                    clause::ROOT,
+                );
+            }
+        }
+        for (key, value) in &spec.linux.sysctl {
+            self.push(
+                Action::Sysctl { key, value },
+                Pointer::member("/linux/sysctl", key),
+                clause::SYSCTL,
+            );
+        }
+        for (index, path) in spec.linux.readonly_paths.iter().enumerate() {
+            self.push(
+                Action::ReadonlyPath(path),
+                Pointer::element("/linux/readonlyPaths", index),
+                clause::READONLY,
+            );
+        }
+        for (index, path) in spec.linux.masked_paths.iter().enumerate() {
+            self.push(
+                Action::Mask(path),
+                Pointer::element("/linux/maskedPaths", index),
+                clause::MASKED,
+            );
+        }
+    }
+
+    fn filter(&mut self, filter: process::Filter) {
+        if let Some(program) = filter.program {
+            self.push(
+                Action::Seccomp(program),
+                Pointer::to("/linux/seccomp"),
+                clause::SECCOMP,
+            );
+        }
+    }
+}
+
+/// The hooks of a kind and where they stand.
+fn hooks_of<'a>(spec: &'a Spec<'a>, kind: HookKind) -> (&'a [crate::spec::Hook<'a>], &'static str) {
+    let hooks = &spec.hooks;
+    match kind {
+        HookKind::Prestart => (&hooks.prestart, "/hooks/prestart"),
+        HookKind::CreateRuntime => (&hooks.create_runtime, "/hooks/createRuntime"),
+        HookKind::CreateContainer => (&hooks.create_container, "/hooks/createContainer"),
+        HookKind::StartContainer => (&hooks.start_container, "/hooks/startContainer"),
+        HookKind::Poststart => (&hooks.poststart, "/hooks/poststart"),
+        HookKind::Poststop => (&hooks.poststop, "/hooks/poststop"),
+    }
+}
+
+/// Whether /dev is for the runtime to fill: not when the caller mounts a /dev of his own.
+fn dev_is_ours(spec: &Spec<'_>) -> bool {
+    !spec.mounts.iter().any(|mount| {
+        mount.destination.trim_end_matches('/') == "/dev"
+            && (matches!(mount.kind.as_deref(), Some("bind" | "rbind"))
+                || mount
+                    .options
+                    .iter()
+                    .any(|option| matches!(&**option, "bind" | "rbind")))
+    })
+}
+
+/// A read-only tmpfs becomes so only once the mount points and devices in it are made.
+fn is_readonly_later(step: &super::MountStep<'_>) -> bool {
+    step.attributes.set & libc::MOUNT_ATTR_RDONLY != 0
+        && matches!(step.source, MountSource::Filesystem { kind: "tmpfs", .. })
+}
+
+/// `rootfsPropagation` as `MS_*`.
+pub(super) fn propagation(name: &str) -> Option<u64> {
+    let (recursive, name) = match name.strip_prefix('r') {
+        Some(rest) => (libc::MS_REC, rest),
+        None => (0, name),
+    };
+    Some(
+        recursive
+            | match name {
+                "shared" => libc::MS_SHARED,
+                "slave" => libc::MS_SLAVE,
+                "private" => libc::MS_PRIVATE,
+                "unbindable" => libc::MS_UNBINDABLE,
+                _ => return None,
+            },
+    )
+}
+
+fn device_step<'a>(device: &'a Device<'a>, index: usize) -> Result<DeviceStep<'a>> {
+    let pointer = |key: &str| format!("/linux/devices/{index}/{key}");
+    let kind = match &*device.kind {
+        "c" | "u" => FileType::CharacterDevice,
+        "b" => FileType::BlockDevice,
+        "p" => FileType::Fifo,
+        other => {
+            return Err(Error::config(
+                pointer("type"),
+                format!("unknown device type {other:?}: c, b, u or p"),
+            ));
+        }
+    };
+    let number = |value: i64, key: &str| {
+        u32::try_from(value)
+            .map_err(|_| Error::config(pointer(key), format!("{value} is no device number")))
+    };
+    Ok(DeviceStep {
+        path: &device.path,
+        kind,
+        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+        number: rustix::fs::makedev(
+            number(device.major, "major")?,
+            number(device.minor, "minor")?,
+        ),
+        uid: device.uid.unwrap_or(0),
+        gid: device.gid.unwrap_or(0),
+    })
+}

@@ -1,0 +1,396 @@
+//! The plan: config.json and the host's abilities, through pure functions, into one ordered list
+//! of steps. Nothing here touches the system; [`crate::container`] and [`crate::init`] carry the
+//! list out, each the steps of its own side.
+
+mod build;
+mod capabilities;
+mod mounts;
+mod namespaces;
+mod process;
+mod show;
+
+use std::ffi::CString;
+use std::fmt;
+
+use rustix::thread::CapabilitySet;
+
+use crate::cgroup;
+use crate::seccomp::Program;
+use crate::spec::{Hook, Text};
+use crate::sys::mount::Attributes;
+
+pub use build::{ContainerRequest, ExecRequest, for_container, for_exec};
+pub use capabilities::NAMES as CAPABILITY_NAMES;
+pub use mounts::OPTION_NAMES as MOUNT_OPTIONS;
+pub use namespaces::{NamespaceKind, kinds as namespace_kinds};
+
+/// What has to be done to set a container up, or to run one more process in it, in order.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The steps. Where the list passes from one [`Side`] to the other, the side that is done
+    /// tells the other one to go on: the list is the protocol between the two.
+    pub steps: Vec<Step<'a>>,
+    /// What the caller asked for and will not get, where the spec wants a warning, not an error.
+    pub warnings: Vec<String>,
+}
+
+/// One step.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// What is done.
+    pub action: Action<'a>,
+    /// Where config.json asks for it.
+    pub pointer: Pointer<'a>,
+    /// The clause of runtime-spec that asks for it: `file#heading`.
+    pub clause: &'static str,
+}
+
+/// Which process carries a step out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The runtime itself, on the host.
+    Runtime,
+    /// The container's first process (or an exec'd one) before it becomes the app.
+    Init,
+}
+
+/// A JSON pointer into config.json, cheap to make; printed only when something goes wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pointer<'a> {
+    /// The fixed front: `/mounts`.
+    pub base: &'static str,
+    /// The index of an array's element.
+    pub index: Option<usize>,
+    /// The key of an object's member.
+    pub key: Option<&'a str>,
+}
+
+impl<'a> Pointer<'a> {
+    /// A pointer to a fixed place.
+    pub const fn to(base: &'static str) -> Self {
+        Pointer {
+            base,
+            index: None,
+            key: None,
+        }
+    }
+
+    /// A pointer to an element of an array.
+    pub const fn element(base: &'static str, index: usize) -> Self {
+        Pointer {
+            base,
+            index: Some(index),
+            key: None,
+        }
+    }
+
+    /// A pointer to a member of an object.
+    pub const fn member(base: &'static str, key: &'a str) -> Self {
+        Pointer {
+            base,
+            index: None,
+            key: Some(key),
+        }
+    }
+}
+
+impl fmt::Display for Pointer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.base)?;
+        if let Some(index) = self.index {
+            write!(f, "/{index}")?;
+        }
+        if let Some(key) = self.key {
+            write!(f, "/{}", key.replace('~', "~0").replace('/', "~1"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Action<'a> {
+    /// Make the container's cgroup in every hierarchy.
+    CreateCgroups,
+    /// Write the limits, and on cgroup v1 the device rules, into them.
+    WriteCgroups(Vec<cgroup::Write<'a>>),
+    /// Load the device filter of cgroup v2.
+    FilterDevices(cgroup::device_filter::Program),
+    /// clone3: the container's first process, in these new namespaces (`CLONE_NEW*`).
+    StartInit {
+        /// Namespaces that the clone makes.
+        namespaces: u64,
+        /// The pid namespace in which the child is born, if an existing one is to be joined.
+        pid_namespace: Option<&'a str>,
+    },
+    /// Put init into the cgroups.
+    EnterCgroups,
+    /// Run hooks of this kind, in order.
+    Hooks(HookKind, &'a [Hook<'a>]),
+
+    /// Join an existing namespace.
+    JoinNamespace(NamespaceKind, &'a str),
+    /// Join the namespaces of a running container's init (`CLONE_NEW*`), all at once.
+    JoinContainer(u64),
+    /// A new session, and a new session keyring with the container's name.
+    NewSession {
+        /// Whether the keyring is made too.
+        keyring: bool,
+    },
+    /// unshare(CLONE_NEWCGROUP), once init is in its cgroups.
+    NewCgroupNamespace,
+    /// Bring `lo` up in the new network namespace.
+    LoopbackUp,
+    /// sethostname(2).
+    Hostname(&'a str),
+    /// setdomainname(2).
+    Domainname(&'a str),
+    /// /proc/self/oom_score_adj.
+    OomScoreAdj(i32),
+    /// prlimit(2) of the own process.
+    Rlimit(RlimitStep),
+    /// The propagation of the host's mounts as copied into the new mount namespace, `MS_*`.
+    HostPropagation(u64),
+    /// Take the rootfs and hold its descriptor.
+    OpenRootfs {
+        /// Its path on the host.
+        path: String,
+        /// Whether it becomes a mount of its own, as pivot_root(2) needs it.
+        as_mount: bool,
+    },
+    /// Mount one entry of `mounts`.
+    Mount(MountStep<'a>),
+    /// Make one device node.
+    Device(DeviceStep<'a>),
+    /// Make the symbolic links of /dev that config-linux.md asks for.
+    DeviceLinks,
+    /// Make a pseudo-terminal, hand its other end over, and make it the controlling terminal.
+    Console(ConsoleStep),
+    /// Make the rootfs `/`, and the old root unreachable.
+    PivotRoot,
+    /// The same without a mount namespace, or with `--no-pivot`.
+    ChangeRoot,
+    /// Make a mount read-only now that everything has been made in it.
+    Readonly(&'a str),
+    /// The propagation of the container's root, `MS_*`.
+    RootPropagation(u64),
+    /// Write a kernel parameter.
+    Sysctl {
+        /// Its name, with dots or slashes.
+        key: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
+    /// Make a path unreadable.
+    Mask(&'a str),
+    /// Make a path read-only.
+    ReadonlyPath(&'a str),
+    /// Complete the environment from the container's own files.
+    Environment(EnvironmentStep),
+    /// Set user, groups, capabilities and umask for good.
+    Credentials(CredentialsStep),
+    /// Find the file to execute, with the rights that the app has.
+    LocateProgram {
+        /// argv.
+        args: &'a [Text<'a>],
+        /// PATH, for args[0] without a slash.
+        path: Option<&'a str>,
+    },
+    /// Record that the container is created: state.json, pid file.
+    RecordCreated,
+    /// Install the filter.
+    Seccomp(Program),
+    /// Write the AppArmor profile that execve will change to.
+    ApparmorOnExec(&'a str),
+    /// Wait until `start` is called.
+    WaitForStart,
+    /// Become the app.
+    Execute,
+}
+
+impl Action<'_> {
+    /// Which process carries it out.
+    pub fn side(&self) -> Side {
+        match self {
+            Action::CreateCgroups
+            | Action::WriteCgroups(_)
+            | Action::FilterDevices(_)
+            | Action::StartInit { .. }
+            | Action::EnterCgroups
+            | Action::RecordCreated
+            | Action::Hooks(HookKind::Prestart | HookKind::CreateRuntime, _) => Side::Runtime,
+            _ => Side::Init,
+        }
+    }
+}
+
+/// The six kinds of hooks (config.md, "POSIX-platform Hooks").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    /// Deprecated; runtime namespaces.
+    Prestart,
+    /// Runtime namespaces, before `pivot_root`.
+    CreateRuntime,
+    /// Container namespaces, before `pivot_root`.
+    CreateContainer,
+    /// Inside the container, before the app.
+    StartContainer,
+    /// Runtime namespaces, after the app was started.
+    Poststart,
+    /// Runtime namespaces, after `delete`.
+    Poststop,
+}
+
+impl HookKind {
+    /// The key in config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            HookKind::Prestart => "prestart",
+            HookKind::CreateRuntime => "createRuntime",
+            HookKind::CreateContainer => "createContainer",
+            HookKind::StartContainer => "startContainer",
+            HookKind::Poststart => "poststart",
+            HookKind::Poststop => "poststop",
+        }
+    }
+
+    /// All six, in the order in which they run.
+    pub const ALL: [HookKind; 6] = [
+        HookKind::Prestart,
+        HookKind::CreateRuntime,
+        HookKind::CreateContainer,
+        HookKind::StartContainer,
+        HookKind::Poststart,
+        HookKind::Poststop,
+    ];
+}
+
+/// One resource limit.
+#[derive(Clone, Copy, Debug)]
+pub struct RlimitStep {
+    /// Which.
+    pub resource: rustix::process::Resource,
+    /// Its name, for errors.
+    pub name: &'static str,
+    /// The values; `None` is infinity.
+    pub limits: rustix::process::Rlimit,
+}
+
+/// One mount.
+#[derive(Debug)]
+pub struct MountStep<'a> {
+    /// Where, a path inside the container.
+    pub destination: &'a str,
+    /// What.
+    pub source: MountSource<'a>,
+    /// Flags of the mount itself.
+    pub attributes: Attributes,
+    /// Flags of the mount and of all mounts below it (`rro`, …).
+    pub recursive: Attributes,
+    /// Propagation set after it is in place, `MS_*` with `MS_REC`.
+    pub propagation: Vec<u64>,
+    /// Copy what the rootfs has there into the new tmpfs.
+    pub copy_up: bool,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub enum MountSource<'a> {
+    /// A new file system.
+    Filesystem {
+        /// Its type.
+        kind: &'a str,
+        /// Its source.
+        source: &'a str,
+        /// Its own options; without a value they are flags.
+        options: Vec<(&'a str, Option<&'a str>)>,
+    },
+    /// A tree that the caller has: a path of the host.
+    Bind {
+        /// Its path, absolute.
+        path: String,
+        /// With all mounts below it.
+        recursive: bool,
+    },
+    /// The container's view of the cgroups, whatever their version.
+    Cgroups,
+    /// What is there already (`remount`): only the flags change.
+    Remount,
+}
+
+/// One device node.
+#[derive(Debug)]
+pub struct DeviceStep<'a> {
+    /// Path inside the container.
+    pub path: &'a str,
+    /// Its kind and permission bits.
+    pub kind: rustix::fs::FileType,
+    /// Permission bits.
+    pub mode: u32,
+    /// Device number.
+    pub number: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The pseudo-terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsoleStep {
+    /// Its size, if config.json says.
+    pub size: Option<(u16, u16)>,
+    /// Its owner.
+    pub uid: u32,
+    /// Whether it becomes /dev/console (for the first process only).
+    pub device: bool,
+}
+
+/// The environment.
+#[derive(Debug)]
+pub struct EnvironmentStep {
+    /// `NAME=VALUE`, the last one of a name only.
+    pub env: Vec<CString>,
+    /// The uid whose home directory is looked up in the container's /etc/passwd, if HOME is
+    /// missing or empty.
+    pub home_of: Option<u32>,
+}
+
+/// Who the process becomes.
+#[derive(Debug)]
+pub struct CredentialsStep {
+    /// uid.
+    pub uid: u32,
+    /// gid.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// umask.
+    pub umask: u32,
+    /// The working directory, entered with the rights of either user.
+    pub cwd: String,
+    /// The five capability sets.
+    pub capabilities: CapabilityStep,
+    /// `no_new_privs`.
+    pub no_new_privileges: bool,
+    /// A filter that has to be installed while `CAP_SYS_ADMIN` is still there: seccomp(2) wants
+    /// that or `no_new_privs`.
+    pub early_filter: Option<Program>,
+    /// How many descriptors from 3 on the app inherits.
+    pub preserve_fds: u32,
+}
+
+/// The five capability sets.
+#[derive(Clone, Copy, Debug)]
+pub struct CapabilityStep {
+    /// Bounding.
+    pub bounding: CapabilitySet,
+    /// Effective.
+    pub effective: CapabilitySet,
+    /// Permitted.
+    pub permitted: CapabilitySet,
+    /// Inheritable.
+    pub inheritable: CapabilitySet,
+    /// Ambient.
+    pub ambient: CapabilitySet,
+}

@@ -1,0 +1,153 @@
+//! The plan in words, for `explain` and for tests.
+
+use std::fmt;
+
+use super::{Action, MountSource, MountStep, Side};
+
+impl Side {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Runtime => "runtime",
+            Side::Init => "init",
+        }
+    }
+}
+
+impl Action<'_> {
+    /// What undoes it on the host; what happens inside init's own namespaces ends with init.
+    pub fn undo(&self) -> Option<&'static str> {
+        match self {
+            Action::CreateCgroups => Some("end what runs in the cgroups and remove them"),
+            Action::StartInit { .. } => Some("kill init and wait for its end"),
+            Action::RecordCreated => Some("remove the container's state directory"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::CreateCgroups => f.write_str("make the container's cgroups"),
+            Action::WriteCgroups(writes) => {
+                f.write_str("write the limits:")?;
+                writes
+                    .iter()
+                    .try_for_each(|write| write!(f, " {}={}", write.file, write.value))
+            }
+            Action::FilterDevices(program) => {
+                write!(
+                    f,
+                    "attach a device filter of {} instructions",
+                    program.instructions().len()
+                )
+            }
+            Action::StartInit {
+                namespaces,
+                pid_namespace,
+            } => {
+                f.write_str("start init, in new namespaces:")?;
+                for kind in super::namespace_kinds() {
+                    if namespaces & kind.clone_flag() != 0 {
+                        write!(f, " {kind}")?;
+                    }
+                }
+                pid_namespace.map_or(Ok(()), |path| write!(f, ", in the pid namespace {path}"))
+            }
+            Action::EnterCgroups => f.write_str("put init into the cgroups"),
+            Action::Hooks(kind, list) => {
+                write!(f, "run {} hooks:", kind.name())?;
+                list.iter()
+                    .try_for_each(|hook| write!(f, " {}", &*hook.path))
+            }
+            Action::JoinNamespace(kind, path) => write!(f, "join the {kind} namespace {path}"),
+            Action::JoinContainer(_) => f.write_str("join the container's namespaces"),
+            Action::NewSession { keyring: true } => f.write_str("new session and session keyring"),
+            Action::NewSession { keyring: false } => f.write_str("new session"),
+            Action::NewCgroupNamespace => f.write_str("new cgroup namespace"),
+            Action::LoopbackUp => f.write_str("bring lo up"),
+            Action::Hostname(name) => write!(f, "set hostname {name}"),
+            Action::Domainname(name) => write!(f, "set domainname {name}"),
+            Action::OomScoreAdj(score) => write!(f, "set oom_score_adj {score}"),
+            Action::Rlimit(limit) => write!(
+                f,
+                "set {} to {:?}, at most {:?}",
+                limit.name, limit.limits.current, limit.limits.maximum
+            ),
+            Action::HostPropagation(flags) => {
+                write!(f, "cut the host's mounts off: {}", propagation_name(*flags))
+            }
+            Action::OpenRootfs { path, .. } => write!(f, "open the rootfs {path}"),
+            Action::Mount(step) => write_mount(f, step),
+            Action::Device(device) => {
+                write!(f, "make device {} ({:o})", device.path, device.mode)
+            }
+            Action::DeviceLinks => f.write_str("make the links of /dev"),
+            Action::Console(_) => f.write_str("make the pseudo-terminal"),
+            Action::PivotRoot => f.write_str("pivot_root into the rootfs"),
+            Action::ChangeRoot => f.write_str("chroot into the rootfs"),
+            Action::Readonly(path) => write!(f, "make the mount {path} read-only"),
+            Action::RootPropagation(flags) => {
+                write!(
+                    f,
+                    "set the root's propagation: {}",
+                    propagation_name(*flags)
+                )
+            }
+            Action::Sysctl { key, value } => write!(f, "set sysctl {key}={value}"),
+            Action::Mask(path) => write!(f, "mask {path}"),
+            Action::ReadonlyPath(path) => write!(f, "make {path} read-only"),
+            Action::Environment(_) => f.write_str("complete the environment"),
+            Action::Credentials(credentials) => write!(
+                f,
+                "become uid {} gid {} in {}{}",
+                credentials.uid,
+                credentials.gid,
+                credentials.cwd,
+                if credentials.no_new_privileges {
+                    ", no new privileges"
+                } else {
+                    ""
+                }
+            ),
+            Action::LocateProgram { args, .. } => {
+                write!(f, "locate {}", args.first().map_or("", |name| &**name))
+            }
+            Action::RecordCreated => f.write_str("record that the container is created"),
+            Action::Seccomp(program) => {
+                write!(
+                    f,
+                    "install a seccomp filter of {} instructions",
+                    program.instructions().len()
+                )
+            }
+            Action::ApparmorOnExec(profile) => write!(f, "change to AppArmor profile {profile}"),
+            Action::WaitForStart => f.write_str("wait for `start`"),
+            Action::Execute => f.write_str("execute the program"),
+        }
+    }
+}
+
+fn write_mount(f: &mut fmt::Formatter<'_>, step: &MountStep<'_>) -> fmt::Result {
+    match &step.source {
+        MountSource::Filesystem { kind, .. } => write!(f, "mount {kind} on {}", step.destination),
+        MountSource::Bind { path, recursive } => write!(
+            f,
+            "{} {path} on {}",
+            if *recursive { "bind the tree" } else { "bind" },
+            step.destination
+        ),
+        MountSource::Cgroups => write!(f, "mount the cgroups on {}", step.destination),
+        MountSource::Remount => write!(f, "change the mount on {}", step.destination),
+    }
+}
+
+fn propagation_name(flags: u64) -> &'static str {
+    match flags & !libc::MS_REC {
+        libc::MS_SHARED => "shared",
+        libc::MS_SLAVE => "slave",
+        libc::MS_PRIVATE => "private",
+        _ => "unbindable",
+    }
+}

@@ -1,0 +1,107 @@
+//! The mount of type `cgroup` (config-linux.md, "Cgroup ownership" and the default file systems):
+//! the container's own part of every hierarchy.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+
+use super::mount::{new_filesystem, set_propagation};
+use super::{RootFd, Wanted, attach};
+use crate::cgroup::{Place, Placement};
+use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::plan::MountStep;
+use crate::sys::mount::{Attributes, mount_setattr};
+
+/// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree; on v1 a
+/// tmpfs with one mount a hierarchy, and links for the names of controllers that share one.
+///
+/// # Errors
+/// With the destination and the call.
+pub fn mount(root: &RootFd, step: &MountStep<'_>, placement: &Placement) -> Result<()> {
+    let target = root.mount_point(step.destination, Wanted::Directory)?;
+    let mounted = match &placement.places[..] {
+        [unified] if unified.hierarchy.is_empty() => mount_unified(&target, step, unified),
+        places => mount_hierarchies(&target, step, places),
+    };
+    mounted.context(|| {
+        format!(
+            "error mounting \"cgroup\" to rootfs at {:?}",
+            step.destination
+        )
+    })
+}
+
+fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, place: &Place) -> Result<()> {
+    let tree = own_part(place)?;
+    // The superblock is the host's: only the flags of this mount may change.
+    set(tree.as_fd(), step.attributes, true)?;
+    attach(tree.as_fd(), target.as_fd()).call(|| format!("move_mount({:?})", step.destination))?;
+    propagate(step, &tree)
+}
+
+fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -> Result<()> {
+    let tmpfs = new_filesystem("tmpfs", "tmpfs", [("mode", Some("755"))].into_iter(), 0)?;
+    attach(tmpfs.as_fd(), target.as_fd())
+        .call(|| format!("move_mount(tmpfs, {:?})", step.destination))?;
+    for place in places {
+        let name = directory_name(&place.hierarchy);
+        rustix::fs::mkdirat(&tmpfs, name, rustix::fs::Mode::from_raw_mode(0o755))
+            .call(|| format!("mkdirat({name})"))?;
+        let tree = own_part(place)?;
+        move_mount(
+            &tree,
+            "",
+            &tmpfs,
+            name,
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .call(|| format!("move_mount({}, {name})", place.path))?;
+        if name.contains(',') {
+            for controller in name.split(',') {
+                match rustix::fs::symlinkat(name, &tmpfs, controller) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => {
+                        return Err(Error::call(format!("symlinkat({controller})"), errno));
+                    }
+                }
+            }
+        }
+    }
+    set(tmpfs.as_fd(), step.attributes, true)?;
+    propagate(step, &tmpfs)
+}
+
+/// The container's own cgroup as a mount: with and without a cgroup namespace the container sees
+/// its own subtree there and nothing above it.
+fn own_part(place: &Place) -> Result<OwnedFd> {
+    open_tree(
+        rustix::fs::CWD,
+        place.path.as_str(),
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )
+    .call(|| format!("open_tree({:?}, OPEN_TREE_CLONE)", place.path))
+}
+
+/// As systemd names the mount points: `name=systemd` is `systemd`, cgroup v2 beside v1 is
+/// `unified`.
+fn directory_name(hierarchy: &str) -> &str {
+    match hierarchy {
+        "" => "unified",
+        other => other.strip_prefix("name=").unwrap_or(other),
+    }
+}
+
+fn set(mount: std::os::fd::BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    mount_setattr(mount, attributes, recursive)
+        .call(|| format!("mount_setattr(set {:#x})", attributes.set))
+}
+
+fn propagate(step: &MountStep<'_>, mount: &OwnedFd) -> Result<()> {
+    step.propagation
+        .iter()
+        .try_for_each(|flags| set_propagation(mount.as_fd(), *flags))
+}

@@ -1,0 +1,80 @@
+//! `maskedPaths` and `readonlyPaths` (config-linux.md).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::mount::{make_readonly, new_filesystem};
+use super::{RootFd, attach, clone_tree, file_type};
+use crate::error::{CallContext, Error, Result};
+
+/// Masks paths; all masked directories share one empty read-only tmpfs.
+#[derive(Debug, Default)]
+pub struct Masker {
+    empty_directory: Option<OwnedFd>,
+}
+
+impl Masker {
+    /// Makes a path unreadable: a directory becomes an empty one, anything else /dev/null. What
+    /// isn't there needs no mask. To be done while the host's /dev is still in reach: the one in
+    /// the container can be changed by others (CVE-2025-31133).
+    ///
+    /// # Errors
+    /// With the path and the call.
+    pub fn mask(&mut self, root: &RootFd, path: &str) -> Result<()> {
+        let Some(target) = existing(root, path)? else {
+            return Ok(());
+        };
+        if file_type(&target).call(|| format!("fstat({path})"))? == FileType::Directory {
+            return self.mask_directory(&target, path);
+        }
+        let null = open_tree(
+            rustix::fs::CWD,
+            "/dev/null",
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+        )
+        .call(|| "open_tree(/dev/null, OPEN_TREE_CLONE)")?;
+        attach(null.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))
+    }
+
+    fn mask_directory(&mut self, target: &OwnedFd, path: &str) -> Result<()> {
+        let masked = match &self.empty_directory {
+            Some(first) => {
+                clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
+            }
+            None => new_filesystem(
+                "tmpfs",
+                "tmpfs",
+                [("nr_blocks", Some("1")), ("nr_inodes", Some("1"))].into_iter(),
+                libc::MOUNT_ATTR_RDONLY,
+            )?,
+        };
+        attach(masked.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
+        // Once attached it belongs to this mount namespace, so later masks can be cloned from it.
+        self.empty_directory.get_or_insert(masked);
+        Ok(())
+    }
+}
+
+/// Makes a path, and what is mounted below it, read-only. What isn't there is passed over.
+///
+/// # Errors
+/// With the path and the call.
+pub fn make_path_readonly(root: &RootFd, path: &str) -> Result<()> {
+    let Some(target) = existing(root, path)? else {
+        return Ok(());
+    };
+    let tree = clone_tree(target.as_fd(), true).call(|| format!("open_tree({path:?})"))?;
+    make_readonly(tree.as_fd(), true)?;
+    attach(tree.as_fd(), target.as_fd()).call(|| format!("readonly {path:?}: move_mount"))
+}
+
+fn existing(root: &RootFd, path: &str) -> Result<Option<OwnedFd>> {
+    match root.resolve(path) {
+        Ok(target) => Ok(Some(target)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::call(format!("openat2(rootfs, {path:?})"), errno)),
+    }
+}

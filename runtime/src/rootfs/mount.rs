@@ -1,0 +1,235 @@
+//! Mounting one entry of `mounts`, by descriptors from end to end: a new file system by
+//! fsopen(2), a bind mount by open_tree(2), put in place by move_mount(2).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+
+use super::{RootFd, Wanted, attach, copy_up, file_type};
+use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::plan::{MountSource, MountStep};
+use crate::sys::mount::{Attributes, mount_setattr};
+
+/// All flags of a mount that `bind` with any other option clears when they are not named, as
+/// mount(8) does by remounting. The atime group stays unless one of it is named.
+const CLEARED_BY_BIND: u64 = libc::MOUNT_ATTR_RDONLY
+    | libc::MOUNT_ATTR_NOSUID
+    | libc::MOUNT_ATTR_NODEV
+    | libc::MOUNT_ATTR_NOEXEC
+    | libc::MOUNT_ATTR_NOSYMFOLLOW;
+
+/// Mounts everything but the cgroups, which [`super::cgroups`] puts together.
+///
+/// # Errors
+/// In runc's words, `error mounting "SOURCE" to rootfs at "DESTINATION"`, with the call.
+pub fn mount(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
+    let done = match &step.source {
+        MountSource::Filesystem {
+            kind,
+            source,
+            options,
+        } => mount_filesystem(root, step, kind, source, options),
+        MountSource::Bind { path, recursive } => mount_bind(root, step, path, *recursive),
+        MountSource::Remount => change_existing(root, step),
+        MountSource::Cgroups => Ok(()),
+    };
+    done.context(|| {
+        let source = match &step.source {
+            MountSource::Filesystem { source, .. } => source,
+            MountSource::Bind { path, .. } => path.as_str(),
+            MountSource::Cgroups | MountSource::Remount => step.destination,
+        };
+        format!(
+            "error mounting {source:?} to rootfs at {:?}",
+            step.destination
+        )
+    })
+}
+
+fn mount_filesystem(
+    root: &RootFd,
+    step: &MountStep<'_>,
+    kind: &str,
+    source: &str,
+    options: &[(&str, Option<&str>)],
+) -> Result<()> {
+    let (target, made) = filesystem_target(root, step.destination, kind)?;
+    // A tmpfs without a mode takes over the one of the directory that it covers.
+    let mode = match kind {
+        "tmpfs" if !made && !options.iter().any(|(name, _)| *name == "mode") => {
+            let mode = rustix::fs::fstat(&target)
+                .call(|| "fstat(mount point)")?
+                .st_mode;
+            Some(format!("{:o}", mode & 0o7777))
+        }
+        _ => None,
+    };
+    let options = options
+        .iter()
+        .map(|(name, value)| (*name, *value))
+        .chain(mode.as_deref().map(|mode| ("mode", Some(mode))));
+    let mount = new_filesystem(kind, source, options, step.attributes.set)?;
+    if step.copy_up {
+        copy_up::copy(target.as_fd(), mount.as_fd())?;
+    }
+    put_in_place(step, mount.as_fd(), target.as_fd())
+}
+
+/// A new file system, mounted nowhere yet. `attributes` are `MOUNT_ATTR_*`.
+///
+/// # Errors
+/// The call, with what the file system itself had to say about it.
+pub fn new_filesystem<'a>(
+    kind: &str,
+    source: &str,
+    options: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    attributes: u64,
+) -> Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).call(|| format!("fsopen({kind:?})"))?;
+    let configured = |result: Result<(), Errno>, what: &dyn Fn() -> String| {
+        result.map_err(|errno| {
+            let error = Error::call(what(), errno);
+            match kernel_message(context.as_fd()) {
+                Some(message) => error.hint(format!("the kernel says: {message}")),
+                None => error,
+            }
+        })
+    };
+    configured(fsconfig_set_string(&context, "source", source), &|| {
+        format!("fsconfig({kind}, \"source\", {source:?})")
+    })?;
+    for (name, value) in options {
+        match value {
+            Some(value) => configured(fsconfig_set_string(&context, name, value), &|| {
+                format!("fsconfig({kind}, {name:?}, {value:?})")
+            })?,
+            None => configured(fsconfig_set_flag(&context, name), &|| {
+                format!("fsconfig({kind}, {name:?})")
+            })?,
+        }
+    }
+    configured(fsconfig_create(&context), &|| {
+        format!("fsconfig({kind}, FSCONFIG_CMD_CREATE)")
+    })?;
+    // The bits are the same in both; rustix's type lacks only the newest of them.
+    let attributes = u32::try_from(attributes).map_or(MountAttrFlags::empty(), |bits| {
+        MountAttrFlags::from_bits_retain(bits)
+    });
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .call(|| format!("fsmount({kind}, {attributes:?})"))
+}
+
+/// The last error that the file system left in its context's log (fsopen(2)).
+fn kernel_message(context: BorrowedFd<'_>) -> Option<String> {
+    let mut last = None;
+    let mut buffer = [0_u8; 1024];
+    while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
+        last = Some(String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
+    }
+    last.map(|message| message.trim_start_matches("e ").to_owned())
+}
+
+/// The directory for a new file system, and whether it had to be made. procfs and sysfs go on real
+/// directories only: a link there would put the masks of `maskedPaths` elsewhere
+/// (CVE-2019-19921, CVE-2023-27561).
+fn filesystem_target(root: &RootFd, destination: &str, kind: &str) -> Result<(OwnedFd, bool)> {
+    let resolve = match kind {
+        "proc" | "sysfs" => ResolveFlags::NO_SYMLINKS,
+        _ => ResolveFlags::empty(),
+    };
+    match root.open_beneath(destination, OFlags::PATH | OFlags::DIRECTORY, resolve) {
+        Ok(target) => Ok((target, false)),
+        Err(Errno::NOENT) => Ok((root.mount_point(destination, Wanted::Directory)?, true)),
+        Err(Errno::LOOP | Errno::NOTDIR) if resolve == ResolveFlags::NO_SYMLINKS => {
+            Err(Error::new(format!(
+                "filesystem {kind:?} must be mounted on ordinary directory"
+            )))
+        }
+        Err(errno) => Err(Error::call(
+            format!("openat2(rootfs, {destination:?})"),
+            errno,
+        )),
+    }
+}
+
+fn mount_bind(root: &RootFd, step: &MountStep<'_>, path: &str, recursive: bool) -> Result<()> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    let tree = open_tree(rustix::fs::CWD, path, flags)
+        .call(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)"))?;
+    let wanted = match file_type(&tree).call(|| format!("fstat({path:?})"))? {
+        FileType::Directory => Wanted::Directory,
+        _ => Wanted::File,
+    };
+    let target = root.mount_point(step.destination, wanted)?;
+    let mut attributes = step.attributes;
+    if !attributes.is_empty() {
+        attributes.clear |= CLEARED_BY_BIND & !attributes.set;
+        set(tree.as_fd(), attributes, false)?;
+    }
+    put_in_place(step, tree.as_fd(), target.as_fd())
+}
+
+fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
+    let existing = root
+        .resolve(step.destination)
+        .call(|| format!("openat2(rootfs, {:?})", step.destination))?;
+    if !step.attributes.is_empty() {
+        set(existing.as_fd(), step.attributes, false)?;
+    }
+    Ok(())
+}
+
+/// Sets what holds for the mounts below as well, moves the mount to its place, and sets how it
+/// propagates from there.
+fn put_in_place(step: &MountStep<'_>, mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
+    if !step.recursive.is_empty() {
+        set(mount, step.recursive, true)?;
+    }
+    attach(mount, target).call(|| format!("move_mount({:?})", step.destination))?;
+    for flags in &step.propagation {
+        set_propagation(mount, *flags)?;
+    }
+    Ok(())
+}
+
+/// Changes the propagation of a mount: `MS_*`, with `MS_REC` for those below it too.
+///
+/// # Errors
+/// mount_setattr(2)'s.
+pub fn set_propagation(mount: BorrowedFd<'_>, flags: u64) -> Result<()> {
+    let attributes = Attributes {
+        propagation: flags & !libc::MS_REC,
+        ..Attributes::default()
+    };
+    set(mount, attributes, flags & libc::MS_REC != 0)
+}
+
+/// Makes a mount read-only.
+///
+/// # Errors
+/// mount_setattr(2)'s.
+pub fn make_readonly(mount: BorrowedFd<'_>, recursive: bool) -> Result<()> {
+    let attributes = Attributes {
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..Attributes::default()
+    };
+    set(mount, attributes, recursive)
+}
+
+fn set(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<()> {
+    mount_setattr(mount, attributes, recursive).call(|| {
+        format!(
+            "mount_setattr(set {:#x}, clear {:#x}, propagation {:#x}{})",
+            attributes.set,
+            attributes.clear,
+            attributes.propagation,
+            if recursive { ", AT_RECURSIVE" } else { "" }
+        )
+    })
+}

@@ -1,0 +1,44 @@
+//! Making the rootfs `/`.
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{chdir, chroot, fchdir, pivot_root};
+
+use super::RootFd;
+use crate::error::{CallContext, Result};
+
+/// pivot_root(2) onto the rootfs, stacking the old root on it, and unmounting that: no directory
+/// has to exist for it, and no path is used.
+///
+/// # Errors
+/// With the call.
+pub fn pivot(root: &RootFd) -> Result<()> {
+    let old = open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .call(|| "open(/)")?;
+    fchdir(root.as_fd()).call(|| "fchdir(rootfs)")?;
+    pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
+    fchdir(&old).call(|| "fchdir(old root)")?;
+    // Whatever rootfsPropagation says, unmounting the old root must not unmount the host's.
+    mount_change(
+        ".",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )
+    .call(|| "mount(\".\", MS_SLAVE|MS_REC)")?;
+    unmount(".", UnmountFlags::DETACH).call(|| "umount2(old root, MNT_DETACH)")?;
+    chdir("/").call(|| "chdir(/)")
+}
+
+/// chroot(2) into the rootfs: for a container without a mount namespace, and for `--no-pivot` on
+/// a root that can't be pivoted (a ramdisk).
+///
+/// # Errors
+/// With the call.
+pub fn change_root(root: &RootFd) -> Result<()> {
+    fchdir(root.as_fd()).call(|| "fchdir(rootfs)")?;
+    chroot(".").call(|| "chroot(rootfs)")?;
+    chdir("/").call(|| "chdir(/)")
+}

@@ -1,0 +1,94 @@
+//! Keeping a container from changing the runtime's own binary (CVE-2019-5736).
+//!
+//! Init is this very program until it executes the app, so a container that runs
+//! `#!/proc/self/exe`, or opens `/proc/PID/exe` of whoever enters it, gets hold of our file. What it
+//! gets hold of must not be writable, by anyone, ever after: so the verbs that enter a container
+//! run from a read-only mount that is theirs alone and nowhere mounted
+//! (docs/decisions/0004-sealed-binary.md).
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Seek;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{
+    Access, AtFlags, CWD, MemfdFlags, SealFlags, StatVfsMountFlags, accessat, fcntl_add_seals,
+    fcntl_get_seals, memfd_create, statvfs,
+};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::error::{CallContext, Error, Result};
+use crate::rootfs::mount::make_readonly;
+use crate::sys::exec::execve_fd;
+
+const OWN_BINARY: &str = "/proc/self/exe";
+
+/// Makes sure that this program runs from a file that can't be written: executes itself anew from
+/// one if it does not. Whether it does is asked of the kernel, not of the environment or the
+/// arguments, which a caller could forge.
+///
+/// # Errors
+/// When no such file can be made.
+pub fn seal_own_binary() -> Result<()> {
+    if is_sealed()? {
+        return Ok(());
+    }
+    let sealed = read_only_mount().or_else(|_| sealed_copy())?;
+    let argv = std::env::args_os()
+        .map(|argument| CString::new(argument.into_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| Error::new("an argument contains a NUL byte"))?;
+    let env: Vec<CString> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let mut entry = name.into_vec();
+            entry.push(b'=');
+            entry.extend(value.into_vec());
+            CString::new(entry).ok()
+        })
+        .collect();
+    let errno = execve_fd(sealed.as_fd(), &argv, &env);
+    Err(Error::call("execveat(sealed copy of this program)", errno))
+}
+
+fn is_sealed() -> Result<bool> {
+    let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
+    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(true);
+    }
+    // A user who may not write the file can't make a container that may.
+    let user = !rustix::process::geteuid().is_root();
+    if user && accessat(CWD, OWN_BINARY, Access::WRITE_OK, AtFlags::EACCESS).is_err() {
+        return Ok(true);
+    }
+    let Ok(file) = File::open(OWN_BINARY) else {
+        return Ok(false);
+    };
+    Ok(fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
+}
+
+/// The same file, through a mount of its own that is read-only and attached nowhere: nothing is
+/// copied, and the page cache is shared with every other container's.
+fn read_only_mount() -> Result<OwnedFd> {
+    let mount = open_tree(
+        CWD,
+        OWN_BINARY,
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )
+    .call(|| format!("open_tree({OWN_BINARY}, OPEN_TREE_CLONE)"))?;
+    make_readonly(mount.as_fd(), false)?;
+    Ok(mount)
+}
+
+/// A copy in memory that can't be written any more, for callers who may not make mounts.
+fn sealed_copy() -> Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = memfd_create("windlass", flags).call(|| "memfd_create(windlass)")?;
+    let mut copy = File::from(copy);
+    let mut binary = File::open(OWN_BINARY).call(|| format!("open({OWN_BINARY})"))?;
+    std::io::copy(&mut binary, &mut copy).call(|| "copy of this program to memory")?;
+    copy.rewind().call(|| "lseek(memfd)")?;
+    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    fcntl_add_seals(&copy, all).call(|| "fcntl(F_ADD_SEALS)")?;
+    Ok(copy.into())
+}

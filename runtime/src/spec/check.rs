@@ -1,0 +1,345 @@
+//! What config.json must satisfy that its types can't say, and what this runtime can't do.
+
+use super::{Hook, Namespace, Process, Spec};
+use crate::error::{Error, Result};
+use crate::plan::NamespaceKind;
+
+/// Checks a whole config.json.
+///
+/// # Errors
+/// At the first value that is wrong or can't be honoured, with its place: nothing is passed over
+/// in silence.
+pub fn check(spec: &Spec<'_>) -> Result<()> {
+    check_version(&spec.oci_version)?;
+    let root = spec
+        .root
+        .as_ref()
+        .ok_or_else(|| Error::config("/root", "root must be specified"))?;
+    if root.path.is_empty() {
+        return Err(Error::config("/root/path", "root path must not be empty"));
+    }
+    if let Some(process) = &spec.process {
+        check_process(process)?;
+    }
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        if mount.destination.is_empty() {
+            return Err(Error::config(
+                format!("/mounts/{index}/destination"),
+                "mount destination must not be empty",
+            ));
+        }
+    }
+    check_namespaces(&spec.linux.namespaces)?;
+    check_needs_of_namespaces(spec)?;
+    check_hooks(spec)?;
+    check_supported(spec)
+}
+
+/// ociVersion is SemVer (config.md); any 1.x is understood, with the fields that we know.
+fn check_version(version: &str) -> Result<()> {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<Option<u32>> = core.split('.').map(|part| part.parse().ok()).collect();
+    match numbers[..] {
+        [Some(1), Some(_), Some(_)] => Ok(()),
+        [Some(_), Some(_), Some(_)] => Err(Error::config(
+            "/ociVersion",
+            format!("version {version} is not supported"),
+        )
+        .hint("this runtime follows runtime-spec 1.0 to 1.3")),
+        _ => Err(Error::config(
+            "/ociVersion",
+            format!("{version:?} is no SemVer version"),
+        )),
+    }
+}
+
+/// Checks a `process`, config.json's own or one of `exec --process`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_process(process: &Process<'_>) -> Result<()> {
+    if process.args.is_empty() {
+        return Err(Error::config("/process/args", "args must not be empty"));
+    }
+    for (index, argument) in process.args.iter().enumerate() {
+        if argument.contains('\0') {
+            return Err(Error::config(
+                format!("/process/args/{index}"),
+                "an argument contains a NUL byte",
+            ));
+        }
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(Error::config(
+            "/process/cwd",
+            "Cwd must be an absolute path",
+        ));
+    }
+    for (index, rlimit) in process.rlimits.iter().enumerate() {
+        if process.rlimits[..index]
+            .iter()
+            .any(|other| other.kind == rlimit.kind)
+        {
+            return Err(Error::config(
+                format!("/process/rlimits/{index}"),
+                format!("rlimit {} is there twice", rlimit.kind),
+            ));
+        }
+    }
+    if let Some(score) = process.oom_score_adj
+        && !(-1000..=1000).contains(&score)
+    {
+        return Err(Error::config(
+            "/process/oomScoreAdj",
+            format!("{score} is not between -1000 and 1000"),
+        ));
+    }
+    if process
+        .selinux_label
+        .as_deref()
+        .is_some_and(|label| !label.is_empty())
+    {
+        return Err(Error::config(
+            "/process/selinuxLabel",
+            "selinux label is specified in config, but selinux is disabled or not supported",
+        ));
+    }
+    for (key, value) in [
+        ("scheduler", &process.scheduler),
+        ("ioPriority", &process.io_priority),
+        ("execCPUAffinity", &process.exec_cpu_affinity),
+    ] {
+        if value.as_ref().is_some_and(|value| !value.is_null()) {
+            return Err(unsupported(format!("/process/{key}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_namespaces(namespaces: &[Namespace<'_>]) -> Result<()> {
+    for (index, namespace) in namespaces.iter().enumerate() {
+        let at = |key: &str| format!("/linux/namespaces/{index}/{key}");
+        let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
+            return Err(Error::config(
+                at("type"),
+                format!("unknown namespace type {:?}", &*namespace.kind),
+            )
+            .hint("pid, network, mount, ipc, uts, user, cgroup or time"));
+        };
+        if matches!(kind, NamespaceKind::User | NamespaceKind::Time) {
+            return Err(unsupported(at("type")));
+        }
+        if namespaces[..index]
+            .iter()
+            .any(|other| other.kind == namespace.kind)
+        {
+            return Err(Error::config(
+                at("type"),
+                format!("malformed spec file: duplicated ns {kind}"),
+            ));
+        }
+        if let Some(path) = namespace.path.as_deref()
+            && !path.is_empty()
+            && !path.starts_with('/')
+        {
+            return Err(Error::config(
+                at("path"),
+                format!("{path:?} is not absolute"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What works only in a namespace of its own: without one, it would change the host.
+fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
+    let has = |kind: NamespaceKind| {
+        spec.linux
+            .namespaces
+            .iter()
+            .any(|namespace| &*namespace.kind == kind.name())
+    };
+    let set = |text: &Option<super::Text<'_>>| text.as_deref().is_some_and(|text| !text.is_empty());
+    if set(&spec.hostname) && !has(NamespaceKind::Uts) {
+        return Err(Error::config(
+            "/hostname",
+            "unable to set hostname without a private UTS namespace",
+        ));
+    }
+    if set(&spec.domainname) && !has(NamespaceKind::Uts) {
+        return Err(Error::config(
+            "/domainname",
+            "unable to set domainname without a private UTS namespace",
+        ));
+    }
+    if !has(NamespaceKind::Mount) {
+        let restricted = if spec.linux.masked_paths.is_empty() {
+            (
+                "/linux/readonlyPaths",
+                !spec.linux.readonly_paths.is_empty(),
+            )
+        } else {
+            ("/linux/maskedPaths", true)
+        };
+        if restricted.1 {
+            return Err(Error::config(
+                restricted.0,
+                "unable to restrict sys entries without a private MNT namespace",
+            ));
+        }
+        if !spec.mounts.is_empty() {
+            return Err(Error::config(
+                "/mounts",
+                "mounts without a mount namespace of the container's own would be the host's",
+            ));
+        }
+    }
+    for key in spec.linux.sysctl.keys() {
+        check_sysctl(key, &has)?;
+    }
+    Ok(())
+}
+
+/// Only sysctls of a namespace that the container has may be set: others are the host's
+/// (runc's list; CVE-2022-0811's class).
+fn check_sysctl(key: &str, has: &dyn Fn(NamespaceKind) -> bool) -> Result<()> {
+    let pointer = format!(
+        "/linux/sysctl/{}",
+        key.replace('~', "~0").replace('/', "~1")
+    );
+    let dotted = key.replace('/', ".");
+    if key.contains("..") || key.contains('\0') || dotted.starts_with('.') {
+        return Err(Error::config(pointer, format!("{key:?} is no sysctl")));
+    }
+    let of_ipc = matches!(
+        &*dotted,
+        "kernel.msgmax"
+            | "kernel.msgmnb"
+            | "kernel.msgmni"
+            | "kernel.sem"
+            | "kernel.shmall"
+            | "kernel.shmmax"
+            | "kernel.shmmni"
+            | "kernel.shm_rmid_forced"
+    ) || dotted.starts_with("fs.mqueue.");
+    if of_ipc {
+        return if has(NamespaceKind::Ipc) {
+            Ok(())
+        } else {
+            Err(Error::config(
+                pointer,
+                format!("sysctl {key:?} is not allowed in the hosts ipc namespace"),
+            ))
+        };
+    }
+    if dotted.starts_with("net.") {
+        return if has(NamespaceKind::Network) {
+            Ok(())
+        } else {
+            Err(Error::config(
+                pointer,
+                format!("sysctl {key:?} not allowed in host network namespace"),
+            ))
+        };
+    }
+    if dotted == "kernel.domainname" && has(NamespaceKind::Uts) {
+        return Ok(());
+    }
+    if dotted == "kernel.hostname" {
+        return Err(Error::config(
+            pointer,
+            format!("sysctl {key:?} is not allowed as it conflicts with the OCI hostname field"),
+        ));
+    }
+    Err(Error::config(
+        pointer,
+        format!("sysctl {key:?} is not in a separate kernel namespace"),
+    ))
+}
+
+fn check_hooks(spec: &Spec<'_>) -> Result<()> {
+    let hooks = &spec.hooks;
+    let kinds: [(&str, &[Hook<'_>]); 6] = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (kind, list) in kinds {
+        for (index, hook) in list.iter().enumerate() {
+            if !hook.path.starts_with('/') {
+                return Err(Error::config(
+                    format!("/hooks/{kind}/{index}/path"),
+                    format!("hook path {:?} is not absolute", &*hook.path),
+                ));
+            }
+            if hook.timeout.is_some_and(|timeout| timeout <= 0) {
+                return Err(Error::config(
+                    format!("/hooks/{kind}/{index}/timeout"),
+                    "hook timeout must be greater than zero",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fields that are read and understood, and that this version can't carry out.
+fn check_supported(spec: &Spec<'_>) -> Result<()> {
+    let linux = &spec.linux;
+    for (key, value) in [
+        ("personality", &linux.personality),
+        ("intelRdt", &linux.intel_rdt),
+        ("memoryPolicy", &linux.memory_policy),
+        ("netDevices", &linux.net_devices),
+        ("timeOffsets", &linux.time_offsets),
+    ] {
+        let asked = value.as_ref().is_some_and(|value| {
+            !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
+        });
+        if asked {
+            return Err(unsupported(format!("/linux/{key}")));
+        }
+    }
+    for (key, mappings) in [
+        ("uidMappings", &linux.uid_mappings),
+        ("gidMappings", &linux.gid_mappings),
+    ] {
+        if !mappings.is_empty() {
+            return Err(unsupported(format!("/linux/{key}")));
+        }
+    }
+    if linux
+        .mount_label
+        .as_deref()
+        .is_some_and(|label| !label.is_empty())
+    {
+        return Err(Error::config(
+            "/linux/mountLabel",
+            "selinux label is specified in config, but selinux is disabled or not supported",
+        ));
+    }
+    if let Some(propagation) = linux.rootfs_propagation.as_deref()
+        && !propagation.is_empty()
+        && !matches!(
+            propagation.strip_prefix('r').unwrap_or(propagation),
+            "shared" | "slave" | "private" | "unbindable"
+        )
+    {
+        return Err(Error::config(
+            "/linux/rootfsPropagation",
+            format!("rootfsPropagation={propagation} is not supported"),
+        )
+        .hint("shared, slave, private or unbindable"));
+    }
+    Ok(())
+}
+
+fn unsupported(pointer: String) -> Error {
+    Error::config(
+        pointer,
+        "this version of windlass does not support this field yet",
+    )
+}

@@ -1,0 +1,100 @@
+//! Reading config.json from a bundle.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Spec;
+use super::locate::pointer_at;
+use crate::error::{CallContext, Error, Result};
+
+/// More than any engine writes; a bound on what a caller can make us hold in memory.
+const LARGEST_CONFIG: u64 = 64 << 20;
+
+/// The text of a JSON file. What is parsed from it borrows from it.
+#[derive(Debug)]
+pub struct ConfigText {
+    path: PathBuf,
+    text: String,
+}
+
+/// Reads a bundle's config.json, or another file of its kind.
+///
+/// # Errors
+/// With the path, when the file is missing, unreadable, larger than 64 MiB or not UTF-8.
+pub fn read_config(path: &Path) -> Result<ConfigText> {
+    let shown = || format!("open {}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Error::new(format!(
+                "JSON specification file {} not found",
+                path.display()
+            ))
+            .hint("`windlass spec` writes one");
+        }
+        Error::new(error.to_string()).context(shown())
+    })?;
+    let size = file.metadata().call(shown)?.len();
+    let mut text = String::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    file.take(LARGEST_CONFIG + 1)
+        .read_to_string(&mut text)
+        .call(shown)?;
+    if text.len() as u64 > LARGEST_CONFIG {
+        return Err(Error::new(format!(
+            "{} is larger than 64 MiB",
+            path.display()
+        )));
+    }
+    Ok(ConfigText {
+        path: path.to_owned(),
+        text,
+    })
+}
+
+impl ConfigText {
+    /// The text itself, for the copy in the state directory.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Parses it as config.json.
+    ///
+    /// # Errors
+    /// With the JSON pointer at which it stopped making sense.
+    pub fn spec(&self) -> Result<Spec<'_>> {
+        self.parse()
+    }
+
+    /// Parses it as another object of the spec (`exec --process`: a `process`).
+    ///
+    /// # Errors
+    /// As [`ConfigText::spec`].
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            let offset = byte_offset(&self.text, error.line(), error.column());
+            let problem = error.to_string();
+            let problem = problem
+                .split(" at line ")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let error = Error::new(problem);
+            match pointer_at(&self.text, offset) {
+                pointer if pointer.is_empty() => error.hint(place),
+                pointer => error.at(pointer).hint(place),
+            }
+            .context(self.path.display().to_string())
+        })
+    }
+}
+
+fn byte_offset(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    before + column.saturating_sub(1)
+}

@@ -1,0 +1,60 @@
+//! mount_setattr(2) (Linux 5.12).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use super::clone::last_errno;
+
+/// What mount_setattr(2) changes: `MOUNT_ATTR_*` bits and a propagation type (`MS_SHARED`, …; 0:
+/// as it is).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Bits to set.
+    pub set: u64,
+    /// Bits to clear.
+    pub clear: u64,
+    /// The propagation type.
+    pub propagation: u64,
+}
+
+impl Attributes {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        *self == Attributes::default()
+    }
+}
+
+/// Changes the mount that the descriptor stands for, and with `recursive` all mounts below it.
+///
+/// # Errors
+/// mount_setattr(2)'s: `EPERM` for a flag locked by a user namespace.
+pub fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let argument = libc::mount_attr {
+        attr_set: attributes.set,
+        attr_clr: attributes.clear,
+        propagation: attributes.propagation,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the empty path is a NUL-terminated literal, the structure is alive and its size given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(&argument),
+            std::mem::size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(last_errno())
+    }
+}
