@@ -6,12 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod seccomp_interpreter;
+mod seccomp_profiles;
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use seccomp_interpreter::{Call, run};
+use seccomp_profiles::{Random, random_profile, table};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use windlass::seccomp::bpf::Instruction;
@@ -261,26 +263,6 @@ fn calls(native: Architecture, profile: &Seccomp<'_>, random: &mut Random) -> Ve
     calls
 }
 
-/// xorshift64: enough for test data, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-}
-
 fn engine_profile(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
@@ -320,7 +302,7 @@ fn engines_profiles_decide_as_runc_does() {
 
 #[test]
 fn every_name_has_libseccomps_numbers() {
-    let names = names();
+    let names: Vec<&str> = table().into_iter().map(|(name, _)| name).collect();
     assert!(names.len() > 450);
     let rules: Vec<Value> = names
         .iter()
@@ -340,95 +322,53 @@ fn every_name_has_libseccomps_numbers() {
     compare(requests, 2);
 }
 
-/// The names of our table, by the way of a profile that has every word of the table's source.
-fn names() -> Vec<&'static str> {
-    include_str!("../src/seccomp/syscalls/table.rs")
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Row(\"")?.split('"').next())
-        .collect()
-}
-
-const ACTIONS: &[&str] = &[
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_TRAP",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_ALLOW",
-];
-const OPERATORS: &[&str] = &[
-    "SCMP_CMP_NE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_MASKED_EQ",
-];
-
-/// A profile in which each system call with conditions has one action: what it decides does not
-/// depend on the order in which its rules are tried.
-fn random_profile(random: &mut Random, names: &[&str]) -> Value {
-    let action = |random: &mut Random| {
-        let action = random.pick(ACTIONS);
-        match action {
-            "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE" if random.below(2) == 0 => {
-                json!({"action": action, "errnoRet": random.below(200)})
-            }
-            _ => json!({"action": action}),
-        }
-    };
-    let few: Vec<&str> = (0..=random.below(60)).map(|_| random.pick(names)).collect();
-    let mut rules = Vec::new();
-    for _ in 0..random.below(6) {
-        let mut rule = action(random);
-        let count = random.below(80);
-        rule["names"] = (0..count).map(|_| random.pick(names)).collect();
-        rules.push(rule);
-    }
-    for name in few {
-        let mut rule = action(random);
-        rule["names"] = json!([name]);
-        for _ in 0..random.below(5) {
-            let mut rule = rule.clone();
-            let arguments = random.below(2);
-            rule["args"] = (0..arguments).map(|_| random_argument(random)).collect();
-            rules.push(rule);
-        }
-    }
-    let default = action(random);
-    let mut profile = json!({"defaultAction": default["action"], "syscalls": rules});
-    if let Some(errno) = default.get("errnoRet") {
-        profile["defaultErrnoRet"] = errno.clone();
-    }
-    profile
-}
-
-fn random_argument(random: &mut Random) -> Value {
-    let value = |random: &mut Random| match random.below(4) {
-        0 => random.below(4) as u64,
-        1 => (random.below(4) as u64) << 32 | random.below(4) as u64,
-        2 => u64::MAX - random.below(3) as u64,
-        _ => random.next(),
-    };
-    json!({"index": random.below(6), "op": random.pick(OPERATORS), "value": value(random),
-        "valueTwo": value(random)})
-}
-
 #[test]
 fn random_profiles_decide_as_runc_does() {
     let mut random = Random(0x5eed);
-    let names = names();
+    let names: Vec<&str> = table().into_iter().map(|(name, _)| name).collect();
     let requests: Vec<Request> = (0..120)
         .map(|index| {
             let (native, architectures) = ARCHITECTURES[index % ARCHITECTURES.len()];
-            let mut profile = random_profile(&mut random, &names);
+            let mut profile = random_profile(&mut random, &names, 1);
             profile["architectures"] = json!(architectures);
             Request { native, profile }
         })
         .collect();
     let tally = compare(requests, 3);
-    println!("{tally:?}");
+    // The others name a system call twice, with conditions that contradict each other.
+    assert!(tally.profiles == 120 && tally.refused < 20, "{tally:?}");
+}
+
+/// Rules of one system call that overlap, being about different arguments, and that have different
+/// actions.
+#[test]
+fn overlapping_rules_are_tried_in_libseccomps_order() {
+    let mut random = Random(0x0dd5);
+    let actions = [
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_LOG",
+        "SCMP_ACT_TRAP",
+        "SCMP_ACT_KILL",
+    ];
+    let rule = |random: &mut Random| {
+        let argument = json!({"index": random.below(4), "op": "SCMP_CMP_EQ",
+            "value": random.pick(&["0", "1", "4294967296"]).parse::<u64>().unwrap()});
+        json!({"names": ["clone"], "action": random.pick(&actions), "args": [argument]})
+    };
+    let requests: Vec<Request> = (0..200)
+        .map(|_| {
+            let rules: Vec<Value> = (0..3).map(|_| rule(&mut random)).collect();
+            let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules});
+            Request {
+                native: Architecture::X86_64,
+                profile,
+            }
+        })
+        .collect();
+    let tally = compare(requests, 4);
+    // Some have the same condition twice.
+    assert!(
+        tally.profiles == 200 && (1..100).contains(&tally.refused),
+        "{tally:?}"
+    );
 }

@@ -15,10 +15,11 @@
 //! - Rules with conditions are not tried in the profile's order but in libseccomp's (by argument,
 //!   operator and value, see [`conditions`]), and the first that matches decides. A rule that has
 //!   the same conditions as an earlier one, or the first of them, and another action is refused.
-//!   Here alone we differ: where several rules of a system call bound one 64-bit argument by
-//!   order (LT, LE, GT, GE), or have several conditions each, libseccomp 2.5 merges their
-//!   comparisons wrongly and may deny what the profile allows, or allow what it denies. We decide
-//!   what is written.
+//!   Here alone we differ: libseccomp 2.5 merges the comparisons of a system call's rules, and where
+//!   several of them bound one 64-bit argument by order (LT, LE, GT, GE) or have several conditions
+//!   each, it may deny what the profile allows, or allow what it denies. We decide what is
+//!   written. And where overlapping rules with different actions mix EQ, NE and MASKED_EQ on one
+//!   argument, its order depends on theirs; ours does not.
 //! - x32 and 32-bit architectures compare the lower halves of arguments; on x86 a rule on a call
 //!   that is also behind socketcall(2) or ipc(2) is about both ways.
 //! - Where the default action denies, system calls whose numbers are beyond the greatest that the

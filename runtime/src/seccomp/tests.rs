@@ -130,10 +130,9 @@ fn flags_are_runcs() {
         flags(r#", "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]"#),
         6
     );
-    assert_eq!(
-        flags(r#", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]"#),
-        32
-    );
+    let notify = r#", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], "listenerPath": "/a",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]"#;
+    assert_eq!(flags(notify), 32 + 8);
 }
 
 #[test]
