@@ -91,6 +91,9 @@ fn load(program: &Program) -> Result<OwnedFd> {
     };
     result
         .call(|| "bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE)")
+        .map_err(|error| {
+            error.hint("the kernel needs CONFIG_CGROUP_BPF, and the runtime CAP_SYS_ADMIN")
+        })
         .context(|| "loading the device filter")
 }
 
