@@ -148,6 +148,11 @@ impl Record {
         Ok((record, lock))
     }
 
+    /// Whether `id` can be a container's id at all.
+    pub fn check_id(id: &str) -> Result<()> {
+        directory(Path::new(""), id).map(|_| ())
+    }
+
     /// The record of a container that has one.
     pub fn open(root: &Path, id: &str) -> Result<Self> {
         let record = Record {

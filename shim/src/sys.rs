@@ -5,6 +5,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::process::Pid;
 
@@ -50,7 +52,7 @@ pub struct SignalFd(OwnedFd);
 impl SignalFd {
     /// Blocks `signals` for this process and makes a descriptor that yields them.
     ///
-    /// The mask survives `fork` and `exec`; [`std::process::Command`] empties it in what it starts.
+    /// The mask survives `fork` and `exec`: see [`with_default_signals`].
     pub fn new(signals: &[i32]) -> io::Result<Self> {
         let set = signal_set(signals);
         // SAFETY: `set` is an initialised sigset_t; the old mask is not asked for (null is allowed).
@@ -111,6 +113,29 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
+/// What `command` starts gets no signal blocked and none ignored, whatever our mask is (the
+/// standard library passes it on) and whatever our caller did: a container started by `nohup` or
+/// in the background of a script is to handle signals like any other.
+pub fn with_default_signals(command: &mut Command) {
+    let reset = || {
+        let none = signal_set(&[]);
+        // SAFETY: sigprocmask and signal are async-signal-safe (signal-safety(7)), which is what
+        // the child between fork and exec may call; `none` is initialised. That KILL and STOP
+        // can't be changed is no failure.
+        unsafe {
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for signal in 1..=64 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: `reset` only makes calls that are allowed there and touches no memory but its own.
+    unsafe {
+        command.pre_exec(reset);
+    }
+}
+
 /// The real-time signals that a program may use, as the C library counts them.
 pub fn realtime_signals() -> std::ops::RangeInclusive<i32> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()
@@ -144,5 +169,31 @@ pub fn release_memory() {
     // SAFETY: malloc_trim only touches memory that the allocator holds free.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Drops this program's own code and constants from our resident memory. They stay in the page
+/// cache, and what is executed again is mapped again: what remains is what an idle supervisor needs,
+/// without the parsing of arguments.
+pub fn release_code() {
+    unsafe extern "C" {
+        /// Where the linker put the program's first byte, and the end of its code.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    // Only the addresses count, as the linker means these symbols to be used.
+    let (start, end) = (
+        &raw const __executable_start as usize,
+        &raw const etext as usize,
+    );
+    // SAFETY: sysconf has no preconditions.
+    let Ok(page) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else {
+        return;
+    };
+    let (start, end) = (start.next_multiple_of(page), end / page * page);
+    // SAFETY: the pages between these addresses are mapped from the executable, read-only and never
+    // written (what is relocated lies behind `etext`), so the kernel gives the same bytes again.
+    unsafe {
+        libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED);
     }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with, sockopt::socket_peercred};
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use rustix::process::geteuid;
 
 use super::protocol::{MAX_PAYLOAD, Reply, Request, bind_in, receive, send, winsize};
@@ -19,7 +20,7 @@ use crate::supervise::{Event, Exit, Front, Handle, Interest, Poller, Source, Tok
 /// How much output waits for a client that reads slowly, in bytes, before it is cut off.
 const MAX_QUEUE: usize = 1024 * 1024;
 /// How long clients have to take what waits for them when all is over.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// All clients of one container.
 #[derive(Debug)]
@@ -405,5 +406,15 @@ impl Client {
             self.tell(&Reply::InputTaken);
         }
         Ok(())
+    }
+}
+
+impl Drop for Client {
+    /// Reads what the client still had to say: a unix socket that is closed with unread packets
+    /// resets the connection, and the other side would not get our last words.
+    fn drop(&mut self) {
+        let _ = shutdown(&self.socket, Shutdown::Read);
+        let mut ignored = [0; 16];
+        while receive(&self.socket, &mut ignored).is_ok_and(|length| length > 0) {}
     }
 }

@@ -108,11 +108,7 @@ impl Run {
     ///
     /// All that parsing and checking needed is dropped in the child before it settles down.
     fn fork_supervisor(self, root: &Path) -> Result<Starter> {
-        let runtime = Runtime {
-            program: find_runtime(self.runtime.as_deref())?,
-            root: self.root.as_deref().map(absolute).transpose()?,
-            arguments: self.runtime_arguments,
-        };
+        Record::check_id(&self.id)?;
         let bundle = std::fs::canonicalize(&self.bundle)
             .with_context(|| format!("the bundle {}", self.bundle.display()))?;
         let config = bundle.join("config.json");
@@ -121,6 +117,11 @@ impl Run {
             "{} is no bundle: it has no config.json",
             bundle.display()
         );
+        let runtime = Runtime {
+            program: find_runtime(self.runtime.as_deref())?,
+            root: self.root.as_deref().map(absolute).transpose()?,
+            arguments: self.runtime_arguments,
+        };
         let size: Option<Winsize> = self
             .tty
             .then(|| size_of_stdin().unwrap_or(protocol::winsize(0, 0)));

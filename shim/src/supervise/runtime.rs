@@ -131,6 +131,7 @@ impl Runtime {
             command.arg("--root").arg(root);
         }
         command.args(&self.arguments).arg(verb);
+        crate::sys::with_default_signals(&mut command);
         command
     }
 

@@ -284,5 +284,6 @@ impl<F: Front> Watch<'_, F> {
             log.release();
         }
         crate::sys::release_memory();
+        crate::sys::release_code();
     }
 }
