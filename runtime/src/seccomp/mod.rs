@@ -18,7 +18,7 @@
 //!   Here alone we differ: libseccomp 2.5 merges the comparisons of a system call's rules, and where
 //!   several of them bound one 64-bit argument by order (LT, LE, GT, GE) or have several conditions
 //!   each, it may deny what the profile allows, or allow what it denies. We decide what is
-//!   written. And where overlapping rules with different actions mix EQ, NE and MASKED_EQ on one
+//!   written. And where overlapping rules with different actions mix EQ, NE and `MASKED_EQ` on one
 //!   argument, its order depends on theirs; ours does not.
 //! - x32 and 32-bit architectures compare the lower halves of arguments; on x86 a rule on a call
 //!   that is also behind socketcall(2) or ipc(2) is about both ways.
