@@ -523,7 +523,7 @@ fn what_is_wrong_is_said_in_one_line() {
         ),
         (
             &["run", "--bundle", empty.path().to_str().unwrap(), "a"],
-            "has no config.json",
+            "is no bundle: reading its config.json",
         ),
         (
             &[

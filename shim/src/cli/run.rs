@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -111,12 +111,7 @@ impl Run {
         Record::check_id(&self.id)?;
         let bundle = std::fs::canonicalize(&self.bundle)
             .with_context(|| format!("the bundle {}", self.bundle.display()))?;
-        let config = bundle.join("config.json");
-        ensure!(
-            config.is_file(),
-            "{} is no bundle: it has no config.json",
-            bundle.display()
-        );
+        check_terminal(&bundle, self.tty)?;
         let runtime = Runtime {
             program: find_runtime(self.runtime.as_deref())?,
             root: self.root.as_deref().map(absolute).transpose()?,
@@ -180,6 +175,40 @@ impl Run {
             }
             Err(error) => Err(undone(&record, error)),
         }
+    }
+}
+
+/// With `--tty` a runtime sends us a terminal if and only if config.json asks for one; what they say
+/// when the two disagree is nothing that a person understands, if they say anything.
+fn check_terminal(bundle: &Path, tty: bool) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        process: Option<Process>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Process {
+        #[serde(default)]
+        terminal: bool,
+    }
+    let path = bundle.join("config.json");
+    let text = std::fs::read(&path)
+        .with_context(|| format!("{} is no bundle: reading its config.json", bundle.display()))?;
+    // The rest of the file, and all that may be wrong with it, is the runtime's.
+    let Ok(Config {
+        process: Some(Process { terminal }),
+    }) = serde_json::from_slice(&text)
+    else {
+        return Ok(());
+    };
+    match (terminal, tty) {
+        (true, false) => bail!("{}: process.terminal is true: use --tty", path.display()),
+        (false, true) => {
+            bail!(
+                "--tty needs a container with a terminal, but {}: process.terminal is not true",
+                path.display()
+            )
+        }
+        _ => Ok(()),
     }
 }
 

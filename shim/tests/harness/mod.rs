@@ -6,7 +6,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -192,9 +192,8 @@ impl Shim {
         let real = which(&self.runtime);
         let text = format!("#!/bin/sh\nRUNTIME={}\n{script}\n", real.display());
         fs::write(&path, text).expect("a script");
-        use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-        self.runtime = path.to_str().expect("UTF-8").to_owned();
+        self.runtime = path.into_os_string().into_string().expect("UTF-8");
     }
 }
 
@@ -206,9 +205,10 @@ impl Drop for Shim {
         for record in records.flatten() {
             let id = record.file_name().into_string().expect("UTF-8");
             let said = self.say(&["rm", "--force", &id]);
-            if said.status != 0 && !std::thread::panicking() {
-                panic!("cleaning up {id}: {said:?}");
-            }
+            assert!(
+                said.status == 0 || std::thread::panicking(),
+                "cleaning up {id}: {said:?}"
+            );
         }
     }
 }
