@@ -31,7 +31,8 @@ use log::{Log, LogFormat};
 #[command(
     name = "windlass",
     disable_version_flag = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    args_override_self = true
 )]
 struct Arguments {
     #[command(flatten)]

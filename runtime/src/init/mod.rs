@@ -141,6 +141,14 @@ impl<'a> Init<'a> {
             Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
                 .call(|| format!("setdomainname({name:?})")),
             Action::OomScoreAdj(score) => self.proc.write("self/oom_score_adj", &score.to_string()),
+            Action::Personality(domain) => {
+                sys::exec::set_personality(*domain).call(|| format!("personality({domain:#x})"))
+            }
+            Action::WorkingDirectory(path) => {
+                // Where it can't be made, on a read-only rootfs say, entering it tells why.
+                let _ = self.root()?.directory(path);
+                Ok(())
+            }
             Action::HostPropagation(flags) => namespaces::set_host_propagation(*flags),
             Action::OpenRootfs { path, as_mount } => {
                 self.root = Some(RootFd::open(path, *as_mount)?);

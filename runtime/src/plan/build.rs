@@ -52,6 +52,7 @@ mod clause {
     pub(super) const DEVICES: &str = "config-linux.md#devices";
     pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
     pub(super) const PROPAGATION: &str = "config-linux.md#rootfs-mount-propagation";
+    pub(super) const PERSONALITY: &str = "config-linux.md#personality";
     pub(super) const SYSCTL: &str = "config-linux.md#sysctl";
     pub(super) const SECCOMP: &str = "config-linux.md#seccomp";
     pub(super) const MASKED: &str = "config-linux.md#masked-paths";
@@ -102,6 +103,7 @@ pub fn for_container<'a>(
     );
     builder.enter_namespaces(spec, &namespaces);
     builder.oom_score(process);
+    builder.personality(spec)?;
     builder.rootfs(spec, &namespaces, process, request)?;
     builder.hooks(spec, HookKind::Prestart);
     builder.hooks(spec, HookKind::CreateRuntime);
@@ -170,6 +172,7 @@ pub fn for_exec<'a>(
         clause::PROCESS,
     );
     builder.oom_score(process);
+    builder.personality(spec)?;
     builder.push(
         Action::JoinContainer(namespaces.all),
         Pointer::to("/linux/namespaces"),
@@ -382,6 +385,39 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Before the filter, which may refuse the call. The numbers are of
+    /// include/uapi/linux/personality.h.
+    fn personality(&mut self, spec: &Spec<'_>) -> Result<()> {
+        const PER_LINUX: u32 = 0;
+        const PER_LINUX32: u32 = 8;
+        let Some(personality) = &spec.linux.personality else {
+            return Ok(());
+        };
+        let domain = match &*personality.domain {
+            "LINUX" => PER_LINUX,
+            "LINUX32" => PER_LINUX32,
+            other => {
+                return Err(Error::config(
+                    "/linux/personality/domain",
+                    format!("unknown personality domain {other:?}"),
+                )
+                .hint("LINUX or LINUX32"));
+            }
+        };
+        if !personality.flags.is_empty() {
+            return Err(Error::config(
+                "/linux/personality/flags",
+                "additional flags for personality are not supported at this time",
+            ));
+        }
+        self.push(
+            Action::Personality(domain),
+            Pointer::to("/linux/personality"),
+            clause::PERSONALITY,
+        );
+        Ok(())
+    }
+
     fn oom_score(&mut self, process: &Process<'_>) {
         if let Some(score) = process.oom_score_adj {
             self.push(
@@ -443,6 +479,13 @@ impl<'a> Builder<'a> {
         }
         if dev_is_ours(spec) {
             self.devices(spec)?;
+        }
+        if &*process.cwd != "/" {
+            self.push(
+                Action::WorkingDirectory(&process.cwd),
+                Pointer::to("/process/cwd"),
+                clause::PROCESS,
+            );
         }
         self.console(process, true);
         Ok(())

@@ -149,6 +149,10 @@ pub enum Action<'a> {
     OomScoreAdj(i32),
     /// prlimit(2) of the own process.
     Rlimit(RlimitStep),
+    /// The execution domain (personality(2)).
+    Personality(u32),
+    /// Make the working directory, as far as it is missing.
+    WorkingDirectory(&'a str),
     /// The propagation of the host's mounts as copied into the new mount namespace, `MS_*`.
     HostPropagation(u64),
     /// Take the rootfs and hold its descriptor.

@@ -75,6 +75,8 @@ impl fmt::Display for Action<'_> {
                 "set {} to {:?}, at most {:?}",
                 limit.name, limit.limits.current, limit.limits.maximum
             ),
+            Action::Personality(domain) => write!(f, "set the personality {domain:#x}"),
+            Action::WorkingDirectory(path) => write!(f, "make the working directory {path}"),
             Action::HostPropagation(flags) => {
                 write!(f, "cut the host's mounts off: {}", propagation_name(*flags))
             }

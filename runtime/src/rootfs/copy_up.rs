@@ -18,13 +18,10 @@ pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn copy_directory(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
-    // `from` may be an O_PATH descriptor, which can't be read.
-    let readable = openat(
-        &from,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    // Both may be O_PATH descriptors, which can be neither read nor changed.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let readable = openat(&from, ".", flags, Mode::empty())?;
+    let to = openat(&to, ".", flags, Mode::empty())?;
     copy_metadata(&rustix::fs::fstat(&readable)?, &to)?;
     for entry in Dir::read_from(&readable)? {
         let entry = entry?;

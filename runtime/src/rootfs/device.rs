@@ -36,10 +36,11 @@ impl DeviceMaker {
             Ok(()) => {}
             Err(Errno::EXIST) if is_already(parent, name, step).call(mknod)? => {}
             Err(Errno::EXIST) => {
-                // What an image left there, a plain file or a link, is not the device.
-                rustix::fs::unlinkat(parent, name, AtFlags::empty())
-                    .call(|| format!("unlinkat({})", step.path))?;
-                rustix::fs::mknodat(parent, name, step.kind, mode, step.number).call(mknod)?;
+                return Err(Error::new(format!(
+                    "{} is there already and is not the device asked for",
+                    step.path
+                ))
+                .hint("mount a tmpfs on /dev, or remove the file from the rootfs"));
             }
             Err(errno) => return Err(Error::call(mknod(), errno)),
         }

@@ -290,7 +290,6 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
 fn check_supported(spec: &Spec<'_>) -> Result<()> {
     let linux = &spec.linux;
     for (key, value) in [
-        ("personality", &linux.personality),
         ("intelRdt", &linux.intel_rdt),
         ("memoryPolicy", &linux.memory_policy),
         ("netDevices", &linux.net_devices),

@@ -174,8 +174,9 @@ pub struct Linux<'a> {
     /// `mountLabel`, a SELinux context.
     #[serde(borrow)]
     pub mount_label: Option<Text<'a>>,
-    /// `personality`, kept raw until it is supported.
-    pub personality: Option<serde_json::Value>,
+    /// `personality`.
+    #[serde(borrow)]
+    pub personality: Option<Personality<'a>>,
     /// `intelRdt`, kept raw until it is supported.
     pub intel_rdt: Option<serde_json::Value>,
     /// `memoryPolicy`, kept raw until it is supported.
@@ -184,6 +185,17 @@ pub struct Linux<'a> {
     pub net_devices: Option<serde_json::Value>,
     /// `timeOffsets`, kept raw until they are supported.
     pub time_offsets: Option<serde_json::Value>,
+}
+
+/// `personality` (config-linux.md, "Personality").
+#[derive(Debug, Deserialize)]
+pub struct Personality<'a> {
+    /// LINUX or LINUX32.
+    #[serde(borrow)]
+    pub domain: Text<'a>,
+    /// None are defined yet.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub flags: Vec<Text<'a>>,
 }
 
 /// One namespace (config-linux.md, "Namespaces").

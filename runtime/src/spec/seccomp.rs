@@ -4,10 +4,9 @@
 //! mean, and which of them this host can do, is [`crate::seccomp`]'s part, which then can name the
 //! JSON pointer of the word that it refuses.
 
-use std::borrow::Cow;
-use std::ops::Deref;
+use serde::Deserialize;
 
-use serde::{Deserialize, Deserializer};
+use super::{Text, null_is_default};
 
 /// `linux.seccomp`.
 #[derive(Debug, Default, Deserialize)]
@@ -20,7 +19,7 @@ pub struct Seccomp<'a> {
     /// The errno of `defaultAction`, or the message to its tracer; EPERM if absent.
     pub default_errno_ret: Option<u64>,
     /// The architectures that the rules cover beside the machine's own.
-    #[serde(borrow, default, deserialize_with = "null_as_empty")]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub architectures: Vec<Text<'a>>,
     /// Flags of seccomp(2); absent is not the same as empty.
     #[serde(borrow)]
@@ -32,7 +31,7 @@ pub struct Seccomp<'a> {
     #[serde(borrow)]
     pub listener_metadata: Option<Text<'a>>,
     /// The rules.
-    #[serde(borrow, default, deserialize_with = "null_as_empty")]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub syscalls: Vec<Rule<'a>>,
 }
 
@@ -41,7 +40,7 @@ pub struct Seccomp<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Rule<'a> {
     /// The system calls that the rule is about.
-    #[serde(borrow, default, deserialize_with = "null_as_empty")]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub names: Vec<Text<'a>>,
     /// What happens to them.
     #[serde(borrow)]
@@ -50,7 +49,7 @@ pub struct Rule<'a> {
     pub errno_ret: Option<u64>,
     /// Conditions on their arguments: all must hold, except where several are about one argument
     /// (see [`crate::seccomp`]).
-    #[serde(borrow, default, deserialize_with = "null_as_empty")]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub args: Vec<Argument<'a>>,
 }
 
@@ -71,32 +70,10 @@ pub struct Argument<'a> {
     pub op: Text<'a>,
 }
 
-/// A string of config.json, borrowed from its text unless it has escapes.
-///
-/// serde borrows into a `Cow` field but not into the items of a `Vec<Cow>`; this type does both.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Go's JSON, and so every engine, takes `null` for an empty list.
-fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]

@@ -76,3 +76,17 @@ pub fn inherited(fd: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: it is open, and at the program's start nobody but its caller can own it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Sets the execution domain of this process and of what it executes (personality(2)).
+///
+/// # Errors
+/// personality(2)'s.
+pub fn set_personality(domain: u32) -> Result<(), Errno> {
+    // SAFETY: changes only how the kernel answers this process, uname(2) for one.
+    let result = unsafe { libc::personality(domain.into()) };
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
+}
