@@ -49,26 +49,34 @@ pub enum Need {
     CgroupV2(&'static str),
     /// The kernel knows this kind of namespace (its name below `/proc/self/ns`).
     Namespace(&'static str),
-    /// This capability is in our own permitted set.
-    Capability(&'static str),
     /// Some capability that the kernel knows is not in our bounding set.
     CapabilityOutOfReach,
     /// The kernel has this action for seccomp filters.
     SeccompAction(&'static str),
-    /// A file that has to be there.
-    File(&'static str),
     /// A verb of the runtime that the contracts leave optional.
     Verb(&'static str),
 }
 
-/// A failure that was looked into: which runtime has it, and why the case stands all the same.
+/// A failure that was looked into: which runtimes have it, and why the case stands all the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// The beginning of the first line of `RUNTIME --version`.
-    pub runtime: &'static str,
+    /// How the first line of `RUNTIME --version` begins, for each version that was seen to fail.
+    pub runtimes: &'static [&'static str],
     /// Why it fails there.
     pub why: &'static str,
 }
+
+/// Debian 12's and 13's runc.
+pub const RUNC: &[&str] = &["runc version 1.1."];
+
+/// Debian 12's and 13's crun.
+pub const CRUN: &[&str] = &["crun version 1.8.1", "crun version 1.21"];
+
+/// Debian 12's crun alone.
+pub const OLD_CRUN: &[&str] = &["crun version 1.8.1"];
+
+/// Debian 13's crun alone.
+pub const NEW_CRUN: &[&str] = &["crun version 1.21"];
 
 /// Why a case ended before its last line.
 #[derive(Debug)]
@@ -196,10 +204,13 @@ impl Case {
 
     /// Why the runtime whose `--version` begins with `version` is known to fail this case.
     pub fn known_for(&self, version: &str) -> Option<&'static str> {
-        self.known
-            .iter()
-            .find(|known| version.starts_with(known.runtime))
-            .map(|known| known.why)
+        let fails = |known: &&Known| {
+            known
+                .runtimes
+                .iter()
+                .any(|beginning| version.starts_with(beginning))
+        };
+        self.known.iter().find(fails).map(|known| known.why)
     }
 }
 

@@ -5,9 +5,11 @@
 //! - `probe/`: this same program inside the container, reporting what it sees
 //! - `runner`: several cases at a time, each in a process of its own
 //! - `report/`: text, TAP, JSON, JUnit
+//! - `catalogue`: `--list` and `--explain`
 
 mod case;
 mod cases;
+mod catalogue;
 mod harness;
 mod probe;
 mod report;
@@ -84,7 +86,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> io::Result<ExitCode> {
     if let Some(id) = &options.explain {
-        return explain(id);
+        return print(&catalogue::explain(id)?);
     }
     let chosen: Vec<&'static Case> = cases::all()
         .filter(|case| {
@@ -98,7 +100,7 @@ fn run(options: Options) -> io::Result<ExitCode> {
         )));
     }
     if options.list {
-        return list(&chosen);
+        return print(&catalogue::list(&chosen));
     }
     if !rustix::process::geteuid().is_root() {
         return Err(io::Error::other(
@@ -107,8 +109,7 @@ fn run(options: Options) -> io::Result<ExitCode> {
     }
     let settings = settings(&options)?;
     let run = runner::run(&settings, chosen)?;
-    let text = run.render(options.format)?;
-    io::stdout().write_all(text.as_bytes())?;
+    print(&run.render(options.format)?)?;
     let failed = run.count(Outcome::Failed)
         + if options.strict {
             run.count(Outcome::Known)
@@ -120,6 +121,11 @@ fn run(options: Options) -> io::Result<ExitCode> {
         (0, _) => ExitCode::from(1),
         _ => ExitCode::from(2),
     })
+}
+
+fn print(text: &str) -> io::Result<ExitCode> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn settings(options: &Options) -> io::Result<runner::Settings> {
@@ -159,46 +165,6 @@ fn find_program(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|program| program.is_file())
-}
-
-fn list(cases: &[&'static Case]) -> io::Result<ExitCode> {
-    let mut text = String::new();
-    for case in cases {
-        text += &format!("{:<44}{:<10}{}\n", case.id, case.level.word(), case.title);
-    }
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn explain(id: &str) -> io::Result<ExitCode> {
-    let case = cases::all()
-        .find(|case| case.id == id)
-        .ok_or_else(|| io::Error::other(format!("no case {id}; --list prints them")))?;
-    let mut text = format!(
-        "{}\n  demands  {} ({})\n  clause   {}, {}\n           \"{}\"\n  does     {}\n",
-        case.id,
-        case.title,
-        case.level.word(),
-        case.clause.file,
-        case.clause.heading,
-        case.clause.quote,
-        case.does,
-    );
-    for need in case.needs {
-        text += &format!("  needs    {need:?}\n");
-    }
-    for known in case.known {
-        text += &format!("  known    {} fails: {}\n", known.runtime, known.why);
-    }
-    text += &format!(
-        "  by hand  windlass-conformance --runtime RUNTIME --filter {} --keep DIR\n           \
-         leaves in DIR/wconf-*/0 the bundles (config.json, rootfs with the probe) and commands.sh,\n           \
-         the very calls of the runtime in their order; `rootfs/probe probe see` prints on the\n           \
-         host what it would print inside.\n",
-        case.id
-    );
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether `name` matches a pattern in which `*` stands for any run of characters.

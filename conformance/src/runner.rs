@@ -201,14 +201,20 @@ fn clean_up(order: &Order) -> Vec<String> {
         .lines()
     {
         if order.directory.join("state").join(id).exists() {
-            let _ = Command::new(&order.runtime)
+            let deletion = Command::new(&order.runtime)
                 .arg("--root")
                 .arg(order.directory.join("state"))
                 .args(["delete", "--force", id])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .status();
+                .spawn();
+            if let Ok(mut child) = deletion
+                && !matches!(wait_for(&mut child, Duration::from_secs(10)), Ok(Some(_)))
+            {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
         }
     }
     let mut left = Vec::new();

@@ -12,10 +12,10 @@ use std::process::Command;
 /// # Errors
 /// The kernel's errno.
 pub fn call(number: libc::c_long, arguments: [libc::c_ulong; 6]) -> io::Result<i64> {
-    let [a, b, c, d, e, f] = arguments;
+    let [first, second, third, fourth, fifth, sixth] = arguments;
     // SAFETY: the probe passes small integers and null pointers; the kernel checks pointers
     // itself, and the probe keeps no state that a call could change behind Rust's back.
-    let value = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let value = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
     if value == -1 {
         Err(io::Error::last_os_error())
     } else {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, Verdict, check, equal};
+use crate::case::{Case, Known, Need, OLD_CRUN, RUNC, Verdict, check, equal};
 use crate::harness::Context;
 use crate::probe::{CAPABILITIES, Observation};
 
@@ -95,11 +95,11 @@ pub const CASES: &[Case] = &[
     .needs(&[Need::CapabilityOutOfReach])
     .known(&[
         Known {
-            runtime: "runc version 1.1.",
+            runtimes: RUNC,
             why: "older than the sentence: capset(2) fails with EPERM, and so does the container",
         },
         Known {
-            runtime: "crun version 1.8.1",
+            runtimes: OLD_CRUN,
             why: "older than the sentence: capset(2) fails with EPERM, and so does the container",
         },
     ]),
@@ -165,7 +165,7 @@ fn five_sets(context: &Context) -> Verdict {
 
 fn none(context: &Context) -> Verdict {
     let seen = context.see_with(&[], |config| {
-        config["process"]["capabilities"] = all_sets(&[])
+        config["process"]["capabilities"] = all_sets(&[]);
     })?;
     for set in ["Bnd", "Prm", "Eff", "Inh", "Amb"] {
         has(&seen, set, &[])?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, Stop, Verdict, check, equal};
+use crate::case::{Case, Known, Need, OLD_CRUN, Stop, Verdict, check, equal};
 use crate::harness::{Context, cgroup};
 
 /// This chapter's cases.
@@ -171,7 +171,7 @@ pub const CASES: &[Case] = &[
     )
     .needs(&[Need::CgroupV1("pids")])
     .known(&[Known {
-        runtime: "crun version 1.8.1",
+        runtimes: OLD_CRUN,
         why: "writes -1 where the kernel wants `max`",
     }]),
     Case::must(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Stop, Verdict, check, equal, fail};
+use crate::case::{CRUN, Case, Known, Stop, Verdict, check, equal, fail};
 use crate::harness::console::{ConsoleSocket, open_terminal, read_terminal};
 use crate::harness::{Bundle, Container, Context};
 use crate::probe::Observation;
@@ -101,7 +101,7 @@ pub const CASES: &[Case] = &[
         "cannot use console socket if runc will not detach or allocate tty",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "ignores the socket",
     }]),
     Case::contract(

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, RUNC, Verdict, check, equal};
 use crate::harness::Context;
 use crate::probe::FileStatus;
 
@@ -100,11 +100,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtime: "runc version 1.",
+            runtimes: RUNC,
             why: "leaves the file that mknod(2) finds, without a message",
         },
         Known {
-            runtime: "crun version 1.",
+            runtimes: CRUN,
             why: "leaves the file that mknod(2) finds, without a message",
         },
     ]),
@@ -250,11 +250,15 @@ fn configured(context: &Context) -> Verdict {
 }
 
 fn outside_dev(context: &Context) -> Verdict {
-    let seen = context.see_with(&["read:/srv/inner/zero"], |config| {
-        config["linux"]["devices"] =
-            json!([{ "type": "c", "path": "/srv/inner/zero", "major": 1, "minor": 5 }]);
-        config["linux"]["resources"]["devices"] = json!([{ "allow": true, "access": "rwm" }]);
-    })?;
+    let mut bundle = context.bundle()?;
+    // Not on the bundle's own file system, which may be mounted with nodev.
+    bundle.add_mount(json!({
+        "destination": "/srv", "type": "tmpfs", "source": "tmpfs", "options": ["dev"],
+    }));
+    bundle.config["linux"]["devices"] =
+        json!([{ "type": "c", "path": "/srv/inner/zero", "major": 1, "minor": 5 }]);
+    bundle.config["linux"]["resources"]["devices"] = json!([{ "allow": true, "access": "rwm" }]);
+    let seen = context.see(bundle, &["read:/srv/inner/zero"])?;
     equal(
         "bytes read",
         seen.answer("read:/srv/inner/zero").text.len(),

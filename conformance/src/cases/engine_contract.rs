@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use serde_json::Value;
 
-use crate::case::{Case, Known, Stop, Verdict, check, equal, fail};
+use crate::case::{CRUN, Case, Known, Stop, Verdict, check, equal, fail};
 use crate::harness::{Context, Output, observation};
 
 /// This chapter's cases.
@@ -66,7 +66,7 @@ pub const CASES: &[Case] = &[
         "--pid-file is relative to the caller's cwd, not to -b",
     )
     .known(&[Known {
-        runtime: "crun version 1.8.1",
+        runtimes: CRUN,
         why: "takes it as relative to the bundle",
     }]),
     Case::contract(
@@ -146,7 +146,7 @@ pub const CASES: &[Case] = &[
         "LISTEN_PID, LISTEN_FDS: socket activation",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "hands them over whoever LISTEN_PID names",
     }]),
     Case::contract(

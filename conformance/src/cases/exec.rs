@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Stop, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, NEW_CRUN, RUNC, Stop, Verdict, check, equal};
 use crate::harness::{Bundle, Container, Context, observation};
 use crate::probe::Observation;
 
@@ -76,7 +76,11 @@ pub const CASES: &[Case] = &[
         "passes 1, 1000 and 65534",
         user_alone,
     )
-    .clause("security", "CVE-2026-30892", "exec -u 1 parsed as uid 0"),
+    .clause("security", "CVE-2026-30892", "exec -u 1 parsed as uid 0")
+    .known(&[Known {
+        runtimes: NEW_CRUN,
+        why: "is older than the fix of CVE-2026-30892: uid 1 becomes 0",
+    }]),
     Case::contract(
         "exec/capabilities",
         "exec's process has the capabilities of process.capabilities",
@@ -97,11 +101,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtime: "runc version 1.1.15",
+            runtimes: RUNC,
             why: "its ambient set follows --cap",
         },
         Known {
-            runtime: "crun version 1.",
+            runtimes: CRUN,
             why: "adds it to inheritable and ambient as well",
         },
     ]),
@@ -117,7 +121,7 @@ pub const CASES: &[Case] = &[
         "what confines the container's program confines every process in it",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "sets it only with exec --no-new-privs",
     }]),
     Case::contract(
@@ -198,7 +202,7 @@ fn see(
     observation(&container.call("exec", options, &words)?.must_work()?)
 }
 
-fn with<'a>(context: &'a Context, change: impl FnOnce(&mut Bundle)) -> Result<Container<'a>, Stop> {
+fn with(context: &Context, change: impl FnOnce(&mut Bundle)) -> Result<Container<'_>, Stop> {
     let mut bundle = context.bundle()?;
     change(&mut bundle);
     context.started(bundle)

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Stop, Verdict, check, equal, fail};
-use crate::harness::{Bundle, Container, Context};
+use crate::case::{CRUN, Case, Known, RUNC, Stop, Verdict, check, equal, fail};
+use crate::harness::{Bundle, Container, Context, visits as hook_visits, wait_for_text};
 use crate::probe::HookVisit;
 
 /// This chapter's cases.
@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
         "MUST be called after the user-specified process is executed",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "runs them at the end of create",
     }]),
     Case::must(
@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
         "The state of the container MUST be passed to hooks over stdin",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "startContainer hooks get `/` as the bundle",
     }]),
     Case::must(
@@ -87,7 +87,7 @@ pub const CASES: &[Case] = &[
         "hook inherits image env (LD_PRELOAD) with cwd = rootfs",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "a createContainer hook without env gets the container's: the hole of CVE-2025-23266",
     }]),
     Case::must(
@@ -180,11 +180,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtime: "crun version 1.",
+            runtimes: CRUN,
             why: "only logs it, as the spec said before 1.2",
         },
         Known {
-            runtime: "runc version 1.1.",
+            runtimes: RUNC,
             why: "runs poststart hooks at create, which fails",
         },
     ]),
@@ -200,7 +200,7 @@ pub const CASES: &[Case] = &[
         "If any poststop hook fails, the runtime MUST log a warning",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "warns, and skips the hooks behind it",
     }]),
     Case::must(
@@ -275,18 +275,18 @@ impl Diary {
     }
 
     /// The visits so far: those of startContainer between the ones before and after it.
-    fn visits(&self, context: &Context) -> Result<Vec<HookVisit>, Stop> {
-        let mut visits = context.visits(&self.outside)?;
-        let inside = context.visits(&self.inside)?;
+    fn visits(&self) -> Result<Vec<HookVisit>, Stop> {
+        let mut visits = hook_visits(&self.outside)?;
+        let inside = hook_visits(&self.inside)?;
         let late = |visit: &HookVisit| visit.label.starts_with("post");
         let at = visits.iter().position(late).unwrap_or(visits.len());
         visits.splice(at..at, inside);
         Ok(visits)
     }
 
-    fn labels(&self, context: &Context) -> Result<Vec<String>, Stop> {
+    fn labels(&self) -> Result<Vec<String>, Stop> {
         Ok(self
-            .visits(context)?
+            .visits()?
             .into_iter()
             .map(|visit| visit.label)
             .collect())
@@ -321,7 +321,7 @@ fn whole_life(context: &Context) -> Result<(Vec<HookVisit>, Value), Stop> {
     let state = container.state()?;
     container.stop()?;
     container.delete(&[])?;
-    Ok((diary.visits(context)?, state))
+    Ok((diary.visits()?, state))
 }
 
 fn visit<'a>(visits: &'a [HookVisit], kind: &str) -> Result<&'a HookVisit, Stop> {
@@ -344,20 +344,16 @@ fn order(context: &Context) -> Verdict {
     }
     let diary = Diary::of(context, &bundle);
     let mut container = context.create(&bundle)?;
-    equal("after create", diary.labels(context)?, wanted[..6].to_vec())?;
+    equal("after create", diary.labels()?, wanted[..6].to_vec())?;
     let file = &diary.inside;
     container.start()?;
     // start may return before the last hook inside the container does.
-    crate::harness::wait_for_text(file, |text| text.lines().count() == 2)?;
-    equal("after start", diary.labels(context)?, wanted[..8].to_vec())?;
+    wait_for_text(file, |text| text.lines().count() == 2)?;
+    equal("after start", diary.labels()?, wanted[..8].to_vec())?;
     container.stop()?;
-    equal(
-        "after the end",
-        diary.labels(context)?,
-        wanted[..8].to_vec(),
-    )?;
+    equal("after the end", diary.labels()?, wanted[..8].to_vec())?;
     container.delete(&[])?;
-    equal("after delete", diary.labels(context)?, wanted)
+    equal("after delete", diary.labels()?, wanted)
 }
 
 fn poststart(context: &Context) -> Verdict {
@@ -366,9 +362,9 @@ fn poststart(context: &Context) -> Verdict {
     add(context, &mut bundle, "poststart", "it", &[]);
     let diary = Diary::of(context, &bundle);
     let container = context.create(&bundle)?;
-    equal("after create", diary.labels(context)?, vec![])?;
+    equal("after create", diary.labels()?, vec![])?;
     container.start()?;
-    equal("after start", diary.labels(context)?, vec!["it".to_owned()])
+    equal("after start", diary.labels()?, vec!["it".to_owned()])
 }
 
 fn state_on_stdin(context: &Context) -> Verdict {
@@ -409,7 +405,7 @@ fn annotations(context: &Context) -> Verdict {
     add(context, &mut bundle, "createRuntime", "createRuntime", &[]);
     let diary = Diary::of(context, &bundle);
     context.see(bundle, &[])?;
-    let visits = diary.visits(context)?;
+    let visits = diary.visits()?;
     let given: Value = serde_json::from_str(&visit(&visits, "createRuntime")?.input)?;
     equal(
         "annotation",
@@ -424,7 +420,7 @@ fn arguments(context: &Context) -> Verdict {
     bundle.config["hooks"]["createRuntime"][0]["env"] = json!(["ONLY=this one"]);
     let diary = Diary::of(context, &bundle);
     context.see(bundle, &[])?;
-    let visits = diary.visits(context)?;
+    let visits = diary.visits()?;
     let seen = &visit(&visits, "it")?.seen;
     equal(
         "argv[0]",
@@ -473,7 +469,7 @@ fn container_namespace(context: &Context) -> Verdict {
     }
     let diary = Diary::of(context, &bundle);
     let program = context.see(bundle, &[])?;
-    let visits = diary.visits(context)?;
+    let visits = diary.visits()?;
     for kind in ["createContainer", "startContainer"] {
         let seen = &visit(&visits, kind)?.seen;
         for name in ["net", "ipc", "uts", "mnt"] {
@@ -506,11 +502,7 @@ fn failing(context: &Context, kind: &str) -> Verdict {
     add(context, &mut bundle, kind, "second", &[]);
     let diary = Diary::of(context, &bundle);
     context.must_refuse(&bundle)?;
-    equal(
-        "hooks that ran",
-        diary.labels(context)?,
-        vec!["first".to_owned()],
-    )
+    equal("hooks that ran", diary.labels()?, vec!["first".to_owned()])
 }
 
 fn failing_start_container(context: &Context) -> Verdict {
@@ -550,7 +542,7 @@ fn failing_poststop(context: &Context) -> Verdict {
     container.delete(&[])?;
     equal(
         "hooks",
-        diary.labels(context)?,
+        diary.labels()?,
         vec!["first".to_owned(), "second".to_owned()],
     )?;
     container.call("state", &[], &[])?.must_fail()?;
@@ -597,5 +589,5 @@ fn poststop_after_force(context: &Context) -> Verdict {
     let mut container = context.create(&bundle)?;
     container.start()?;
     container.delete(&["--force"])?;
-    equal("hooks", diary.labels(context)?, vec!["it".to_owned()])
+    equal("hooks", diary.labels()?, vec!["it".to_owned()])
 }

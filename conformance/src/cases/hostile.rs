@@ -2,14 +2,14 @@
 //! touched.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Stop, Verdict, check, equal};
-use crate::harness::{Bundle, Context, observation};
+use crate::case::{CRUN, Case, Known, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
+use crate::harness::{Bundle, Context, observation, wait_for_text};
 
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
@@ -26,11 +26,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtime: "runc version 1.1.",
+            runtimes: RUNC,
             why: "older than the fix of CVE-2026-41579: its links land on the host",
         },
         Known {
-            runtime: "crun version 1.",
+            runtimes: CRUN,
             why: "older than the fix of CVE-2026-47766: its devices land on the host",
         },
     ]),
@@ -123,7 +123,7 @@ pub const CASES: &[Case] = &[
         "for N in 3..1024: WORKDIR /proc/self/fd/N fails",
     )
     .known(&[Known {
-        runtime: "crun version 1.8.1",
+        runtimes: OLD_CRUN,
         why: "a descriptor that the caller leaks leads chdir(2) to the host",
     }]),
     Case::contract(
@@ -134,9 +134,20 @@ pub const CASES: &[Case] = &[
     )
     .clause("security", "CVE-2024-21626", "getcwd must start with /"),
     Case::contract(
+        "hostile/runtime-not-writable",
+        "no process of the runtime lets a container write to the runtime's program",
+        "the container's program grabs /proc/*/exe of whatever enters with exec, and writes to it",
+        runtime_not_writable,
+    )
+    .clause(
+        "security",
+        "CVE-2019-5736",
+        "every open fails; host binary hash unchanged",
+    ),
+    Case::contract(
         "hostile/program-is-the-runtime",
-        "/proc/self/exe as program is never the runtime in a form that can be written to",
-        "runs a program that is a link to /proc/self/exe; the runtime's file stays the same",
+        "a program that is a link to /proc/self/exe leaves the runtime's program as it was",
+        "runs it, and executes it with exec",
         program_is_the_runtime,
     )
     .clause(
@@ -146,8 +157,8 @@ pub const CASES: &[Case] = &[
     ),
     Case::contract(
         "hostile/interpreter-is-the-runtime",
-        "a script with #!/proc/self/exe never has the runtime as its interpreter",
-        "executes such a script with run and with exec; the runtime's file stays the same",
+        "a script with #!/proc/self/exe leaves the runtime's program as it was",
+        "executes such a script with run and with exec",
         interpreter_is_the_runtime,
     )
     .clause("security", "CVE-2019-5736", "exec `#!/proc/self/exe`"),
@@ -379,21 +390,32 @@ fn directory_is_a_link(context: &Context) -> Verdict {
 
 /// What would change if someone wrote to the runtime's program.
 fn fingerprint(program: &Path) -> Result<(u64, i64, i64), Stop> {
-    use std::os::unix::fs::MetadataExt;
     let status = fs::metadata(program)?;
     Ok((status.size(), status.mtime(), status.mtime_nsec()))
 }
 
-fn program_is_the_runtime(context: &Context) -> Verdict {
+fn runtime_not_writable(context: &Context) -> Verdict {
     let before = fingerprint(&context.runtime)?;
     let mut bundle = context.bundle()?;
-    symlink("/proc/self/exe", bundle.rootfs().join("run-me"))?;
-    // --version, so that a runtime that is executed in the container ends at once.
-    bundle.config["process"]["args"] = json!(["/run-me", "--version"]);
-    let (_container, output) = context.attempt("run", &bundle, &[])?;
+    bundle.set_probe(&["pounce", "/tmp/prey"]);
+    // With every capability, as a privileged container has.
+    let every = json!(context.host.capabilities);
+    bundle.config["process"]["capabilities"] =
+        json!({ "bounding": every, "permitted": every, "effective": every });
+    let prey = bundle.rootfs().join("tmp/prey");
+    let container = context.create(&bundle)?;
+    container.start()?;
+    wait_for_text(&prey, |_| true)?;
+    for _ in 0..10 {
+        container
+            .call("exec", &[], &["/probe", "probe", "exit", "0"])?
+            .must_work()?;
+    }
+    container.stop()?;
+    let text = fs::read_to_string(&prey)?;
     check(
-        !output.worked() || !output.stdout().contains("spec:"),
-        "the runtime itself was executed inside the container",
+        text.is_empty(),
+        format_args!("the container could write to {}", text.trim()),
     )?;
     equal(
         "size and times of the runtime",
@@ -402,28 +424,34 @@ fn program_is_the_runtime(context: &Context) -> Verdict {
     )
 }
 
+fn program_is_the_runtime(context: &Context) -> Verdict {
+    let before = fingerprint(&context.runtime)?;
+    let mut bundle = context.bundle()?;
+    symlink("/proc/self/exe", bundle.rootfs().join("run-me"))?;
+    let rootfs = bundle.rootfs();
+    // --version, so that a runtime that is executed in the container ends at once.
+    bundle.config["process"]["args"] = json!(["/run-me", "--version"]);
+    context.attempt("run", &bundle, &[])?;
+    let container = context.started(bundle)?;
+    check(rootfs.join("run-me").is_symlink(), "the link is gone")?;
+    container.call("exec", &[], &["/run-me", "--version"])?;
+    equal(
+        "size and times of the runtime",
+        fingerprint(&context.runtime)?,
+        before,
+    )
+}
+
 fn interpreter_is_the_runtime(context: &Context) -> Verdict {
-    use std::os::unix::fs::PermissionsExt;
     let before = fingerprint(&context.runtime)?;
     let mut bundle = context.bundle()?;
     let script = bundle.rootfs().join("script");
     fs::write(&script, "#!/proc/self/exe --version\n")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     bundle.config["process"]["args"] = json!(["/script"]);
-    let (_container, ran) = context.attempt("run", &bundle, &[])?;
-    let container = context.started(context.bundle()?)?;
-    let inside = PathBuf::from(container.state()?["bundle"].as_str().unwrap_or_default());
-    fs::copy(&script, inside.join("rootfs/script"))?;
-    let executed = container.call("exec", &[], &["/script"])?;
-    for output in [ran, executed] {
-        check(
-            !output.worked() || !output.stdout().contains("spec:"),
-            format_args!(
-                "{}: the runtime was executed inside the container",
-                output.command
-            ),
-        )?;
-    }
+    context.attempt("run", &bundle, &[])?;
+    let container = context.started(bundle)?;
+    container.call("exec", &[], &["/script"])?;
     equal(
         "size and times of the runtime",
         fingerprint(&context.runtime)?,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, NEW_CRUN, OLD_CRUN, Verdict, check, equal};
 use crate::harness::{Context, observation, wait_for_text};
 
 /// This chapter's cases.
@@ -72,7 +72,7 @@ pub const CASES: &[Case] = &[
         no_process,
     )
     .clause("runtime.md", "Start", "This operation MUST generate an error if process was not set")
-    .known(&[Known { runtime: "crun version 1.21", why: "both create and start exit with 0" }]),
+    .known(&[Known { runtimes: NEW_CRUN, why: "both create and start exit with 0" }]),
     Case::must(
         "lifecycle/kill-sends-the-signal",
         "kill sends the signal that is named, in every form of its name",
@@ -88,8 +88,8 @@ pub const CASES: &[Case] = &[
     )
     .clause("runc", "kill", "names are made upper case before they are looked up")
     .known(&[
-        Known { runtime: "crun version 1.8.1", why: "takes it for signal 0 and says nothing" },
-        Known { runtime: "crun version 1.", why: "knows names in upper case only" },
+        Known { runtimes: OLD_CRUN, why: "takes it for signal 0 and says nothing" },
+        Known { runtimes: CRUN, why: "knows names in upper case only" },
     ]),
     Case::contract(
         "lifecycle/kill-defaults-to-term",
@@ -127,7 +127,7 @@ pub const CASES: &[Case] = &[
     )
     .clause("runc command line", "kill", "kill [options] <container-id> [signal]")
     .known(&[Known {
-        runtime: "crun version 1.8.1",
+        runtimes: OLD_CRUN,
         why: "takes an unknown name for signal 0 and says nothing",
     }]),
     Case::must(
@@ -521,13 +521,9 @@ fn two_roots(context: &Context) -> Verdict {
     let mut other = context.bundle()?;
     other.set_probe(&["wait"]);
     other.write()?;
-    let root = context
-        .directory
-        .join("state-2")
-        .to_string_lossy()
-        .into_owned();
+    let root = context.directory.join("state-2");
     let directory = other.directory.to_string_lossy().into_owned();
-    let here = |words: &[&str]| context.call(words).global(&["--root", &root]).run();
+    let here = |words: &[&str]| context.call(words).root(&root).run();
     here(&["create", "--bundle", &directory, &first.id])?.must_work()?;
     let state = here(&["state", &first.id])?;
     let deleted = here(&["delete", "--force", &first.id])?;

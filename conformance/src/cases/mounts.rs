@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Verdict, check, equal, fail};
+use crate::case::{CRUN, Case, Known, RUNC, Verdict, check, equal, fail};
 use crate::harness::Context;
 use crate::probe::Mount;
 
@@ -99,7 +99,7 @@ pub const CASES: &[Case] = &[
         "Runtimes SHOULD treat unknown options as filesystem-specific",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "gives it the mode of the image's directory",
     }]),
     Case::must(
@@ -183,7 +183,7 @@ pub const CASES: &[Case] = &[
         "shared, slave, private, unbindable | MUST",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "a mount with `shared` ends up private",
     }]),
     Case::must(
@@ -253,7 +253,7 @@ pub const CASES: &[Case] = &[
         "rro | SHOULD | Recursive ro",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "came with runc 1.2; before, rro was taken for an option of the file system",
     }]),
 ];

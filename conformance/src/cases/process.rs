@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Need, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, Need, RUNC, Verdict, check, equal};
 use crate::harness::{Context, Output};
 
 /// This chapter's cases.
@@ -108,7 +108,7 @@ pub const CASES: &[Case] = &[
         "This value MUST be an absolute path",
     )
     .known(&[Known {
-        runtime: "crun version 1.",
+        runtimes: CRUN,
         why: "takes it as relative to the root",
     }]),
     Case::must(
@@ -201,11 +201,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtime: "runc version 1.1.",
+            runtimes: RUNC,
             why: "does not look for duplicates: the last entry wins",
         },
         Known {
-            runtime: "crun version 1.",
+            runtimes: CRUN,
             why: "does not look for duplicates: the last entry wins",
         },
     ]),
@@ -298,7 +298,7 @@ pub const CASES: &[Case] = &[
         "sets the Linux execution personality",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "came with runc 1.2; ignored before",
     }]),
     Case::contract(
@@ -474,7 +474,7 @@ fn no_groups(context: &Context) -> Verdict {
 
 fn umask(context: &Context) -> Verdict {
     let seen = context.see_with(&[], |config| {
-        config["process"]["user"]["umask"] = json!(0o027)
+        config["process"]["user"]["umask"] = json!(0o027);
     })?;
     equal("umask", seen.umask, 0o027)
 }
@@ -521,7 +521,7 @@ fn rlimits_duplicate(context: &Context) -> Verdict {
 
 fn no_new_privileges(context: &Context) -> Verdict {
     let seen = context.see_with(&[], |config| {
-        config["process"]["noNewPrivileges"] = json!(true)
+        config["process"]["noNewPrivileges"] = json!(true);
     })?;
     equal("NoNewPrivs", seen.no_new_privileges, Some(1))
 }

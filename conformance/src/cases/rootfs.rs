@@ -403,7 +403,7 @@ fn docker(context: &Context) -> Verdict {
 
 fn propagation_private(context: &Context) -> Verdict {
     let seen = context.see_with(&[], |config| {
-        config["linux"]["rootfsPropagation"] = json!("private")
+        config["linux"]["rootfsPropagation"] = json!("private");
     })?;
     let fields = seen.mount("/").map(|mount| mount.propagation.clone());
     equal("optional fields of /", fields, Some(vec![]))
@@ -411,7 +411,7 @@ fn propagation_private(context: &Context) -> Verdict {
 
 fn propagation_slave(context: &Context) -> Verdict {
     let seen = context.see_with(&[], |config| {
-        config["linux"]["rootfsPropagation"] = json!("slave")
+        config["linux"]["rootfsPropagation"] = json!("slave");
     })?;
     let fields = seen
         .mount("/")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, Stop, Verdict, check, equal};
+use crate::case::{Case, Known, Need, RUNC, Stop, Verdict, check, equal};
 use crate::harness::Context;
 use crate::probe::Observation;
 
@@ -139,7 +139,7 @@ pub const CASES: &[Case] = &[
         "When the action doesn't support an errno, the runtime MUST [...] fail",
     )
     .known(&[Known {
-        runtime: "runc version 1.1.",
+        runtimes: RUNC,
         why: "ignores errnoRet where the action has none",
     }]),
 ];
@@ -219,8 +219,16 @@ fn arguments_equal(context: &Context) -> Verdict {
 }
 
 fn arguments_operators(context: &Context) -> Verdict {
+    /// Operator, value, second value, arguments that match, arguments that don't.
+    type Comparison = (
+        &'static str,
+        u64,
+        Option<u64>,
+        &'static [u64],
+        &'static [u64],
+    );
     // setns(fd, type): an unfiltered call with these numbers fails with EBADF or EINVAL.
-    let cases: [(&str, u64, Option<u64>, &[u64], &[u64]); 6] = [
+    let comparisons: [Comparison; 6] = [
         ("SCMP_CMP_NE", 500, None, &[499, 501], &[500]),
         ("SCMP_CMP_LT", 500, None, &[499], &[500, 501]),
         ("SCMP_CMP_LE", 500, None, &[499, 500], &[501]),
@@ -234,7 +242,7 @@ fn arguments_operators(context: &Context) -> Verdict {
             &[0x30, 0x10f],
         ),
     ];
-    for (operator, value, second, hits, misses) in cases {
+    for (operator, value, second, hits, misses) in comparisons {
         let question = |number: &u64| format!("call:setns:{number}:0");
         let asked: Vec<String> = hits.iter().chain(misses).map(question).collect();
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();

@@ -92,7 +92,7 @@ pub fn open_terminal() -> Result<(File, File), Stop> {
 pub fn read_terminal(master: &mut File, limit: Duration) -> Result<String, Stop> {
     let deadline = Instant::now() + limit;
     let mut text = Vec::new();
-    let mut part = [0_u8; 65_536];
+    let mut part = [0_u8; 8192];
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
         if !readable(&*master, left)? {
             break;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +95,6 @@ impl Host {
                 self.namespaces.contains(kind),
                 format!("a kernel with {kind} namespaces"),
             ),
-            Need::Capability(name) => (
-                self.capabilities.contains(name),
-                format!("{name} in the caller's permitted set"),
-            ),
             Need::CapabilityOutOfReach => (
                 !self.out_of_reach.is_empty(),
                 "a capability that is not in the caller's bounding set".to_owned(),
@@ -106,7 +103,6 @@ impl Host {
                 self.seccomp_actions.contains(name),
                 format!("seccomp filters with {name}"),
             ),
-            Need::File(path) => (Path::new(path).exists(), path.to_owned()),
             Need::Verb(verb) => (
                 self.verbs.contains(verb),
                 format!("a runtime with the optional verb {verb}"),
@@ -142,27 +138,38 @@ fn cgroup_v1_controllers() -> BTreeSet<String> {
         .collect()
 }
 
+/// How long the runtime may take to say something of itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn version(runtime: &Path) -> String {
-    Command::new(runtime)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()
-        .and_then(|output| {
-            String::from_utf8_lossy(&output.stdout)
-                .lines()
-                .next()
-                .map(str::to_owned)
-        })
+    said(runtime, "--version")
+        .and_then(|text| text.lines().next().map(str::to_owned))
         .unwrap_or_default()
 }
 
 fn succeeds(runtime: &Path, verb: &str) -> bool {
-    Command::new(runtime)
-        .arg(verb)
+    said(runtime, verb).is_some()
+}
+
+/// What the runtime prints when it is called with one word; none when it fails or hangs.
+fn said(runtime: &Path, word: &str) -> Option<String> {
+    let mut command = Command::new(runtime);
+    command
+        .arg(word)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    // A pipe holds 64 KiB, which is more than any runtime says here.
+    let ended = super::wait_for(&mut child, PATIENCE);
+    if !matches!(ended, Ok(Some(_))) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return None;
+    }
+    let output = child.wait_with_output().ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -253,18 +253,18 @@ impl Context {
         }
         Ok(())
     }
+}
 
-    /// What the hooks of a case have written, in order; none when there is no such file.
-    ///
-    /// # Errors
-    /// The file holds something else.
-    pub fn visits(&self, file: &Path) -> Result<Vec<HookVisit>, Stop> {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        Ok(text
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()?)
-    }
+/// What the hooks of a case have written to a file, in order; nothing when there is no such file.
+///
+/// # Errors
+/// The file holds something else.
+pub fn visits(file: &Path) -> Result<Vec<HookVisit>, Stop> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    Ok(text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
 }
 
 /// Reads what the probe printed.

@@ -101,6 +101,7 @@ fn read_lossy(path: &Path) -> String {
 #[derive(Debug)]
 pub struct Call<'a> {
     context: &'a Context,
+    root: PathBuf,
     global: Vec<OsString>,
     words: Vec<OsString>,
     directory: Option<PathBuf>,
@@ -114,6 +115,7 @@ impl<'a> Call<'a> {
     pub fn new(context: &'a Context, words: &[&str]) -> Self {
         Call {
             context,
+            root: context.state.clone(),
             global: Vec::new(),
             words: words.iter().map(OsString::from).collect(),
             directory: None,
@@ -121,6 +123,12 @@ impl<'a> Call<'a> {
             descriptors: Vec::new(),
             terminal: None,
         }
+    }
+
+    /// Uses another state directory than the case's own.
+    pub fn root(mut self, root: &Path) -> Self {
+        root.clone_into(&mut self.root);
+        self
     }
 
     /// Adds global options, before the verb.
@@ -173,7 +181,7 @@ impl<'a> Call<'a> {
         let mut command = Command::new(&context.runtime);
         command
             .arg("--root")
-            .arg(&context.state)
+            .arg(&self.root)
             .args(&self.global)
             .args(&self.words);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

