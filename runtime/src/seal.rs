@@ -31,10 +31,15 @@ const OWN_BINARY: &str = "/proc/self/exe";
 /// # Errors
 /// When no such file can be made.
 pub fn seal_own_binary() -> Result<()> {
-    if is_sealed()? {
+    let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
+    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Ok(());
     }
-    let sealed = read_only_mount().or_else(|_| sealed_copy())?;
+    let sealed = match read_only_mount() {
+        Ok(mount) => mount,
+        Err(_) if cannot_be_written() => return Ok(()),
+        Err(_) => sealed_copy()?,
+    };
     let argv = std::env::args_os()
         .map(|argument| CString::new(argument.into_vec()))
         .collect::<Result<Vec<_>, _>>()
@@ -51,20 +56,16 @@ pub fn seal_own_binary() -> Result<()> {
     Err(Error::call("execveat(sealed copy of this program)", errno))
 }
 
-fn is_sealed() -> Result<bool> {
-    let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
-    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Ok(true);
-    }
-    // A user who may not write the file can't make a container that may.
+/// Whether we run from a sealed copy already, or as a user who may not write the file and so can't
+/// make a container that may.
+fn cannot_be_written() -> bool {
     let user = !rustix::process::geteuid().is_root();
     if user && accessat(CWD, OWN_BINARY, Access::WRITE_OK, AtFlags::EACCESS).is_err() {
-        return Ok(true);
+        return true;
     }
-    let Ok(file) = File::open(OWN_BINARY) else {
-        return Ok(false);
-    };
-    Ok(fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
+    File::open(OWN_BINARY).is_ok_and(|file| {
+        fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::WRITE))
+    })
 }
 
 /// The same file, through a mount of its own that is read-only and attached nowhere: nothing is

@@ -1,11 +1,9 @@
 //! `windlass create`
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use super::log::Log;
-use super::options::{
-    ContainerOptions, check_preserved, console_socket, listen_fds, send_container_pidfd,
-};
+use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
 use super::{Global, own_name};
 use crate::container::create::{Request, create, load_bundle};
 use crate::error::Result;
@@ -52,5 +50,5 @@ fn create_container(arguments: &Arguments, global: &Global, log: &Log) -> Result
         &mut |warning| log.warn(warning),
     )?;
     log.debug("created the container");
-    send_container_pidfd(options, &created)
+    send_pidfd(options.pidfd_socket.as_deref(), &created.pidfd)
 }

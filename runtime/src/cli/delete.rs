@@ -1,6 +1,6 @@
 //! `windlass delete`
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use super::Global;
 use super::log::Log;

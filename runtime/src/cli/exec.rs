@@ -1,8 +1,8 @@
 //! `windlass exec`
 
+use super::ExitCode;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use super::Global;
 use super::foreground::{Foreground, Terminal};

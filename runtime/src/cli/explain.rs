@@ -1,7 +1,7 @@
 //! `windlass explain`: the plan of a bundle, as `create` would carry it out.
 
+use super::ExitCode;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = load_bundle(bundle)?;
     let spec = config.spec()?;
     check(&spec)?;
-    let host = Host::detect(spec.linux.seccomp.is_some())?;
+    let host = Host::detect(&spec, spec.process.as_ref())?;
     let request = ContainerRequest {
         bundle,
         no_pivot: false,

@@ -1,6 +1,6 @@
 //! `windlass features` (runtime-spec, features.md and features-linux.md).
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! A container's process in the foreground: its terminal is ours, our signals are its.
 
+use super::ExitCode;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

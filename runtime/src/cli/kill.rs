@@ -1,6 +1,6 @@
 //! `windlass kill`
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use super::Global;
 use crate::container::kill::kill;

@@ -1,7 +1,7 @@
 //! `windlass list`
 
+use super::ExitCode;
 use std::os::unix::fs::MetadataExt;
-use std::process::ExitCode;
 
 use super::Global;
 use crate::container::Container;

@@ -17,13 +17,13 @@ mod state;
 mod version;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::container::{Container, Store};
 use crate::error::{Error, Result};
 use crate::seal::seal_own_binary;
+use crate::sys::signal::ignore_broken_pipes;
 use log::{Log, LogFormat};
 
 /// An OCI runtime: creates, starts, kills and deletes containers from an OCI bundle.
@@ -98,7 +98,28 @@ enum Verb {
     Explain(explain::Arguments),
 }
 
-/// The one place where the program ends.
+/// The status with which the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitCode(u8);
+
+impl ExitCode {
+    const SUCCESS: ExitCode = ExitCode(0);
+    const FAILURE: ExitCode = ExitCode(1);
+}
+
+impl From<u8> for ExitCode {
+    fn from(status: u8) -> Self {
+        ExitCode(status)
+    }
+}
+
+impl From<ExitCode> for i32 {
+    fn from(status: ExitCode) -> Self {
+        status.0.into()
+    }
+}
+
+/// Does what the command line says.
 pub fn main() -> ExitCode {
     // Verbs whose process enters a container. Before anything else, because the program begins
     // anew: a word that only looks like such a verb costs nothing but that.
@@ -109,6 +130,7 @@ pub fn main() -> ExitCode {
         Log::default().error(&error.to_string());
         return ExitCode::FAILURE;
     }
+    ignore_broken_pipes();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refusal) => {

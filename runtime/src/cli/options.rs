@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::container::create::Created;
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::send_descriptor;
 
@@ -120,9 +119,4 @@ pub(super) fn send_pidfd(path: Option<&Path>, pidfd: impl std::os::fd::AsFd) -> 
     let socket = connect_to(path)?;
     send_descriptor(&socket, "pidfd", pidfd.as_fd())
         .call(|| format!("sendmsg({}, SCM_RIGHTS)", path.display()))
-}
-
-/// The same for a container.
-pub(super) fn send_container_pidfd(options: &ContainerOptions, created: &Created) -> Result<()> {
-    send_pidfd(options.pidfd_socket.as_deref(), &created.pidfd)
 }

@@ -1,18 +1,19 @@
 //! `windlass run`
 
+use rustix::process::Pid;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
+
+use super::ExitCode;
 
 use super::foreground::{Foreground, Terminal};
 use super::log::Log;
-use super::options::{
-    ContainerOptions, check_preserved, console_socket, listen_fds, send_container_pidfd,
-};
+use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
 use super::{Global, own_name};
-use crate::container::Container;
-use crate::container::create::{Request, create, load_bundle};
-use crate::container::delete::delete;
+use crate::container::ContainerDirectory;
+use crate::container::create::{Created, Request, create, load_bundle};
+use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
+use crate::container::journal::Record;
 use crate::container::start::run_poststart;
 use crate::error::{CallContext, Result};
 
@@ -59,8 +60,8 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
     check_preserved(options.preserve_fds)?;
     let (listen_fds, extra_env) = listen_fds();
     if !arguments.detach && !arguments.no_subreaper {
-        // What the container leaves behind becomes ours to reap.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        // What the container leaves behind becomes ours to reap. Any pid says yes (prctl(2)).
+        rustix::process::set_child_subreaper(Some(Pid::INIT))
             .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
     }
     let created = create(
@@ -80,35 +81,52 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         },
         &mut |warning| log.warn(warning),
     )?;
-    let finish = |container: Container| {
-        if let Err(error) = delete(container, true, &mut |warning| log.warn(warning)) {
-            log.warn(&format!("deleting the container: {error}"));
-        }
-    };
-    send_container_pidfd(options, &created)?;
-    let container = Container::load(created.directory)?;
     let hook_state = HookState {
         oci_version: &spec.oci_version,
         id: &options.id,
         bundle: &bundle,
-        annotations: &spec.annotations,
+        annotations: Some(&spec.annotations),
     };
-    drop(created.lock);
-    if let Err(error) = run_poststart(&container, &spec.hooks.poststart, &hook_state) {
-        finish(container);
+    let finish = |directory: &ContainerDirectory, records: &[Record]| {
+        let mut warn = |warning: &str| log.warn(warning);
+        let deleted = directory.lock().and_then(|_lock| {
+            delete_done(
+                directory,
+                records,
+                &spec.hooks.poststop,
+                &hook_state,
+                &mut warn,
+            )
+        });
+        if let Err(error) = deleted {
+            log.warn(&format!("deleting the container: {error}"));
+        }
+    };
+    let Created {
+        directory,
+        init,
+        pidfd,
+        records,
+        lock,
+    } = created;
+    drop(lock);
+    let started = send_pidfd(options.pidfd_socket.as_deref(), &pidfd)
+        .and_then(|()| run_poststart(init, &spec.hooks.poststart, &hook_state));
+    if let Err(error) = started {
+        finish(&directory, &records);
         return Err(error);
     }
     if arguments.detach {
         return Ok(ExitCode::SUCCESS);
     }
     let foreground = Foreground {
-        pid: created.init.pid,
-        pidfd: created.pidfd.as_fd(),
+        pid: init.pid,
+        pidfd: pidfd.as_fd(),
         terminal,
     };
     let status = foreground.wait()?;
     if !arguments.keep {
-        finish(container);
+        finish(&directory, &records);
     }
     Ok(status)
 }

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+
+use super::ExitCode;
 
 use crate::error::{CallContext, Error, Result};
 

@@ -1,6 +1,6 @@
 //! `windlass start`
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use super::Global;
 use crate::container::start::start;

@@ -1,6 +1,6 @@
 //! `windlass state`
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 use super::{Global, to_json};
 use crate::error::Result;

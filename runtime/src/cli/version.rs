@@ -1,6 +1,6 @@
 //! `windlass --version`: the lines that Docker and podman look for in runc's.
 
-use std::process::ExitCode;
+use super::ExitCode;
 
 /// The newest runtime-spec that this runtime follows.
 pub(super) const SPEC_VERSION: &str = "1.3.0";

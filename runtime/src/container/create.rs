@@ -19,7 +19,7 @@ use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks;
 use crate::host::Host;
 use crate::init::{self, Inheritance};
-use crate::plan::{self, Action, ContainerRequest, HookKind, Plan};
+use crate::plan::{self, Action, ContainerRequest, HookKind, NamespaceKind, Plan};
 use crate::spec::{ConfigText, Spec, check, read_config};
 
 /// What `create` and `run` were asked.
@@ -54,6 +54,8 @@ pub struct Created {
     pub init: ProcessIdentity,
     /// Init's pidfd.
     pub pidfd: OwnedFd,
+    /// What was done for it.
+    pub records: Vec<Record>,
     /// Held until the caller is done.
     pub lock: Lock,
 }
@@ -79,7 +81,7 @@ pub fn create(
     warn: &mut dyn FnMut(&str),
 ) -> Result<Created> {
     check(spec)?;
-    let host = Host::detect(spec.linux.seccomp.is_some())?;
+    let host = Host::detect(spec, spec.process.as_ref())?;
     let plan_request = ContainerRequest {
         bundle: request.bundle,
         no_pivot: request.no_pivot,
@@ -99,6 +101,7 @@ pub fn create(
         directory,
         lock: Some(lock),
         journal: None,
+        records: Vec::new(),
         host: &host,
         spec,
         config,
@@ -107,7 +110,7 @@ pub fn create(
             oci_version: &spec.oci_version,
             id: request.id,
             bundle: request.bundle,
-            annotations: &spec.annotations,
+            annotations: Some(&spec.annotations),
         },
         placement,
         entrance: None,
@@ -130,6 +133,7 @@ struct Setup<'s, 'a> {
     directory: ContainerDirectory,
     lock: Option<Lock>,
     journal: Option<Journal>,
+    records: Vec<Record>,
     host: &'s Host,
     spec: &'a Spec<'a>,
     config: &'s ConfigText,
@@ -145,14 +149,13 @@ struct Setup<'s, 'a> {
 
 impl Setup<'_, '_> {
     fn carry_out(&mut self) -> Result<()> {
-        let mut journal = Journal::begin(&self.directory)?;
-        journal.add(&Record::Begun {
+        self.journal = Some(Journal::begin(&self.directory)?);
+        self.record(Record::Begun {
             bundle: self.hook_state.bundle.to_owned(),
             oci_version: self.hook_state.oci_version.to_owned(),
             rootfs: self.rootfs(),
             created: self.created.clone(),
         })?;
-        self.journal = Some(journal);
         conduct(self.plan, self)?;
         match &self.newborn {
             Some(newborn) if !self.request.wait_for_start => newborn.await_execution(),
@@ -169,32 +172,37 @@ impl Setup<'_, '_> {
             directory: self.directory,
             init,
             pidfd: newborn.pidfd,
+            records: self.records,
             lock,
         })
     }
 
-    /// Undoes what the journal says, exactly as `delete --force` would after a crash.
+    /// Undoes what was done, exactly as `delete --force` would from the journal after a crash.
     fn clean_up(mut self, warn: &mut dyn FnMut(&str)) {
         self.journal = None;
         self.entrance = None;
-        if let Err(error) = delete::undo(&self.directory) {
-            warn(&format!("cleaning up after the failure: {error}"));
-        }
-        if self.newborn.is_some() {
-            let state = self.hook_state.json("stopped", 0);
-            if let Err(error) = hooks::run(HookKind::Poststop, &self.spec.hooks.poststop, &state) {
-                warn(&error.to_string());
-            }
-        }
-        if let Err(error) = self.directory.remove() {
+        let poststop = match self.newborn {
+            Some(_) => self.spec.hooks.poststop.as_slice(),
+            None => &[],
+        };
+        let deleted = delete::delete_done(
+            &self.directory,
+            &self.records,
+            poststop,
+            &self.hook_state,
+            warn,
+        );
+        if let Err(error) = deleted {
             warn(&format!("cleaning up after the failure: {error}"));
         }
     }
 
-    fn journal(&mut self, record: &Record) -> Result<()> {
-        self.journal
-            .as_mut()
-            .map_or(Ok(()), |journal| journal.add(record))
+    fn record(&mut self, record: Record) -> Result<()> {
+        if let Some(journal) = &mut self.journal {
+            journal.add(&record)?;
+        }
+        self.records.push(record);
+        Ok(())
     }
 
     fn rootfs(&self) -> String {
@@ -207,7 +215,7 @@ impl Setup<'_, '_> {
     }
 
     fn create_cgroups(&mut self) -> Result<()> {
-        self.journal(&Record::MakingCgroups(self.placement.clone()))?;
+        self.record(Record::MakingCgroups(self.placement.clone()))?;
         let writes = self.plan.steps.iter().find_map(|step| match &step.action {
             Action::WriteCgroups(writes) => Some(writes.as_slice()),
             _ => None,
@@ -224,7 +232,7 @@ impl Setup<'_, '_> {
             },
         )?;
         self.entrance = Some(entrance);
-        self.journal(&Record::Cgroups(self.placement.clone()))
+        self.record(Record::Cgroups(self.placement.clone()))
     }
 
     fn start_init(&mut self, namespaces: u64, pid_namespace: Option<&str>) -> Result<()> {
@@ -244,11 +252,8 @@ impl Setup<'_, '_> {
         let console_socket = self.request.console_socket.take();
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
-        let (lock, journal, entrance) = (&mut self.lock, &mut self.journal, &self.entrance);
-        let cgroup = entrance.as_ref().and_then(Entrance::v2);
+        let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
         let newborn = give_birth(namespaces, cgroup, |channel| {
-            // The lock is the runtime's: a container that waits for `start` must not hold it.
-            drop((lock.take(), journal.take()));
             init::run(
                 plan,
                 Inheritance {
@@ -269,9 +274,20 @@ impl Setup<'_, '_> {
         // Init does nothing before its first turn, so nothing is lost if we die before this line.
         let identity = ProcessIdentity::of(pid)?;
         self.identity = Some(identity);
-        self.journal(&Record::Init {
+        self.record(Record::Init {
             pid,
             start_time: identity.start_time,
+            own_pids: self.own_pids(),
+        })
+    }
+
+    /// Whether init is the first process of a pid namespace that is made for it.
+    fn own_pids(&self) -> bool {
+        self.plan.steps.iter().any(|step| match &step.action {
+            Action::StartInit { namespaces, .. } => {
+                namespaces & NamespaceKind::Pid.clone_flag() != 0
+            }
+            _ => false,
         })
     }
 
@@ -331,6 +347,9 @@ impl Setup<'_, '_> {
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .collect(),
             cgroups: self.placement.clone(),
+            own_pids: self.own_pids(),
+            late_hooks: !self.spec.hooks.poststart.is_empty()
+                || !self.spec.hooks.poststop.is_empty(),
         };
         state.write(&self.directory)?;
         match self.request.pid_file {

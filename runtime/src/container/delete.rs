@@ -1,6 +1,7 @@
 //! `delete`: replays the undo of what the journal says was done, from whatever point a container
 //! has come to.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -16,7 +17,7 @@ use super::state::{CONFIG_COPY, Container, Status};
 use crate::error::{CallContext, Error, Result};
 use crate::hooks;
 use crate::plan::HookKind;
-use crate::spec::read_config;
+use crate::spec::{Hook, read_config};
 
 /// How long a killed process may take to end; one in an uninterruptible sleep takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,57 +42,120 @@ pub fn delete(container: Container, force: bool, warn: &mut dyn FnMut(&str)) -> 
             }
         }
     }
-    let undone = undo(&container.directory);
-    run_poststop(&container, warn);
-    undone?;
-    container.directory.remove()?;
+    let records = journal::read(&container.directory)?;
+    let late_hooks = container.state.as_ref().filter(|state| state.late_hooks);
+    let Some(state) = late_hooks else {
+        return delete_done(
+            &container.directory,
+            &records,
+            &[],
+            &HookState::default(),
+            warn,
+        );
+    };
+    let config = read_config(&container.directory.file(CONFIG_COPY))?;
+    let spec = config.spec()?;
+    let hook_state = HookState {
+        oci_version: &state.oci_version,
+        id: &state.id,
+        bundle: &state.bundle,
+        annotations: Some(&spec.annotations),
+    };
+    let deleted = delete_done(
+        &container.directory,
+        &records,
+        &spec.hooks.poststop,
+        &hook_state,
+        warn,
+    );
     drop(lock);
-    Ok(())
+    deleted
+}
+
+/// Deletes what was done for a container: undoes it, runs the poststop hooks, and removes the
+/// directory. A hook that fails is warned about (runtime.md, "Lifecycle", step 13).
+///
+/// # Errors
+/// As [`undo`]; the directory then stays, so that `delete` can be tried again.
+pub fn delete_done(
+    directory: &ContainerDirectory,
+    records: &[Record],
+    poststop: &[Hook<'_>],
+    hook_state: &HookState<'_>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let undone = undo(records);
+    for hook in poststop {
+        let state = hook_state.json("stopped", 0);
+        if let Err(error) = hooks::run(HookKind::Poststop, std::slice::from_ref(hook), &state) {
+            warn(&error.to_string());
+        }
+    }
+    undone?;
+    directory.remove()
 }
 
 /// Undoes every record of the journal, the last one first. What is undone already is no error.
 ///
 /// # Errors
 /// When a process doesn't end or a cgroup can't be removed; the rest is undone all the same.
-pub fn undo(directory: &ContainerDirectory) -> Result<()> {
-    let mut result = Ok(());
-    let records = journal::read(directory)?;
-    let cgroups = records.iter().find_map(|record| match record {
-        Record::Cgroups(placement) => Some(placement),
-        _ => None,
-    });
-    if let Some(placement) = cgroups {
-        // Whatever is in there, not init alone; and a frozen process does not even die.
-        result = placement.signal_all(Signal::KILL);
-        if placement.is_frozen().unwrap_or(false) {
-            result = result.and(placement.thaw());
-        }
-    }
+pub fn undo(records: &[Record]) -> Result<()> {
+    let mut result = end_all(records);
+    let made = records
+        .iter()
+        .any(|record| matches!(record, Record::Cgroups(_)));
     for record in records.iter().rev() {
         let undone = match record {
-            Record::Begun { .. } => Ok(()),
-            Record::MakingCgroups(placement) => {
-                if cgroups.is_none() {
-                    placement.abandon();
-                }
+            Record::MakingCgroups(placement) if !made => {
+                placement.abandon();
                 Ok(())
             }
             Record::Cgroups(placement) => placement.remove(),
-            Record::Init { pid, start_time } => end(ProcessIdentity {
-                pid: *pid,
-                start_time: *start_time,
-            }),
+            Record::Begun { .. } | Record::MakingCgroups(_) | Record::Init { .. } => Ok(()),
         };
         result = result.and(undone);
     }
     result
 }
 
-/// Kills a process and waits until it has ended.
-fn end(process: ProcessIdentity) -> Result<()> {
-    let Some(pidfd) = process.open()? else {
+/// Ends every process of the container. Nothing outlives init in a pid namespace of its own
+/// (pid_namespaces(7)), so where init has ended there is nothing to look for.
+fn end_all(records: &[Record]) -> Result<()> {
+    let Some((init, own_pids)) = records.iter().find_map(|record| match record {
+        Record::Init {
+            pid,
+            start_time,
+            own_pids,
+        } => Some((
+            ProcessIdentity {
+                pid: *pid,
+                start_time: *start_time,
+            },
+            *own_pids,
+        )),
+        _ => None,
+    }) else {
+        // A child that had not been written down ends by itself: it waits for a first word.
         return Ok(());
     };
+    let running = init.open()?;
+    if running.is_none() && own_pids {
+        return Ok(());
+    }
+    for record in records {
+        if let Record::Cgroups(placement) = record {
+            placement.signal_all(Signal::KILL)?;
+            // On cgroup v1 a frozen process does not even die.
+            if placement.is_frozen()? {
+                placement.thaw()?;
+            }
+        }
+    }
+    running.map_or(Ok(()), |pidfd| end(init, pidfd))
+}
+
+/// Kills a process and waits until it has ended.
+fn end(process: ProcessIdentity, pidfd: OwnedFd) -> Result<()> {
     process.signal(libc::SIGKILL)?;
     let timeout = Timespec::try_from(PATIENCE).unwrap_or(Timespec {
         tv_sec: 10,
@@ -110,30 +174,6 @@ fn end(process: ProcessIdentity) -> Result<()> {
                 .hint("it may be frozen, or wait for a file system that doesn't answer"));
             }
             result => return result.map(drop).call(|| "poll(pidfd)"),
-        }
-    }
-}
-
-/// Runs the poststop hooks of a container that had been created. One that fails is warned about
-/// (runtime.md, "Lifecycle", step 13).
-fn run_poststop(container: &Container, warn: &mut dyn FnMut(&str)) {
-    let Some(state) = &container.state else {
-        return;
-    };
-    let Ok(config) = read_config(&container.directory.file(CONFIG_COPY)) else {
-        return;
-    };
-    let Ok(spec) = config.spec() else { return };
-    let hook_state = HookState {
-        oci_version: &state.oci_version,
-        id: &state.id,
-        bundle: &state.bundle,
-        annotations: &spec.annotations,
-    };
-    let json = hook_state.json("stopped", 0);
-    for hook in &spec.hooks.poststop {
-        if let Err(error) = hooks::run(HookKind::Poststop, std::slice::from_ref(hook), &json) {
-            warn(&error.to_string());
         }
     }
 }

@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::journal::JOURNAL;
+use super::state::{CONFIG_COPY, STATE_FILE};
 use crate::error::{CallContext, Error, Result};
+
+/// What a container's directory usually holds, for its removal.
+const FILES: [&str; 3] = [STATE_FILE, CONFIG_COPY, JOURNAL];
 
 /// All containers below one `--root`.
 #[derive(Clone, Debug)]
@@ -25,9 +30,7 @@ pub struct ContainerDirectory {
 /// Held while a verb changes a container; given up when dropped, and by the kernel when its
 /// holder is killed.
 #[derive(Debug)]
-pub struct Lock {
-    _directory: File,
-}
+pub struct Lock(File);
 
 impl Store {
     /// The containers below `root`.
@@ -65,7 +68,8 @@ impl Store {
             path,
             id: id.to_owned(),
         };
-        let lock = directory.lock()?;
+        // Nobody who looks for it by name deletes it before this: it has no journal yet.
+        let lock = hold(directory.open()?, &directory.path)?;
         Ok((directory, lock))
     }
 
@@ -156,13 +160,7 @@ impl ContainerDirectory {
     /// # Errors
     /// `container does not exist` when it has been deleted meanwhile.
     pub fn lock(&self) -> Result<Lock> {
-        let directory = self.open()?;
-        loop {
-            match flock(&directory, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                result => break result.call(|| format!("flock({})", self.path.display()))?,
-            }
-        }
+        let Lock(directory) = hold(self.open()?, &self.path)?;
         // It may have been deleted, and its name even used again, while we waited.
         let same = |one: &File| {
             use std::os::unix::fs::MetadataExt;
@@ -170,9 +168,7 @@ impl ContainerDirectory {
             (held.ino() == now.ino()).then_some(())
         };
         same(&directory).ok_or_else(|| Error::new("container does not exist"))?;
-        Ok(Lock {
-            _directory: directory,
-        })
+        Ok(Lock(directory))
     }
 
     /// Whether a verb is changing the container right now.
@@ -194,9 +190,32 @@ impl ContainerDirectory {
     /// # Errors
     /// With the path; that it is gone already is none.
     pub fn remove(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.path) {
+        for name in FILES {
+            match std::fs::remove_file(self.file(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).call(|| format!("unlink {}", self.file(name).display()));
+                }
+                _ => {}
+            }
+        }
+        match std::fs::remove_dir(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            result => result.call(|| format!("rm -r {}", self.path.display())),
+            // The fifo of a container that was never started, or something of a killed verb.
+            Err(_) => std::fs::remove_dir_all(&self.path)
+                .call(|| format!("rm -r {}", self.path.display())),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+fn hold(directory: File, path: &Path) -> Result<Lock> {
+    loop {
+        match flock(&directory, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            result => {
+                result.call(|| format!("flock({})", path.display()))?;
+                return Ok(Lock(directory));
+            }
         }
     }
 }

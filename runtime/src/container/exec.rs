@@ -1,6 +1,5 @@
 //! `exec`: one more process in a running container.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
@@ -73,7 +72,7 @@ pub fn exec(
     }
     .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
 
-    let host = Host::detect(spec.linux.seccomp.is_some())?;
+    let host = Host::detect(spec, Some(process))?;
     let plan = plan::for_exec(
         spec,
         process,
@@ -83,7 +82,6 @@ pub fn exec(
         },
     )?;
     plan.warnings.iter().for_each(|warning| warn(warning));
-    let no_annotations = BTreeMap::new();
     let mut entry = Entry {
         plan: &plan,
         placement: below(&state.cgroups, &request.sub_cgroups)?,
@@ -97,7 +95,7 @@ pub fn exec(
             oci_version: &state.oci_version,
             id: &state.id,
             bundle: &state.bundle,
-            annotations: &no_annotations,
+            annotations: None,
         },
         console_socket: request.console_socket,
         newborn: None,

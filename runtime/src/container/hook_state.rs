@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::spec::Text;
 
 /// What of it stays the same.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HookState<'a> {
     /// ociVersion of config.json.
     pub oci_version: &'a str,
@@ -16,7 +16,7 @@ pub struct HookState<'a> {
     /// The bundle, absolute.
     pub bundle: &'a str,
     /// The container's annotations.
-    pub annotations: &'a BTreeMap<Text<'a>, Text<'a>>,
+    pub annotations: Option<&'a BTreeMap<Text<'a>, Text<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -28,8 +28,8 @@ struct State<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
     bundle: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<Text<'a>, Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a BTreeMap<Text<'a>, Text<'a>>>,
 }
 
 impl HookState<'_> {
@@ -41,7 +41,9 @@ impl HookState<'_> {
             status,
             pid: (pid != 0).then_some(pid),
             bundle: self.bundle,
-            annotations: self.annotations,
+            annotations: self
+                .annotations
+                .filter(|annotations| !annotations.is_empty()),
         })
         .unwrap_or_default()
     }

@@ -40,6 +40,8 @@ pub enum Record {
         /// Its start time, in clock ticks since boot (proc_pid_stat(5), field 22): the same pid
         /// with another start time is another process.
         start_time: u64,
+        /// Whether the container has a pid namespace of its own: then nothing of it outlives init.
+        own_pids: bool,
     },
 }
 
@@ -49,7 +51,8 @@ pub struct Journal {
     file: File,
 }
 
-const NAME: &str = "journal";
+/// The journal's name in the container's directory.
+pub const JOURNAL: &str = "journal";
 
 impl Journal {
     /// Begins the journal of a new container.
@@ -57,7 +60,7 @@ impl Journal {
     /// # Errors
     /// With the path.
     pub fn begin(directory: &ContainerDirectory) -> Result<Self> {
-        let path = directory.file(NAME);
+        let path = directory.file(JOURNAL);
         let file = File::options()
             .append(true)
             .create_new(true)
@@ -84,7 +87,7 @@ impl Journal {
 /// # Errors
 /// When the file is there and can't be read.
 pub fn read(directory: &ContainerDirectory) -> Result<Vec<Record>> {
-    let path = directory.file(NAME);
+    let path = directory.file(JOURNAL);
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.call(|| format!("read {}", path.display()))?,
@@ -118,7 +121,8 @@ mod tests {
             records[..],
             [Record::Init {
                 pid: 7,
-                start_time: 8
+                start_time: 8,
+                own_pids: true
             }]
         ));
     }

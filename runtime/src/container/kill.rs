@@ -4,7 +4,6 @@ use rustix::process::Signal;
 
 use super::state::{Container, Status};
 use crate::error::{Error, Result};
-use crate::plan::NamespaceKind;
 
 /// Sends a signal to init, or with `all` to every process of the container. SIGKILL to a container
 /// without a pid namespace of its own goes to all of it: with init alone the others would live on.
@@ -16,7 +15,11 @@ pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
     if status == Status::Stopped && all {
         return signal_everything(container, signal);
     }
-    let shares_pids = shares_pid_namespace(container);
+    // Only a pid namespace ends with its first process (pid_namespaces(7)).
+    let shares_pids = container
+        .state
+        .as_ref()
+        .is_some_and(|state| !state.own_pids);
     if shares_pids && signal == libc::SIGKILL {
         signal_everything(container, signal)?;
         return if status == Status::Stopped {
@@ -64,18 +67,4 @@ pub fn signal_everything(container: &Container, signal: i32) -> Result<()> {
             "signal {signal} can't be sent to all processes"
         ))),
     }
-}
-
-/// Whether the container's processes outlive its init: only a pid namespace ends with its first
-/// process (pid_namespaces(7)).
-pub fn shares_pid_namespace(container: &Container) -> bool {
-    let path = container.directory.file(super::state::CONFIG_COPY);
-    let Ok(config) = crate::spec::read_config(&path) else {
-        return true;
-    };
-    let Ok(spec) = config.spec() else { return true };
-    !spec.linux.namespaces.iter().any(|namespace| {
-        NamespaceKind::from_name(&namespace.kind) == Some(NamespaceKind::Pid)
-            && namespace.path.as_deref().is_none_or(str::is_empty)
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -80,8 +81,12 @@ impl Stat {
     /// /proc/PID/stat (proc_pid_stat(5)). The name in the second field may contain anything, so
     /// fields are counted from its closing parenthesis.
     fn read(pid: i32) -> Option<Self> {
-        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let text = String::from_utf8_lossy(&text);
+        // A line of 52 numbers and a name of at most 64 bytes: one read gets all of it.
+        let path = format!("/proc/{pid}/stat");
+        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut line = [0_u8; 2048];
+        let length = rustix::io::read(&file, &mut line).ok()?;
+        let text = String::from_utf8_lossy(&line[..length]);
         let (_, fields) = text.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
         let state = fields.next()?;

@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::hook_state::HookState;
+use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, Container, EXEC_FIFO, Status};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks;
@@ -32,16 +33,20 @@ pub fn start(container: &Container) -> Result<()> {
         }
     }
     call_init(container)?;
-    let path = container.directory.file(CONFIG_COPY);
-    let config = read_config(&path)?;
+    if !state.late_hooks {
+        return Ok(());
+    }
+    let config = read_config(&container.directory.file(CONFIG_COPY))?;
     let spec = config.spec()?;
     let hook_state = HookState {
         oci_version: &state.oci_version,
         id: &state.id,
         bundle: &state.bundle,
-        annotations: &spec.annotations,
+        annotations: Some(&spec.annotations),
     };
-    run_poststart(container, &spec.hooks.poststart, &hook_state)
+    container.init().map_or(Ok(()), |init| {
+        run_poststart(init, &spec.hooks.poststart, &hook_state)
+    })
 }
 
 /// Runs the poststart hooks; when one fails the container is stopped (runtime.md, "Lifecycle",
@@ -50,16 +55,13 @@ pub fn start(container: &Container) -> Result<()> {
 /// # Errors
 /// The hook's.
 pub fn run_poststart(
-    container: &Container,
+    init: ProcessIdentity,
     list: &[crate::spec::Hook<'_>],
     hook_state: &HookState<'_>,
 ) -> Result<()> {
     if list.is_empty() {
         return Ok(());
     }
-    let Some(init) = container.init() else {
-        return Ok(());
-    };
     let json = hook_state.json("running", init.pid.unsigned_abs());
     hooks::run(HookKind::Poststart, list, &json).inspect_err(|_| {
         // The hook's failure is what the caller has to hear of.

@@ -18,7 +18,8 @@ use crate::plan::namespace_kinds;
 pub const EXEC_FIFO: &str = "exec.fifo";
 /// The copy of config.json as it was when the container was created.
 pub const CONFIG_COPY: &str = "config.json";
-const STATE_FILE: &str = "state.json";
+/// The state file.
+pub const STATE_FILE: &str = "state.json";
 
 /// state.json, in the shape of runc's: monitors read `init_process_pid`, `cgroup_paths` and
 /// `namespace_paths` from it.
@@ -49,6 +50,10 @@ pub struct StateFile {
     pub annotations: BTreeMap<String, String>,
     /// The container's cgroups.
     pub cgroups: Placement,
+    /// Whether the container has a pid namespace of its own.
+    pub own_pids: bool,
+    /// Whether config.json has hooks for `start` or `delete`, which then read it again.
+    pub late_hooks: bool,
 }
 
 /// See [`StateFile::config`].
@@ -90,7 +95,7 @@ impl StateFile {
             .collect()
     }
 
-    /// Writes it whole, or not at all.
+    /// Writes it, in one write.
     ///
     /// # Errors
     /// With the path.
@@ -98,17 +103,13 @@ impl StateFile {
         let text =
             serde_json::to_vec(self).map_err(|error| Error::new(format!("state.json: {error}")))?;
         let path = directory.file(STATE_FILE);
-        let new = directory.file("state.json.new");
-        let shown = || format!("write {}", path.display());
-        let mut file = File::options()
+        File::options()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
-            .open(&new)
-            .call(shown)?;
-        file.write_all(&text).call(shown)?;
-        std::fs::rename(&new, &path).call(shown)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&text))
+            .call(|| format!("write {}", path.display()))
     }
 }
 
@@ -160,12 +161,10 @@ impl Container {
         let path = directory.file(STATE_FILE);
         let state = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // One that is empty, or cut off, is being written this moment, or was when its writer
+            // was killed: either way the container has not been created.
             result => {
-                let text = result.call(|| format!("read {}", path.display()))?;
-                Some(serde_json::from_slice(&text).map_err(|error| {
-                    Error::new(format!("{}: {error}", path.display()))
-                        .hint("delete --force removes the container")
-                })?)
+                serde_json::from_slice(&result.call(|| format!("read {}", path.display()))?).ok()
             }
         };
         let records = if state.is_some() {
@@ -200,7 +199,9 @@ impl Container {
             });
         }
         self.records.iter().find_map(|record| match record {
-            Record::Init { pid, start_time } => Some(ProcessIdentity {
+            Record::Init {
+                pid, start_time, ..
+            } => Some(ProcessIdentity {
                 pid: *pid,
                 start_time: *start_time,
             }),

@@ -29,8 +29,8 @@ pub struct Channel {
     socket: Option<OwnedFd>,
 }
 
-/// Longer errors are cut: a packet has to fit the socket's buffer.
-const LONGEST_FAILURE: usize = 32 << 10;
+/// Longer errors are cut.
+const LONGEST_FAILURE: usize = 8 << 10;
 
 impl Channel {
     /// Both ends.
@@ -80,20 +80,14 @@ impl Channel {
     /// # Errors
     /// recv(2)'s, and for what is no message.
     pub fn receive(&self) -> Result<Option<Message>> {
-        let mut packet = vec![0_u8; 64];
-        // TRUNC: the real length of a packet that is longer than the buffer (recv(2)).
+        let mut packet = [0_u8; 1 + LONGEST_FAILURE];
         let length = loop {
-            let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
-            match recv(self.socket()?, &mut packet[..], peek) {
+            match recv(self.socket()?, &mut packet[..], RecvFlags::empty()) {
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) | Ok((_, 0)) => return Ok(None),
-                Ok((_, length)) if length > packet.len() => packet.resize(length, 0),
-                Ok((_, length)) => break length,
-                Err(errno) => return Err(Error::call("recv(init channel)", errno)),
+                result => break result.call(|| "recv(init channel)")?.1,
             }
         };
-        recv(self.socket()?, &mut packet[..length], RecvFlags::empty())
-            .call(|| "recv(init channel)")?;
         decode(&packet[..length]).map(Some)
     }
 

@@ -35,7 +35,9 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
     set_thread_groups(&groups).call(|| format!("setgroups({:?})", step.groups))?;
     let gid = Gid::from_raw(step.gid);
     set_thread_res_gid(gid, gid, gid).call(|| format!("setresgid({})", step.gid))?;
-    set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
+    if step.uid != 0 {
+        set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
+    }
     let uid = Uid::from_raw(step.uid);
     set_thread_res_uid(uid, uid, uid).call(|| format!("setresuid({})", step.uid))?;
 
@@ -116,7 +118,10 @@ fn apply_capabilities(step: &CapabilityStep) -> Result<()> {
         inheritable: step.inheritable,
     };
     set_capabilities(None, sets).call(|| "capset()")?;
-    clear_ambient_capability_set().call(|| "prctl(PR_CAP_AMBIENT_CLEAR_ALL)")?;
+    // The kernel keeps ambient within inheritable (capabilities(7)): where that is empty, so is it.
+    if !step.inheritable.is_empty() {
+        clear_ambient_capability_set().call(|| "prctl(PR_CAP_AMBIENT_CLEAR_ALL)")?;
+    }
     for capability in step.ambient.iter() {
         configure_capability_in_ambient_set(capability, true)
             .call(|| format!("prctl(PR_CAP_AMBIENT_RAISE, {capability:?})"))?;

@@ -58,6 +58,7 @@ pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
 struct Init<'a> {
     inheritance: Inheritance<'a>,
     started: bool,
+    preserved: u32,
     pid: u32,
     proc: TrustedProc,
     root: Option<RootFd>,
@@ -72,6 +73,7 @@ impl<'a> Init<'a> {
         Init {
             inheritance,
             started: false,
+            preserved: 0,
             pid: 0,
             proc: TrustedProc::default(),
             root: None,
@@ -146,7 +148,9 @@ impl<'a> Init<'a> {
             }
             Action::WorkingDirectory(path) => {
                 // Where it can't be made, on a read-only rootfs say, entering it tells why.
-                let _ = self.root()?.directory(path);
+                if let Ok(directory) = self.root()?.directory(path) {
+                    sys::exec::leave_to_exec(directory);
+                }
                 Ok(())
             }
             Action::HostPropagation(flags) => namespaces::set_host_propagation(*flags),
@@ -176,10 +180,13 @@ impl<'a> Init<'a> {
                 self.hand_over(console)
             }
             Action::Hooks(kind, list) => self.hooks(*kind, list),
-            Action::PivotRoot => pivot::pivot(self.root()?),
+            Action::PivotRoot { shared } => pivot::pivot(self.root()?, *shared),
             Action::ChangeRoot => pivot::change_root(self.root()?),
             Action::Readonly(path) => {
                 let root = self.root()?;
+                if *path == "/" {
+                    return mount::make_readonly(root.as_fd(), false);
+                }
                 let mount = root
                     .resolve(path)
                     .call(|| format!("openat2(rootfs, {path:?})"))?;
@@ -200,7 +207,10 @@ impl<'a> Init<'a> {
             }
             Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
             Action::ApparmorOnExec(profile) => self.proc.write_on_exec_profile(profile),
-            Action::Credentials(credentials) => credentials::become_user(credentials),
+            Action::Credentials(credentials) => {
+                self.preserved = credentials.preserve_fds;
+                credentials::become_user(credentials)
+            }
             Action::LocateProgram { args, path } => {
                 self.located = Some(program::locate(args, *path)?);
                 Ok(())
@@ -287,7 +297,15 @@ impl<'a> Init<'a> {
             .exec_fifo
             .as_ref()
             .ok_or_else(|| Error::new("no exec fifo to wait on"))?;
+        let fifo = fifo.as_fd();
         self.inheritance.channel.close();
+        // Whoever looks at a waiting container, or gets into it, finds nothing of the host's.
+        self.proc = TrustedProc::default();
+        self.root = None;
+        self.devices = DeviceMaker::default();
+        self.masker = Masker::default();
+        self.inheritance.console_socket = None;
+        sys::exec::close_left(3 + self.preserved, fifo).call(|| "close_range()")?;
         self.started = true;
         let mut byte = [0_u8; 1];
         loop {

@@ -110,7 +110,7 @@ pub fn for_container<'a>(
     builder.hooks(spec, HookKind::CreateContainer);
     // Before the root changes, while the host's /dev/null is still there to mask files with.
     builder.finish_rootfs(spec, &namespaces);
-    builder.change_root(&namespaces, request);
+    builder.change_root(spec, &namespaces, request);
 
     let mut filter = process::Filter {
         program: compile_filter(spec, host)?,
@@ -439,13 +439,8 @@ impl<'a> Builder<'a> {
         if namespaces.makes(NamespaceKind::Mount) {
             // Nothing that is mounted inside may reach the host. What the host mounts later is
             // seen inside unless config.json says private, as with runc.
-            let propagation = match spec.linux.rootfs_propagation.as_deref() {
-                Some("private" | "rprivate" | "unbindable" | "runbindable") => libc::MS_PRIVATE,
-                Some("shared" | "rshared") => libc::MS_SHARED,
-                _ => libc::MS_SLAVE,
-            };
             self.push(
-                Action::HostPropagation(propagation | libc::MS_REC),
+                Action::HostPropagation(host_propagation(spec) | libc::MS_REC),
                 Pointer::to("/linux/rootfsPropagation"),
                 clause::PROPAGATION,
             );
@@ -564,9 +559,17 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn change_root(&mut self, namespaces: &Namespaces<'a>, request: &ContainerRequest<'a>) {
+    fn change_root(
+        &mut self,
+        spec: &Spec<'_>,
+        namespaces: &Namespaces<'a>,
+        request: &ContainerRequest<'a>,
+    ) {
         let action = if namespaces.has(NamespaceKind::Mount) && !request.no_pivot {
-            Action::PivotRoot
+            // A joined mount namespace may be the host's, or shared with it, for all we know.
+            let shared = !namespaces.makes(NamespaceKind::Mount)
+                || host_propagation(spec) == libc::MS_SHARED;
+            Action::PivotRoot { shared }
         } else {
             Action::ChangeRoot
         };
@@ -647,6 +650,15 @@ fn hooks_of<'a>(spec: &'a Spec<'a>, kind: HookKind) -> (&'a [crate::spec::Hook<'
         HookKind::StartContainer => (&hooks.start_container, "/hooks/startContainer"),
         HookKind::Poststart => (&hooks.poststart, "/hooks/poststart"),
         HookKind::Poststop => (&hooks.poststop, "/hooks/poststop"),
+    }
+}
+
+/// How the host's mounts propagate into a new mount namespace.
+fn host_propagation(spec: &Spec<'_>) -> u64 {
+    match spec.linux.rootfs_propagation.as_deref() {
+        Some("private" | "rprivate" | "unbindable" | "runbindable") => libc::MS_PRIVATE,
+        Some("shared" | "rshared") => libc::MS_SHARED,
+        _ => libc::MS_SLAVE,
     }
 }
 

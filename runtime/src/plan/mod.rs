@@ -171,7 +171,10 @@ pub enum Action<'a> {
     /// Make a pseudo-terminal, hand its other end over, and make it the controlling terminal.
     Console(ConsoleStep),
     /// Make the rootfs `/`, and the old root unreachable.
-    PivotRoot,
+    PivotRoot {
+        /// Whether the host's mounts would see what happens to the copies of them here.
+        shared: bool,
+    },
     /// The same without a mount namespace, or with `--no-pivot`.
     ChangeRoot,
     /// Make a mount read-only now that everything has been made in it.

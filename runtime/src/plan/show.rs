@@ -87,7 +87,7 @@ impl fmt::Display for Action<'_> {
             }
             Action::DeviceLinks => f.write_str("make the links of /dev"),
             Action::Console(_) => f.write_str("make the pseudo-terminal"),
-            Action::PivotRoot => f.write_str("pivot_root into the rootfs"),
+            Action::PivotRoot { .. } => f.write_str("pivot_root into the rootfs"),
             Action::ChangeRoot => f.write_str("chroot into the rootfs"),
             Action::Readonly(path) => write!(f, "make the mount {path} read-only"),
             Action::RootPropagation(flags) => {

@@ -11,6 +11,7 @@ use super::{RootFd, Wanted, attach};
 use crate::cgroup::{Place, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::MountStep;
+use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
 /// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree; on v1 a
@@ -57,6 +58,7 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
         )
         .call(|| format!("move_mount({}, {name})", place.path))?;
+        leave_to_exec(tree);
         if name.contains(',') {
             for controller in name.split(',') {
                 match rustix::fs::symlinkat(name, &tmpfs, controller) {

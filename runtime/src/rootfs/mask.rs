@@ -9,6 +9,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use super::mount::{make_readonly, new_filesystem};
 use super::{RootFd, attach, clone_tree, file_type};
 use crate::error::{CallContext, Error, Result};
+use crate::sys::exec::leave_to_exec;
 
 /// Masks paths; all masked directories share one empty read-only tmpfs.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ impl Masker {
             return Ok(());
         };
         if file_type(&target).call(|| format!("fstat({path})"))? == FileType::Directory {
-            return self.mask_directory(&target, path);
+            return self.mask_directory(target, path);
         }
         let null = open_tree(
             rustix::fs::CWD,
@@ -36,10 +37,13 @@ impl Masker {
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
         )
         .call(|| "open_tree(/dev/null, OPEN_TREE_CLONE)")?;
-        attach(null.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))
+        attach(null.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
+        leave_to_exec(null);
+        leave_to_exec(target);
+        Ok(())
     }
 
-    fn mask_directory(&mut self, target: &OwnedFd, path: &str) -> Result<()> {
+    fn mask_directory(&mut self, target: OwnedFd, path: &str) -> Result<()> {
         let masked = match &self.empty_directory {
             Some(first) => {
                 clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
@@ -47,13 +51,17 @@ impl Masker {
             None => new_filesystem(
                 "tmpfs",
                 "tmpfs",
-                [("nr_blocks", Some("1")), ("nr_inodes", Some("1"))].into_iter(),
+                std::iter::empty(),
                 libc::MOUNT_ATTR_RDONLY,
             )?,
         };
         attach(masked.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
-        // Once attached it belongs to this mount namespace, so later masks can be cloned from it.
-        self.empty_directory.get_or_insert(masked);
+        leave_to_exec(target);
+        match self.empty_directory {
+            Some(_) => leave_to_exec(masked),
+            // Attached, it belongs to this mount namespace, so later masks can be cloned from it.
+            None => self.empty_directory = Some(masked),
+        }
         Ok(())
     }
 }
@@ -68,7 +76,10 @@ pub fn make_path_readonly(root: &RootFd, path: &str) -> Result<()> {
     };
     let tree = clone_tree(target.as_fd(), true).call(|| format!("open_tree({path:?})"))?;
     make_readonly(tree.as_fd(), true)?;
-    attach(tree.as_fd(), target.as_fd()).call(|| format!("readonly {path:?}: move_mount"))
+    attach(tree.as_fd(), target.as_fd()).call(|| format!("readonly {path:?}: move_mount"))?;
+    leave_to_exec(tree);
+    leave_to_exec(target);
+    Ok(())
 }
 
 fn existing(root: &RootFd, path: &str) -> Result<Option<OwnedFd>> {

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use crate::error::{CallContext, Error, Result};
+use crate::sys::exec::leave_to_exec;
 
 /// The root of the container's file system.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl RootFd {
         )
         .call(|| format!("open_tree({path}, OPEN_TREE_CLONE|AT_RECURSIVE)"))?;
         attach(tree.as_fd(), directory.as_fd()).call(|| format!("move_mount(rootfs, {path})"))?;
+        leave_to_exec(directory);
         Ok(RootFd { fd: tree })
     }
 
@@ -138,6 +140,7 @@ impl RootFd {
         }
     }
 
+    /// As [`RootFd::mount_point`], for a path of which the caller knows that it isn't there.
     fn make(&self, path: &str, wanted: Wanted) -> Result<OwnedFd> {
         let mut pending = path.to_owned();
         for _ in 0..MOST_LINKS {
@@ -172,7 +175,7 @@ impl RootFd {
                 make_directory(&at, name)
             };
             match made.call(|| format!("mkdirat(rootfs, {:?})", parts[..=index].join("/")))? {
-                Some(next) => at = next,
+                Some(next) => leave_to_exec(std::mem::replace(&mut at, next)),
                 None => return follow(&at, &parts, index).map(Made::Link),
             }
         }
@@ -181,7 +184,8 @@ impl RootFd {
 
     /// How many of the parts exist, and the descriptor of the last one that does.
     fn deepest_existing(&self, parts: &[&str], path: &str) -> Result<(usize, OwnedFd)> {
-        for existing in (0..=parts.len()).rev() {
+        // The whole path is what the caller has just not found.
+        for existing in (0..parts.len().max(1)).rev() {
             let prefix = format!("/{}", parts[..existing].join("/"));
             match self.resolve(&prefix) {
                 Err(Errno::NOENT) => {}
@@ -216,11 +220,14 @@ enum Made {
 
 /// Makes the directory if need be and opens it; `None` if a symbolic link stands there.
 fn make_directory(parent: &OwnedFd, name: &str) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
+        Ok(()) => {
+            return openat(parent, name, flags | OFlags::DIRECTORY, Mode::empty()).map(Some);
+        }
+        Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(parent, name, flags, Mode::empty())?;
     match file_type(&fd)? {
         FileType::Directory => Ok(Some(fd)),

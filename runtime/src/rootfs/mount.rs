@@ -13,6 +13,7 @@ use rustix::mount::{
 use super::{RootFd, Wanted, attach, copy_up, file_type};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::{MountSource, MountStep};
+use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
 /// All flags of a mount that `bind` with any other option clears when they are not named, as
@@ -77,7 +78,7 @@ fn mount_filesystem(
     if step.copy_up {
         copy_up::copy(target.as_fd(), mount.as_fd())?;
     }
-    put_in_place(step, mount.as_fd(), target.as_fd())
+    put_in_place(step, mount, target)
 }
 
 /// A new file system, mounted nowhere yet. `attributes` are `MOUNT_ATTR_*`.
@@ -120,8 +121,10 @@ pub fn new_filesystem<'a>(
     let attributes = u32::try_from(attributes).map_or(MountAttrFlags::empty(), |bits| {
         MountAttrFlags::from_bits_retain(bits)
     });
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .call(|| format!("fsmount({kind}, {attributes:?})"))
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .call(|| format!("fsmount({kind}, {attributes:?})"))?;
+    leave_to_exec(context);
+    Ok(mount)
 }
 
 /// The last error that the file system left in its context's log (fsopen(2)).
@@ -144,7 +147,7 @@ fn filesystem_target(root: &RootFd, destination: &str, kind: &str) -> Result<(Ow
     };
     match root.open_beneath(destination, OFlags::PATH | OFlags::DIRECTORY, resolve) {
         Ok(target) => Ok((target, false)),
-        Err(Errno::NOENT) => Ok((root.mount_point(destination, Wanted::Directory)?, true)),
+        Err(Errno::NOENT) => Ok((root.make(destination, Wanted::Directory)?, true)),
         Err(Errno::LOOP | Errno::NOTDIR) if resolve == ResolveFlags::NO_SYMLINKS => {
             Err(Error::new(format!(
                 "filesystem {kind:?} must be mounted on ordinary directory"
@@ -172,7 +175,7 @@ fn mount_bind(root: &RootFd, step: &MountStep<'_>, path: &str, recursive: bool) 
         attributes.clear |= CLEARED_BY_BIND & !attributes.set;
         set(tree.as_fd(), attributes, false)?;
     }
-    put_in_place(step, tree.as_fd(), target.as_fd())
+    put_in_place(step, tree, target)
 }
 
 fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
@@ -187,14 +190,16 @@ fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
 
 /// Sets what holds for the mounts below as well, moves the mount to its place, and sets how it
 /// propagates from there.
-fn put_in_place(step: &MountStep<'_>, mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
+fn put_in_place(step: &MountStep<'_>, mount: OwnedFd, target: OwnedFd) -> Result<()> {
     if !step.recursive.is_empty() {
-        set(mount, step.recursive, true)?;
+        set(mount.as_fd(), step.recursive, true)?;
     }
-    attach(mount, target).call(|| format!("move_mount({:?})", step.destination))?;
+    attach(mount.as_fd(), target.as_fd()).call(|| format!("move_mount({:?})", step.destination))?;
     for flags in &step.propagation {
-        set_propagation(mount, *flags)?;
+        set_propagation(mount.as_fd(), *flags)?;
     }
+    leave_to_exec(mount);
+    leave_to_exec(target);
     Ok(())
 }
 

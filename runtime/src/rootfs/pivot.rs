@@ -6,13 +6,15 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use super::RootFd;
 use crate::error::{CallContext, Result};
+use crate::sys::exec::leave_to_exec;
 
 /// pivot_root(2) onto the rootfs, stacking the old root on it, and unmounting that: no directory
-/// has to exist for it, and no path is used.
+/// has to exist for it, and no path is used. `shared` says that the old root's mounts may still
+/// propagate to the host.
 ///
 /// # Errors
 /// With the call.
-pub fn pivot(root: &RootFd) -> Result<()> {
+pub fn pivot(root: &RootFd, shared: bool) -> Result<()> {
     let old = open(
         "/",
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -22,12 +24,12 @@ pub fn pivot(root: &RootFd) -> Result<()> {
     fchdir(root.as_fd()).call(|| "fchdir(rootfs)")?;
     pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
     fchdir(&old).call(|| "fchdir(old root)")?;
-    // Whatever rootfsPropagation says, unmounting the old root must not unmount the host's.
-    mount_change(
-        ".",
-        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
-    )
-    .call(|| "mount(\".\", MS_SLAVE|MS_REC)")?;
+    leave_to_exec(old);
+    if shared {
+        // Unmounting the old root must not unmount the host's.
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change(".", slave).call(|| "mount(\".\", MS_SLAVE|MS_REC)")?;
+    }
     unmount(".", UnmountFlags::DETACH).call(|| "umount2(old root, MNT_DETACH)")?;
     chdir("/").call(|| "chdir(/)")
 }

@@ -35,17 +35,31 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
         }
         Error::new(error.to_string()).context(shown())
     })?;
-    let size = file.metadata().call(shown)?.len();
-    let mut text = String::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-    file.take(LARGEST_CONFIG + 1)
-        .read_to_string(&mut text)
-        .call(shown)?;
-    if text.len() as u64 > LARGEST_CONFIG {
+    let size = file.metadata().call(shown)?.len().min(LARGEST_CONFIG);
+    let mut text = vec![0; usize::try_from(size).unwrap_or(0) + 1];
+    let mut length = 0;
+    // With room for one byte more than the file has, a read that does not fill it is the last.
+    while length < text.len() {
+        match (&file).read(&mut text[length..]).call(shown)? {
+            0 => break,
+            more => length += more,
+        }
+        if length as u64 == size {
+            break;
+        }
+        if length == text.len() {
+            text.resize(length * 2, 0);
+        }
+    }
+    text.truncate(length);
+    if text.len() as u64 >= LARGEST_CONFIG {
         return Err(Error::new(format!(
             "{} is larger than 64 MiB",
             path.display()
         )));
     }
+    let text = String::from_utf8(text)
+        .map_err(|_| Error::new(format!("{} is not UTF-8", path.display())))?;
     Ok(ConfigText {
         path: path.to_owned(),
         text,

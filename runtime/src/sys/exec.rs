@@ -1,7 +1,7 @@
 //! execve(2) and what has to happen to descriptors around it.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -64,17 +64,33 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     }
 }
 
-/// Takes a descriptor that our caller left open for us (socket activation, `--preserve-fds`).
+/// Below this number init leaves descriptors open: few enough for the tightest `RLIMIT_NOFILE` that
+/// programs are run with, more than a usual config.json needs.
+const LEFT_TO_EXEC: i32 = 100;
+
+/// Gives up a descriptor of init's that is close-on-exec, without a call of its own: execve closes
+/// all of them at once, as [`close_left`] does before a wait. With many open already, a thousand
+/// mounts say, it is closed right here.
+pub fn leave_to_exec(fd: OwnedFd) {
+    if fd.as_raw_fd() < LEFT_TO_EXEC {
+        std::mem::forget(fd);
+    }
+}
+
+/// Closes what [`leave_to_exec`] has left, from `first` on, all but `kept` (close_range(2), Linux
+/// 5.9). The caller has no other descriptors there.
 ///
 /// # Errors
-/// `EBADF` when it isn't open.
-pub fn inherited(fd: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: F_GETFD reads a flag of a number that may or may not be a descriptor.
-    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(last_errno());
+/// close_range(2)'s.
+pub fn close_left(first: u32, kept: BorrowedFd<'_>) -> Result<(), Errno> {
+    let kept = kept.as_raw_fd().unsigned_abs();
+    for (from, to) in [(first, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
+        // SAFETY: by the caller's word nothing that is still used is in either range.
+        if from <= to && unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) } != 0 {
+            return Err(last_errno());
+        }
     }
-    // SAFETY: it is open, and at the program's start nobody but its caller can own it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(())
 }
 
 /// Sets the execution domain of this process and of what it executes (personality(2)).

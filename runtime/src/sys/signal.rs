@@ -47,8 +47,14 @@ pub fn next_signal(signals: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
     }
 }
 
+/// Makes a write to a pipe that nobody reads fail with `EPIPE`, instead of ending the program.
+pub fn ignore_broken_pipes() {
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Undoes what this program did to signals, before it becomes another: an empty mask, and SIGPIPE
-/// (which Rust's runtime ignores) back to its default.
+/// back to its default.
 pub fn restore_defaults() {
     // SAFETY: sigset_t is plain data that sigemptyset fills; no handler of ours is involved.
     unsafe {
