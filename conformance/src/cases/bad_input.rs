@@ -194,7 +194,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Process",
-        "env: the same semantics as IEEE Std 1003.1-2008's environ",
+        "with the same semantics as IEEE Std 1003.1-2008's environ",
     ),
     Case::contract(
         "bad_input/many-mounts",

@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Process",
-        "consoleSize specifies the console size in characters of the terminal",
+        "specifies the console size in characters of the terminal",
     ),
     Case::must(
         "console/size-ignored",
@@ -137,11 +137,10 @@ fn on_terminal(
     parse(&text)
 }
 
+/// Finds the probe's report in what a terminal shows; a runtime may write there as well.
 fn parse(text: &str) -> Result<Observation, Stop> {
-    match text
-        .lines()
-        .find_map(|line| serde_json::from_str(line).ok())
-    {
+    let report = |line: &str| serde_json::from_str(&line[line.find('{')?..]).ok();
+    match text.lines().find_map(report) {
         Some(seen) => Ok(seen),
         None => fail(format_args!(
             "the terminal shows no report of the probe: {text:?}"

@@ -73,7 +73,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform Hooks",
-        "args: the same semantics as [...] execv's argv",
+        "with the same semantics as [...] execv's argv",
     ),
     Case::contract(
         "hooks/environment-not-the-containers",
@@ -245,7 +245,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Poststop",
-        "MUST be called after the container is deleted but before delete returns",
+        "MUST be called after the container is deleted but before the delete operation",
     ),
 ];
 

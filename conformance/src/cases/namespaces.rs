@@ -41,7 +41,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config-linux.md",
         "Namespaces",
-        "cgroup: an isolated view of the cgroup hierarchy",
+        "the container will have an isolated view of the cgroup hierarchy",
     )
     .needs(&[Need::Namespace("cgroup")]),
     Case::must(
@@ -123,7 +123,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config-linux.md",
         "Namespaces",
-        "pid: processes inside will only be able to see other processes inside",
+        "processes inside the container will only be able to see other processes",
     ),
     Case::must(
         "namespaces/network-isolation",
@@ -134,7 +134,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config-linux.md",
         "Namespaces",
-        "network: the container will have its own network stack",
+        "the container will have its own network stack",
     ),
     Case::contract(
         "namespaces/loopback-up",

@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Process",
-        "env: the same semantics as IEEE Std 1003.1-2008's environ",
+        "with the same semantics as IEEE Std 1003.1-2008's environ",
     ),
     Case::contract(
         "process/env-not-the-callers",
@@ -83,7 +83,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Process",
-        "cwd is the working directory that will be set for the executable",
+        "is the working directory that will be set for the executable",
     ),
     Case::contract(
         "process/cwd-created",
@@ -120,7 +120,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform User",
-        "uid specifies the user ID in the container namespace",
+        "specifies the user ID in the container namespace",
     ),
     Case::must(
         "process/user-not-in-passwd",
@@ -131,7 +131,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform User",
-        "symbolic name for uid and gid are left to upper levels",
+        "symbolic name for uid and gid [...] are left to upper levels",
     ),
     Case::must(
         "process/additional-gids",
@@ -142,7 +142,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform User",
-        "additionalGids specifies additional group IDs",
+        "specifies additional group IDs",
     ),
     Case::must(
         "process/no-additional-gids",
@@ -153,7 +153,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform User",
-        "additionalGids specifies additional group IDs",
+        "specifies additional group IDs",
     ),
     Case::must(
         "process/umask",
@@ -164,7 +164,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "POSIX-platform User",
-        "umask specifies the umask of the user",
+        "specifies the umask of the user",
     ),
     Case::must(
         "process/rlimits",
@@ -275,16 +275,16 @@ pub const CASES: &[Case] = &[
         "File descriptors",
         "only the stdin, stdout and stderr [...] are kept open",
     ),
-    Case::must(
+    Case::contract(
         "process/first-in-its-session",
         "the program leads a session of its own, without the caller's terminal",
         "reads the session id in a new pid namespace: it is 1",
         session,
     )
     .clause(
-        "runtime.md",
-        "Scope of a Container",
-        "runtimes run the program in its own session",
+        "setsid(2)",
+        "DESCRIPTION",
+        "the calling process is the leader of the new session",
     ),
     Case::must(
         "process/personality",
@@ -310,7 +310,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "config.md",
         "Linux Process",
-        "scheduler (object, OPTIONAL) describes the scheduler properties",
+        "is an object describing the scheduler properties for the process",
     )
     .needs(&[Need::Namespace("pid")]),
 ];

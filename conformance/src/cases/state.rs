@@ -16,7 +16,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "runtime.md",
         "State",
-        "bundle (string, REQUIRED) is the absolute path to the bundle directory",
+        "is the absolute path to the container's bundle directory",
     ),
     Case::must(
         "state/status",
@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
     .clause(
         "runtime.md",
         "State",
-        "pid (int, REQUIRED when status is created or running on Linux)",
+        "(int, REQUIRED when status is created or running on Linux, [...])",
     ),
     Case::must(
         "state/annotations",
