@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use windlass_img::cli::CommandLine;
-use windlass_img::sys::signal::Interrupted;
+use windlass_img::sys::signal::{self, Interrupted};
 
 fn main() -> ExitCode {
     let error = match CommandLine::parse().run() {
@@ -21,10 +21,13 @@ fn main() -> ExitCode {
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("windlass-img: {}", format!("{error:#}").replace('\n', " "));
-    match error.downcast_ref::<Interrupted>() {
+    // A signal shows in many ways (EINTR among them); this is what it was.
+    if let Err(interrupted) = signal::check() {
+        eprintln!("windlass-img: {interrupted}");
+        let Interrupted(number) = interrupted;
         // The shell's way to say "ended by this signal".
-        Some(Interrupted(signal)) => ExitCode::from(128 + u8::try_from(*signal).unwrap_or(0)),
-        None => ExitCode::FAILURE,
+        return ExitCode::from(128 + u8::try_from(number).unwrap_or(0));
     }
+    eprintln!("windlass-img: {}", format!("{error:#}").replace('\n', " "));
+    ExitCode::FAILURE
 }

@@ -20,8 +20,6 @@ use crate::layout::resolve::{Image, Layer};
 pub struct UnpackOptions {
     /// How layers are applied.
     pub apply: ApplyOptions,
-    /// How much they may unpack to.
-    pub limits: Limits,
     /// How config.json is made.
     pub config: ConfigOptions,
 }
@@ -37,7 +35,7 @@ pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) 
         layout,
         &layers,
         Applier::new(root, options.apply.clone())?,
-        options.limits,
+        options.apply.limits,
     )?;
     let mapping = &options.apply.mapping;
     let config = config::convert(&image.config, &rootfs, mapping, options.config)
@@ -51,29 +49,34 @@ pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) 
     bundle.complete(&config)
 }
 
-/// Applies layers in order; while one is applied the next is already being inflated.
+/// Applies layers in order; while one is applied, the next is already being inflated.
 fn apply_layers(
     layout: &Layout,
     layers: &[Layer<'_>],
     mut applier: Applier,
     limits: Limits,
 ) -> Result<RootFs> {
+    let of_layer = |layer: &Layer<'_>| format!("layer {}", layer.descriptor.digest);
+    let start =
+        |layer: &Layer<'_>| start_layer(layout, layer, limits).with_context(|| of_layer(layer));
     let mut bytes_left = limits.bytes;
-    for layer in layers {
-        let digest = &layer.descriptor.digest;
-        bytes_left -= apply_layer(layout, layer, &mut applier, limits, bytes_left)
-            .with_context(|| format!("layer {digest}"))?;
+    let mut started = layers.first().map(start).transpose()?;
+    for (index, layer) in layers.iter().enumerate() {
+        let Some(mut stream) = started.take() else {
+            break;
+        };
+        started = layers.get(index + 1).map(start).transpose()?;
+        stream.bytes_allowed = bytes_left;
+        let mut tar = TarReader::new(stream, limits.tar);
+        bytes_left -= applier
+            .apply_layer(&mut tar)
+            .and_then(|()| tar.into_inner().finish())
+            .with_context(|| of_layer(layer))?;
     }
     applier.finish()
 }
 
-fn apply_layer(
-    layout: &Layout,
-    layer: &Layer<'_>,
-    applier: &mut Applier,
-    limits: Limits,
-    bytes_left: u64,
-) -> Result<u64> {
+fn start_layer(layout: &Layout, layer: &Layer<'_>, limits: Limits) -> Result<LayerStream> {
     let blob = LayerBlob {
         file: layout.open_blob(layer.descriptor)?,
         digest: layer.descriptor.digest.clone(),
@@ -81,11 +84,5 @@ fn apply_layer(
         compression: layer.compression,
         diff_id: layer.diff_id.clone(),
     };
-    let stream = LayerStream::start(blob, limits, bytes_left)?;
-    let mut tar = TarReader::new(stream, limits.tar);
-    let applied = applier.apply_layer(&mut tar);
-    match applied {
-        Ok(()) => tar.into_inner().finish(),
-        Err(error) => Err(error),
-    }
+    LayerStream::start(blob, limits)
 }

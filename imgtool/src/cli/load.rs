@@ -1,7 +1,7 @@
 //! `load`: from an archive to a layout.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -51,8 +51,9 @@ impl Load {
         };
         let tags =
             load(input, &self.layout, &options).with_context(|| format!("can't load {name}"))?;
+        let mut output = io::stdout().lock();
         for tag in tags {
-            println!("{}:{tag}", self.layout.display());
+            writeln!(output, "{}:{}", self.layout.display(), tag.escape_debug())?;
         }
         Ok(())
     }

@@ -84,9 +84,9 @@ impl Unpack {
         Ok(UnpackOptions {
             apply: ApplyOptions {
                 mapping: self.mapping()?,
+                limits,
                 keep_dirlinks: self.keep_dirlinks,
             },
-            limits,
             config: ConfigOptions {
                 no_terminal: self.no_terminal,
             },

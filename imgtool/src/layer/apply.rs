@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::ids::{IdMapping, in_user_namespace};
+use super::limits::Limits;
 use super::metadata::Metadata;
 use super::path::ImagePath;
 use super::rootfs::{Directory, RootFs};
@@ -24,6 +25,8 @@ use crate::warnings::Warnings;
 pub struct ApplyOptions {
     /// Whose the files are on the host.
     pub mapping: IdMapping,
+    /// How much an image may make us do.
+    pub limits: Limits,
     /// A directory entry on top of a symbolic link to a directory keeps the link.
     pub keep_dirlinks: bool,
 }
@@ -44,6 +47,9 @@ pub struct Applier {
     layers: usize,
     /// What the current layer added, and every directory above it: its whiteouts leave it alone.
     touched: HashSet<ImagePath>,
+    /// Bytes that `directories` and `touched` have taken.
+    directories_memory: usize,
+    touched_memory: usize,
     warnings: Warnings,
 }
 
@@ -70,6 +76,8 @@ impl Applier {
             directories: BTreeMap::from([(ImagePath::root(), implied)]),
             layers: 0,
             touched: HashSet::new(),
+            directories_memory: 0,
+            touched_memory: 0,
             warnings: Warnings::default(),
         })
     }
@@ -77,6 +85,7 @@ impl Applier {
     /// Applies one layer on top of those before it.
     pub fn apply_layer<R: BufRead>(&mut self, tar: &mut TarReader<R>) -> Result<()> {
         self.touched.clear();
+        self.touched_memory = 0;
         while let Some(entry) = tar.next_entry()? {
             signal::check()?;
             match Whiteout::of(&entry.path, &entry.kind)? {
@@ -117,8 +126,7 @@ impl Applier {
             if entry.kind != EntryKind::Directory {
                 bail!("the archive makes the root directory something else than a directory");
             }
-            self.directories.insert(ImagePath::root(), metadata);
-            return Ok(());
+            return self.remember_directory(ImagePath::root(), metadata);
         };
         let parent = self.parent(&parent)?;
         let path = parent.path().join(name);
@@ -154,8 +162,7 @@ impl Applier {
                 )?;
             }
         }
-        self.touch(path);
-        Ok(())
+        self.touch(path)
     }
 
     /// The directory to work in, made if no entry made it.
@@ -164,7 +171,7 @@ impl Applier {
         for made in reached.made {
             self.forget_below(&made);
             let implied = Metadata::of_implied_directory(&self.options.mapping)?;
-            self.directories.insert(made, implied);
+            self.remember_directory(made, implied)?;
         }
         Ok(reached.directory)
     }
@@ -193,8 +200,7 @@ impl Applier {
                 self.replacing(parent, name, path, || parent.make_directory(name))?;
             }
         }
-        self.directories.insert(path.clone(), metadata);
-        Ok(())
+        self.remember_directory(path.clone(), metadata)
     }
 
     fn make_file<R: BufRead>(
@@ -379,16 +385,37 @@ impl Applier {
         }
     }
 
-    fn touch(&mut self, path: ImagePath) {
+    fn remember_directory(&mut self, path: ImagePath, metadata: Metadata) -> Result<()> {
+        let xattrs: usize = metadata
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let entry = size_of::<(ImagePath, Metadata)>() + path.as_bytes().len() + xattrs;
+        self.directories_memory += entry;
+        self.directories.insert(path, metadata);
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        if self.directories_memory + self.touched_memory > self.options.limits.memory {
+            bail!("the image has too many directories, or too large attributes on them");
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, path: ImagePath) -> Result<()> {
         if self.layers == 0 {
-            return;
+            return Ok(());
         }
         let mut next = Some(path);
         while let Some(path) = next {
             next = path.split_last().map(|(parent, _)| parent);
+            self.touched_memory += 2 * size_of::<ImagePath>() + path.as_bytes().len();
             if !self.touched.insert(path) {
                 break;
             }
         }
+        self.check_memory()
     }
 }

@@ -11,6 +11,9 @@ pub struct Limits {
     pub ratio: u64,
     /// Bytes of a layer below which the ratio doesn't count: a short run of zeros is no bomb.
     pub ratio_from: u64,
+    /// Bytes of memory for what has to be remembered until the end (directories' metadata) or to
+    /// the end of a layer (what it added), roughly.
+    pub memory: usize,
     /// Limits on each archive.
     pub tar: TarLimits,
 }
@@ -23,6 +26,7 @@ impl Default for Limits {
             bytes: 256 << 30,
             ratio: 200,
             ratio_from: 256 << 20,
+            memory: 256 << 20,
             tar: TarLimits::default(),
         }
     }

@@ -46,13 +46,14 @@ pub struct LayerStream {
     hasher: Option<Hasher>,
     diff_id: Digest,
     bytes: u64,
-    bytes_allowed: u64,
+    /// How many bytes the image may still unpack to.
+    pub bytes_allowed: u64,
     worker: JoinHandle<Result<()>>,
 }
 
 impl LayerStream {
-    /// Starts to read `blob`. `bytes_allowed` is what is left of [`Limits::bytes`].
-    pub fn start(blob: LayerBlob, limits: Limits, bytes_allowed: u64) -> Result<Self> {
+    /// Starts to read `blob`: some MiB are inflated ahead of the first read.
+    pub fn start(blob: LayerBlob, limits: Limits) -> Result<Self> {
         let hasher = match blob.compression {
             Compression::None if blob.digest == blob.diff_id => None,
             _ => Some(Hasher::new(blob.diff_id.algorithm())),
@@ -72,7 +73,7 @@ impl LayerStream {
             hasher,
             diff_id,
             bytes: 0,
-            bytes_allowed,
+            bytes_allowed: limits.bytes,
             worker,
         })
     }

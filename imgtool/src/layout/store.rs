@@ -36,8 +36,9 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Opens a layout, or makes an empty one where there is nothing or an empty directory.
-    /// Says whether it made one.
+    /// Opens a layout for changing it, or makes an empty one where there is nothing or an empty
+    /// directory; says which. Waits for whoever is changing it; the right to do so lasts until
+    /// the layout is dropped.
     pub fn open_or_create(path: &Path) -> Result<(Self, Created)> {
         let made_directory = match std::fs::create_dir(path) {
             Ok(()) => true,
@@ -52,6 +53,7 @@ impl Layout {
             path: path.to_owned(),
             directory,
         };
+        layout.lock()?;
         let is_empty = std::fs::read_dir(path)
             .with_context(|| format!("read directory {}", path.display()))?
             .next()
@@ -113,9 +115,9 @@ impl Layout {
         &self.path
     }
 
-    /// Waits for, and takes, the right to change this layout; it lasts until the layout is
-    /// dropped. What an earlier change left behind when it was killed is removed.
-    pub fn lock(&self) -> Result<()> {
+    /// Takes the right to change this layout. What an earlier change left behind when it was
+    /// killed is removed.
+    fn lock(&self) -> Result<()> {
         rustix::fs::flock(&self.directory, FlockOperation::LockExclusive)
             .with_context(|| format!("flock {}", self.path.display()))?;
         let listing = self.open_at(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
@@ -130,7 +132,7 @@ impl Layout {
         Ok(())
     }
 
-    /// A directory for blobs on their way in. The layout has to be locked.
+    /// A directory for blobs on their way in.
     pub fn incoming(&self) -> Result<Incoming> {
         let directory = self
             .directory

@@ -22,12 +22,21 @@ use crate::layout::media::Compression;
 use contents::Contents;
 
 /// What the caller decides about loading.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// The tag of the one image.
     pub tag: Option<String>,
     /// How much an archive may hold.
     pub limits: Limits,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        // An archive holds a few files an image, not the files of its layers.
+        let mut limits = Limits::default();
+        limits.tar.entries = 100_000;
+        LoadOptions { tag: None, limits }
+    }
 }
 
 /// What an archive turned out to hold.
@@ -43,9 +52,7 @@ struct Loaded {
 /// tags.
 pub fn load(input: Box<dyn Read + '_>, path: &Path, options: &LoadOptions) -> Result<Vec<String>> {
     let (layout, created) = Layout::open_or_create(path)?;
-    let result = layout
-        .lock()
-        .and_then(|()| load_into(input, &layout, options));
+    let result = load_into(input, &layout, options);
     if result.is_err() {
         layout.remove_created(created);
     }

@@ -2,7 +2,7 @@
 //!
 //! POSIX.1-2024 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 
-use super::reader::{Problem, Timestamp};
+use super::reader::Problem;
 
 /// The size of every block of a tar archive, in bytes.
 pub(super) const BLOCK: usize = 512;
@@ -12,7 +12,7 @@ pub(super) const BLOCK: usize = 512;
 pub(super) enum Dialect {
     /// `ustar\0` and version `00`: has a name prefix.
     Posix,
-    /// `ustar  \0`: has access and change times where POSIX has the prefix.
+    /// `ustar  \0`: has other things where POSIX has the prefix.
     Gnu,
     /// No magic: neither.
     V7,
@@ -27,7 +27,6 @@ pub(super) struct Header {
     pub(super) gid: u64,
     pub(super) size: u64,
     pub(super) mtime: i64,
-    pub(super) atime: Option<Timestamp>,
     pub(super) kind: u8,
     pub(super) link_name: Vec<u8>,
     pub(super) device: (u32, u32),
@@ -39,14 +38,11 @@ impl Header {
         check_sum(block)?;
         let dialect = dialect(block)?;
         let kind = block[156];
-        let device = if matches!(kind, b'3' | b'4') {
-            (
-                device_number(&block[329..337], "devmajor")?,
-                device_number(&block[337..345], "devminor")?,
-            )
-        } else {
-            (0, 0)
-        };
+        // Read for every type: some readers do, and take a bad number for the archive's end.
+        let device = (
+            device_number(&block[329..337], "devmajor")?,
+            device_number(&block[337..345], "devminor")?,
+        );
         Ok(Header {
             name: name(block, dialect)?,
             mode: u32::try_from(unsigned(&block[100..108], "mode")?)
@@ -56,7 +52,6 @@ impl Header {
             gid: unsigned(&block[116..124], "gid")?,
             size: unsigned(&block[124..136], "size")?,
             mtime: signed(&block[136..148], "mtime")?,
-            atime: gnu_access_time(block, dialect)?,
             kind,
             link_name: until_nul(&block[157..257]).to_vec(),
             device,
@@ -107,26 +102,19 @@ fn name(block: &[u8; BLOCK], dialect: Dialect) -> Result<Vec<u8>, Problem> {
             if prefix.is_empty() {
                 return Ok(name.to_vec());
             }
+            // Joined, it would end in a slash: a directory to some.
+            if name.is_empty() {
+                return Err(Problem::Prefix);
+            }
             Ok([prefix, b"/", name].concat())
         }
-        Dialect::Gnu => Ok(name.to_vec()),
-        Dialect::V7 if block[345..500].iter().all(|&byte| byte == 0) => Ok(name.to_vec()),
-        Dialect::V7 => Err(Problem::Prefix),
+        // GNU tar has times here, and only for incremental backups; some readers take them for a
+        // prefix.
+        Dialect::Gnu | Dialect::V7 if block[345..500].iter().all(|&byte| byte == 0) => {
+            Ok(name.to_vec())
+        }
+        Dialect::Gnu | Dialect::V7 => Err(Problem::Prefix),
     }
-}
-
-/// GNU tar keeps the access time where POSIX has the prefix. Archives of old Go programs have a
-/// prefix there under GNU's magic (golang/go#12594): that isn't a number, so it is refused.
-fn gnu_access_time(block: &[u8; BLOCK], dialect: Dialect) -> Result<Option<Timestamp>, Problem> {
-    let field = &block[345..357];
-    if dialect != Dialect::Gnu || field[0] == 0 {
-        return Ok(None);
-    }
-    signed(&block[357..369], "ctime")?;
-    Ok(Some(Timestamp {
-        seconds: signed(field, "atime")?,
-        nanoseconds: 0,
-    }))
 }
 
 fn until_nul(field: &[u8]) -> &[u8] {

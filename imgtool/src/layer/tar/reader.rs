@@ -104,12 +104,18 @@ pub enum Problem {
     /// A global record that would change later entries.
     #[error("a global PAX header that changes entries, which readers disagree about")]
     PaxGlobal,
+    /// A GNU long name without its NUL.
+    #[error("a GNU long name that is cut short")]
+    LongName,
     /// Two extended headers of one kind, or two that both name the entry.
     #[error("conflicting extended headers before one entry")]
     ExtensionConflict,
     /// An extended header with no entry after it.
     #[error("an extended header without an entry after it")]
     ExtensionAlone,
+    /// Something between an extended header's body and the next block.
+    #[error("an extended header is followed by more than zeros")]
+    ExtensionPadding,
     /// An extended header above the limit.
     #[error("an extended header above the limit of {0} bytes")]
     ExtensionTooLarge(u64),
@@ -122,6 +128,9 @@ pub enum Problem {
     /// A sparse file.
     #[error("sparse files are not supported (image-spec layer.md: SHOULD NOT be used)")]
     Sparse,
+    /// A V7 entry, file or directory by its name, with two names that differ in that.
+    #[error("an entry that is a file by one of its names and a directory by the other")]
+    OldDirectory,
     /// An extended attribute beyond the kernel's limits.
     #[error("bad extended attribute")]
     Xattr,
@@ -201,12 +210,6 @@ struct Extensions {
     long_link: Option<Vec<u8>>,
 }
 
-impl Extensions {
-    fn is_empty(&self) -> bool {
-        self.pax.is_none() && self.long_name.is_none() && self.long_link.is_none()
-    }
-}
-
 /// The largest size that the header's eleven octal digits hold.
 const LARGEST_OCTAL_SIZE: u64 = 0o77_777_777_777;
 
@@ -232,6 +235,7 @@ impl<R: BufRead> TarReader<R> {
     /// skipped.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extensions = Extensions::default();
+        let mut extended = false;
         loop {
             self.skip_data()?;
             let start = self.offset;
@@ -241,10 +245,11 @@ impl<R: BufRead> TarReader<R> {
                 name: Vec::new(),
             };
             let Some(block) = self.header_block()? else {
-                if extensions.is_empty() {
-                    return Ok(None);
-                }
-                return Err(refused(Problem::ExtensionAlone));
+                return if extended {
+                    Err(refused(Problem::ExtensionAlone))
+                } else {
+                    Ok(None)
+                };
             };
             let header = Header::parse(&block).map_err(refused)?;
             match header.kind {
@@ -254,6 +259,7 @@ impl<R: BufRead> TarReader<R> {
                         ExtensionError::Io(error) => TarError::Io(error),
                     })?;
                     extensions.take(header.kind, body).map_err(refused)?;
+                    extended = true;
                 }
                 _ => {
                     self.entries += 1;
@@ -346,12 +352,14 @@ impl<R: BufRead> TarReader<R> {
                 self.limits.extension,
             )));
         }
+        // Some readers read the whole last block: what is after the body has to be nothing.
         let length = usize::try_from(header.size).unwrap_or(0);
-        let mut body = vec![0; length];
-        let result = self.read_exact(&mut body).and_then(|()| {
-            self.padding = padding(header.size);
-            self.skip_data()
-        });
+        let mut body = vec![0; length.next_multiple_of(BLOCK)];
+        let result = self.read_exact(&mut body);
+        if body[length..].iter().any(|&byte| byte != 0) {
+            return Err(ExtensionError::Problem(Problem::ExtensionPadding));
+        }
+        body.truncate(length);
         match result {
             Ok(()) => Ok(body),
             Err(TarError::Refused { problem, .. }) => Err(ExtensionError::Problem(problem)),
@@ -436,7 +444,7 @@ fn gnu_long(mut body: Vec<u8>) -> Result<Vec<u8>, Problem> {
     let end = body
         .iter()
         .position(|&byte| byte == 0)
-        .unwrap_or(body.len());
+        .ok_or(Problem::LongName)?;
     if body[end..].iter().any(|&byte| byte != 0) {
         return Err(Problem::Name(PathError::Nul));
     }
@@ -449,6 +457,10 @@ fn merge(header: Header, extensions: Extensions) -> Result<Entry, Problem> {
     let name = extensions.name(&header);
     let path = ImagePath::parse(name).map_err(Problem::Name)?;
     let is_directory_name = name.ends_with(b"/");
+    if header.kind == 0 && is_directory_name != header.name.ends_with(b"/") {
+        // Python goes by the header's name, Go by the extended one.
+        return Err(Problem::OldDirectory);
+    }
     let kind = kind(&header, extensions.link_name(&header), is_directory_name)?;
     let pax = extensions.pax.unwrap_or_default();
     let size = size(&header, pax.size)?;
@@ -467,7 +479,7 @@ fn merge(header: Header, extensions: Extensions) -> Result<Entry, Problem> {
             seconds: header.mtime,
             nanoseconds: 0,
         }),
-        atime: pax.atime.or(header.atime),
+        atime: pax.atime,
         xattrs: pax.xattrs,
     })
 }
