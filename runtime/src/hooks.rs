@@ -1,7 +1,7 @@
 //! Running hooks (config.md, "POSIX-platform Hooks").
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,18 +43,19 @@ fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
     }
     command.env_clear();
     command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
-    // A file, not a pipe: no hook can block on it, and none that leaves a child behind blocks us.
-    let errors = memfd_create("hook-stderr", MemfdFlags::CLOEXEC).call(|| "memfd_create()")?;
-    let errors = File::from(errors);
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    // Files, not pipes: no hook can block on one, none that doesn't read its input ends us by
+    // SIGPIPE, and none that leaves a child behind keeps us waiting.
+    let mut input = memory_file("hook-state")?;
+    input
+        .write_all(state.as_bytes())
+        .and_then(|()| input.rewind())
+        .call(|| "write(memfd)")?;
+    let errors = memory_file("hook-stderr")?;
+    command.stdin(input).stdout(Stdio::null());
     command.stderr(errors.try_clone().call(|| "dup(memfd)")?);
     let mut child = command
         .spawn()
         .call(|| format!("fork/exec {}", &*hook.path))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook may well exit without reading its input; only its status counts.
-        let _ = stdin.write_all(state.as_bytes());
-    }
     if let Some(seconds) = hook.timeout {
         wait_at_most(&mut child, seconds)?;
     }
@@ -67,6 +68,12 @@ fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
         describe(status),
         beginning_of(&errors)
     )))
+}
+
+fn memory_file(name: &str) -> Result<File> {
+    memfd_create(name, MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .call(|| "memfd_create()")
 }
 
 /// Waits until the hook is done, and kills it when its time is over.

@@ -23,7 +23,6 @@ use clap::{Parser, Subcommand};
 use crate::container::{Container, Store};
 use crate::error::{Error, Result};
 use crate::seal::seal_own_binary;
-use crate::sys::signal::ignore_broken_pipes;
 use log::{Log, LogFormat};
 
 /// An OCI runtime: creates, starts, kills and deletes containers from an OCI bundle.
@@ -130,7 +129,6 @@ pub fn main() -> ExitCode {
         Log::default().error(&error.to_string());
         return ExitCode::FAILURE;
     }
-    ignore_broken_pipes();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refusal) => {

@@ -149,13 +149,14 @@ struct Setup<'s, 'a> {
 
 impl Setup<'_, '_> {
     fn carry_out(&mut self) -> Result<()> {
-        self.journal = Some(Journal::begin(&self.directory)?);
-        self.record(Record::Begun {
+        let begun = Record::Begun {
             bundle: self.hook_state.bundle.to_owned(),
             oci_version: self.hook_state.oci_version.to_owned(),
             rootfs: self.rootfs(),
             created: self.created.clone(),
-        })?;
+        };
+        self.journal = Some(Journal::begin(&self.directory, &begun)?);
+        self.records.push(begun);
         conduct(self.plan, self)?;
         match &self.newborn {
             Some(newborn) if !self.request.wait_for_start => newborn.await_execution(),

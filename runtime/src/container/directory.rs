@@ -1,7 +1,7 @@
 //! Where containers are kept: one directory each below `--root`.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -161,13 +161,14 @@ impl ContainerDirectory {
     /// `container does not exist` when it has been deleted meanwhile.
     pub fn lock(&self) -> Result<Lock> {
         let Lock(directory) = hold(self.open()?, &self.path)?;
-        // It may have been deleted, and its name even used again, while we waited.
-        let same = |one: &File| {
-            use std::os::unix::fs::MetadataExt;
-            let (held, now) = (one.metadata().ok()?, self.path.metadata().ok()?);
-            (held.ino() == now.ino()).then_some(())
-        };
-        same(&directory).ok_or_else(|| Error::new("container does not exist"))?;
+        // It may have been deleted while we waited: then no name leads to it any more.
+        let links = directory
+            .metadata()
+            .call(|| format!("stat {}", self.path.display()))?
+            .nlink();
+        if links == 0 {
+            return Err(Error::new("container does not exist"));
+        }
         Ok(Lock(directory))
     }
 

@@ -49,17 +49,20 @@ pub enum Record {
 #[derive(Debug)]
 pub struct Journal {
     file: File,
+    /// The first line, which goes out together with the second.
+    first: Vec<u8>,
 }
 
 /// The journal's name in the container's directory.
 pub const JOURNAL: &str = "journal";
 
 impl Journal {
-    /// Begins the journal of a new container.
+    /// Begins the journal of a new container. Its first record is written with the second: until
+    /// then nothing has been done that a crash could leave behind.
     ///
     /// # Errors
     /// With the path.
-    pub fn begin(directory: &ContainerDirectory) -> Result<Self> {
+    pub fn begin(directory: &ContainerDirectory, first: &Record) -> Result<Self> {
         let path = directory.file(JOURNAL);
         let file = File::options()
             .append(true)
@@ -67,19 +70,28 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .call(|| format!("open {}", path.display()))?;
-        Ok(Journal { file })
+        Ok(Journal {
+            file,
+            first: line(first)?,
+        })
     }
 
-    /// Adds a line, in one write.
+    /// Adds a record, in one write.
     ///
     /// # Errors
     /// write(2)'s.
     pub fn add(&mut self, record: &Record) -> Result<()> {
-        let mut line =
-            serde_json::to_vec(record).map_err(|error| Error::new(format!("journal: {error}")))?;
-        line.push(b'\n');
-        self.file.write_all(&line).call(|| "write(journal)")
+        let mut lines = std::mem::take(&mut self.first);
+        lines.append(&mut line(record)?);
+        self.file.write_all(&lines).call(|| "write(journal)")
     }
+}
+
+fn line(record: &Record) -> Result<Vec<u8>> {
+    let mut line =
+        serde_json::to_vec(record).map_err(|error| Error::new(format!("journal: {error}")))?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Reads what was written down for a container; nothing if it had not even begun.
@@ -107,23 +119,26 @@ mod tests {
     fn a_line_cut_off_has_not_happened() {
         let root = tempfile::tempdir().unwrap();
         let (directory, _lock) = Store::new(root.path().to_owned()).make("c").unwrap();
+        let init = |pid| Record::Init {
+            pid,
+            start_time: 8,
+            own_pids: true,
+        };
+        let mut journal = Journal::begin(&directory, &init(6)).unwrap();
         assert!(read(&directory).unwrap().is_empty());
-        let mut journal = Journal::begin(&directory).unwrap();
-        journal
-            .add(&Record::Init {
-                pid: 7,
-                start_time: 8,
-            })
-            .unwrap();
+        journal.add(&init(7)).unwrap();
         journal.file.write_all(br#"{"init":{"pid":9,"#).unwrap();
         let records = read(&directory).unwrap();
         assert!(matches!(
             records[..],
-            [Record::Init {
-                pid: 7,
-                start_time: 8,
-                own_pids: true
-            }]
+            [
+                Record::Init { pid: 6, .. },
+                Record::Init {
+                    pid: 7,
+                    start_time: 8,
+                    own_pids: true
+                }
+            ]
         ));
     }
 }

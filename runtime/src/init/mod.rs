@@ -321,7 +321,7 @@ impl<'a> Init<'a> {
             .located
             .take()
             .ok_or_else(|| Error::new("the plan executes a program that it has not located"))?;
-        sys::signal::restore_defaults();
+        sys::signal::unblock_all();
         let errno = sys::exec::execve(&located.path, &located.argv, &self.env);
         Err(located.error(errno))
     }

@@ -47,21 +47,14 @@ pub fn next_signal(signals: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
     }
 }
 
-/// Makes a write to a pipe that nobody reads fail with `EPIPE`, instead of ending the program.
-pub fn ignore_broken_pipes() {
-    // SAFETY: ignoring a signal installs no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
-/// Undoes what this program did to signals, before it becomes another: an empty mask, and SIGPIPE
-/// back to its default.
-pub fn restore_defaults() {
+/// Lets every signal through, for the program that we are about to become: our caller may have
+/// blocked some.
+pub fn unblock_all() {
     // SAFETY: sigset_t is plain data that sigemptyset fills; no handler of ours is involved.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
 
