@@ -69,6 +69,9 @@ pub struct Known {
 /// Debian 12's and 13's runc.
 pub const RUNC: &[&str] = &["runc version 1.1."];
 
+/// Debian 12's runc alone.
+pub const OLD_RUNC: &[&str] = &["runc version 1.1.5"];
+
 /// Debian 12's and 13's crun.
 pub const CRUN: &[&str] = &["crun version 1.8.1", "crun version 1.21"];
 

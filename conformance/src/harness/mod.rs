@@ -161,9 +161,11 @@ impl Context {
     /// # Errors
     /// A failure of the runtime.
     pub fn started(&self, mut bundle: Bundle) -> Result<Container<'_>, Stop> {
-        bundle.set_probe(&["wait"]);
+        bundle.set_probe(&["wait", "/tmp/ready"]);
         let container = self.create(&bundle)?;
         container.start()?;
+        // Only now does the program take signals: start may return before the program runs.
+        wait_for_text(&bundle.rootfs().join("tmp/ready"), |_| true)?;
         Ok(container)
     }
 
