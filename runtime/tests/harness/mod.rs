@@ -58,7 +58,8 @@ impl Sandbox {
         fs::copy(BUSYBOX, rootfs.join("bin/busybox"))
             .unwrap_or_else(|error| panic!("{BUSYBOX} of busybox-static: {error}"));
         for name in [
-            "sh", "sleep", "true", "false", "cat", "id", "env", "stty", "ls", "tty",
+            "sh", "sleep", "true", "false", "cat", "id", "env", "hostname", "stty", "ls", "tty",
+            "readlink",
         ] {
             symlink("busybox", rootfs.join("bin").join(name)).unwrap();
         }

@@ -1,0 +1,259 @@
+//! What a container could reach of the runtime, beyond the conformance suite's hostile chapter.
+//!
+//! Needs root and busybox-static.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use harness::{Sandbox, WINDLASS, finish};
+use serde_json::{Value, json};
+
+/// CVE-2019-5736: as root on the host, from outside, the waiting init's program can't be written.
+#[test]
+fn the_waiting_init_runs_from_a_file_that_nobody_can_write() {
+    let sandbox = Sandbox::new("sealed");
+    let before = fs::read(WINDLASS).unwrap();
+    sandbox.must(&["create", "ID"]);
+    let program = format!("/proc/{}/exe", sandbox.pid());
+    let own = fs::metadata(&program).unwrap();
+    for options in [
+        File::options().write(true),
+        File::options().append(true),
+        File::options().read(true).write(true),
+        File::options().write(true).truncate(true),
+    ] {
+        let error = options.open(&program).unwrap_err();
+        let refused = [libc::EROFS, libc::ETXTBSY, libc::EPERM];
+        assert!(refused.contains(&error.raw_os_error().unwrap()), "{error}");
+    }
+    // Nor through a descriptor that was opened for reading and is opened anew.
+    let reader = File::open(&program).unwrap();
+    let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    assert!(File::options().write(true).open(again).is_err());
+    assert_eq!(own.len(), before.len() as u64);
+    sandbox.must(&["delete", "--force", "ID"]);
+    assert!(
+        fs::read(WINDLASS).unwrap() == before,
+        "the runtime's program has changed"
+    );
+}
+
+/// CVE-2019-5736 as it was exploited: `exec` is led to execute the runtime itself through the
+/// interpreter line, while a process of the container tries to write to whatever it finds.
+#[test]
+fn a_container_cannot_overwrite_the_runtime() {
+    let mut sandbox = Sandbox::new("overwrite");
+    let before = (
+        fs::read(WINDLASS).unwrap(),
+        fs::metadata(WINDLASS).unwrap().mtime_nsec(),
+    );
+    let script = sandbox.rootfs().join("bin/lure");
+    fs::write(&script, "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.config["process"]["noNewPrivileges"] = json!(false);
+    // Holds each program for reading first, as the exploit does, and reopens it for writing.
+    sandbox.script(
+        "echo ready; while :; do for p in /proc/[0-9]*; do \
+         [ $p = /proc/1 ] && continue; \
+         if { exec 9<$p/exe; } 2>/dev/null; then \
+         case $(readlink /proc/self/fd/9) in /bin/busybox) ;; *) echo saw >>/tmp/saw; \
+         { : >>/proc/self/fd/9; } 2>/dev/null && echo wrote >>/tmp/wrote;; esac; fi; \
+         { : >>$p/exe; } 2>/dev/null && echo wrote >>/tmp/wrote; done; done",
+    );
+    // busybox itself can be written: it is the container's own file, but it is being executed.
+    let ran = sandbox.must(&["run", "-d", "ID"]);
+    drop(ran);
+    for _ in 0..20 {
+        let led = sandbox.windlass(&["exec", "ID", "/bin/lure"]);
+        assert!(!led.stderr.contains("panicked"), "{}", led.stderr);
+    }
+    let wrote = sandbox.rootfs().join("tmp/wrote");
+    assert!(
+        !wrote.exists(),
+        "the container could write to a program that entered it"
+    );
+    sandbox.must(&["delete", "--force", "ID"]);
+    let after = (
+        fs::read(WINDLASS).unwrap(),
+        fs::metadata(WINDLASS).unwrap().mtime_nsec(),
+    );
+    assert!(before == after, "the runtime's program has changed");
+}
+
+/// CVE-2024-21626, CVE-2016-9962: what the waiting init holds is known, each and every one.
+#[test]
+fn the_waiting_init_holds_nothing_of_the_host() {
+    let sandbox = Sandbox::new("held");
+    let leaked = File::open("/").unwrap();
+    let mut command = sandbox.command(&["create", "ID"]);
+    harness::sys::pass_descriptor(&mut command, std::os::fd::AsRawFd::as_raw_fd(&leaked), 33);
+    let created = finish(&mut command);
+    assert!(created.status.success(), "{}", created.stderr);
+    let directory = format!("/proc/{}/fd", sandbox.pid());
+    let fifo = sandbox.state_directory().join("exec.fifo");
+    let rootfs = sandbox.rootfs();
+    for entry in fs::read_dir(&directory).unwrap() {
+        let entry = entry.unwrap();
+        let number: u32 = entry.file_name().to_str().unwrap().parse().unwrap();
+        let target = fs::read_link(entry.path()).unwrap();
+        let flags = fs::read_to_string(format!("/proc/{}/fdinfo/{number}", sandbox.pid())).unwrap();
+        let close_on_exec = flags
+            .lines()
+            .find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok())
+            .is_some_and(|flags| flags & libc::O_CLOEXEC.cast_unsigned() != 0);
+        assert!(
+            number < 3 || close_on_exec,
+            "{number} ({target:?}) reaches the program"
+        );
+        let known = number < 3
+            || target == fifo
+            || target == rootfs
+            || target == Path::new("/")
+            || target == Path::new("/proc")
+            || target.to_str().unwrap().starts_with("/dev")
+            || target.to_str().unwrap().starts_with("anon_inode:");
+        assert!(known, "init holds {number}: {target:?}");
+    }
+    sandbox.must(&["delete", "--force", "ID"]);
+}
+
+/// CVE-2022-29162.
+#[test]
+fn exec_gives_no_inheritable_capabilities() {
+    let sandbox = Sandbox::new("inheritable");
+    sandbox.must(&["run", "-d", "ID"]);
+    for user in ["0", "1000"] {
+        let status = sandbox
+            .must(&[
+                "exec",
+                "--cap",
+                "CAP_SYS_ADMIN",
+                "-u",
+                user,
+                "ID",
+                "cat",
+                "/proc/self/status",
+            ])
+            .stdout;
+        assert!(status.contains("CapInh:\t0000000000000000"), "{status}");
+        assert!(status.contains("CapAmb:\t0000000000000000"), "{status}");
+    }
+}
+
+#[test]
+fn exec_stays_in_the_cgroup_of_the_container() {
+    let sandbox = Sandbox::new("subcgroup");
+    sandbox.must(&["run", "-d", "ID"]);
+    for path in ["../x", "a/../../x", "..", "/../x", "memory:../x"] {
+        let refused = sandbox.windlass(&["exec", "--cgroup", path, "ID", "true"]);
+        assert_eq!(refused.code(), 255, "{path}");
+        let line = refused.error_line();
+        assert!(line.contains("bad sub cgroup path"), "{path}: {line}");
+    }
+}
+
+/// CVE-2025-23266: what an image says of the environment reaches no hook.
+#[test]
+fn hooks_get_their_own_environment_only() {
+    let mut sandbox = Sandbox::new("hookenv");
+    let seen = sandbox.directory().join("seen");
+    let hook = |kind: &str| {
+        json!([{ "path": "/bin/busybox", "env": ["OWN=yes"],
+                 "args": ["sh", "-c", format!("env >> {}.{kind}", seen.display())] }])
+    };
+    let kinds = [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "poststart",
+        "poststop",
+    ];
+    for kind in kinds {
+        sandbox.config["hooks"][kind] = hook(kind);
+    }
+    sandbox.config["process"]["env"] = json!(["PATH=/bin", "LD_PRELOAD=/evil.so", "IMAGE=1"]);
+    sandbox.write_config();
+    let mut command = sandbox.command(&["create", "ID"]);
+    command.env("OF_THE_CALLER", "1");
+    assert!(finish(&mut command).status.success());
+    sandbox.must(&["start", "ID"]);
+    sandbox.must(&["delete", "--force", "ID"]);
+    for kind in kinds {
+        let text = fs::read_to_string(format!("{}.{kind}", seen.display())).unwrap();
+        assert!(text.contains("OWN=yes\n"), "{kind}: {text}");
+        for foreign in ["LD_PRELOAD", "IMAGE", "OF_THE_CALLER"] {
+            assert!(!text.contains(foreign), "{kind}: {text}");
+        }
+    }
+}
+
+#[test]
+fn state_is_nobody_elses_to_read() {
+    let sandbox = Sandbox::new("modes");
+    sandbox.must(&["create", "ID"]);
+    for directory in [sandbox.state_root(), sandbox.state_directory()] {
+        let mode = fs::metadata(&directory).unwrap().mode() & 0o7777;
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", directory.display());
+    }
+    for entry in fs::read_dir(sandbox.state_directory()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().mode() & 0o7777;
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+    }
+}
+
+/// The same pid with another start time is another process: it is neither shown nor killed.
+#[test]
+fn a_reused_pid_is_not_the_container() {
+    let sandbox = Sandbox::new("reuse");
+    sandbox.must(&["create", "ID"]);
+    sandbox.must(&["kill", "ID", "KILL"]);
+    sandbox.wait_for_status("stopped");
+    let mut stranger = std::process::Command::new("/bin/busybox")
+        .args(["sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let file = sandbox.state_directory().join("state.json");
+    let mut state: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    state["init_process_pid"] = json!(stranger.id());
+    fs::write(&file, state.to_string()).unwrap();
+    let journal = sandbox.state_directory().join("journal");
+    let lines = fs::read_to_string(&journal).unwrap();
+    let changed: Vec<String> = lines
+        .lines()
+        .map(|line| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            if record.get("init").is_some() {
+                record["init"]["pid"] = json!(stranger.id());
+            }
+            record.to_string() + "\n"
+        })
+        .collect();
+    fs::write(&journal, changed.concat()).unwrap();
+
+    let shown = sandbox.state();
+    let killed = sandbox.windlass(&["kill", "ID", "KILL"]);
+    let deleted = sandbox.windlass(&["delete", "--force", "ID"]);
+    let unharmed = stranger.try_wait().unwrap().is_none();
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert_eq!(
+        (&shown["status"], &shown["pid"]),
+        (&json!("stopped"), &json!(0))
+    );
+    assert!(
+        killed.error_line().contains("container not running"),
+        "{}",
+        killed.stderr
+    );
+    assert!(deleted.status.success(), "{}", deleted.stderr);
+    assert!(
+        unharmed,
+        "a process that is none of the container's was killed"
+    );
+}
