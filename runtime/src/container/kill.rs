@@ -32,7 +32,10 @@ pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
         return signal_everything(container, signal);
     }
     let sent = match container.init() {
-        Some(init) if status != Status::Stopped => init.signal(signal)?,
+        // One that is still being created has no program that could want it (runtime.md, "Kill").
+        Some(init) if !matches!(status, Status::Stopped | Status::Creating) => {
+            init.signal(signal)?
+        }
         _ => false,
     };
     if !sent {
