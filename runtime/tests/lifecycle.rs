@@ -1,0 +1,707 @@
+//! A container's life through the command line: statuses, exit statuses, and every option of the
+//! verbs, as runc has them.
+//!
+//! Needs root and busybox-static.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use harness::{Sandbox, finish, wait_for, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Ends on SIGTERM with status 7 and on SIGUSR1 with 8, which pid 1 does only with a handler.
+const TRAPS: &str =
+    "trap 'exit 7' TERM; trap 'exit 8' USR1; echo ready; while :; do sleep 0.02; done";
+
+#[test]
+fn statuses_from_create_to_delete() {
+    let mut sandbox = Sandbox::new("life");
+    sandbox.script("echo ran; sleep 1000");
+    let mut created = sandbox.must(&["create", "ID"]);
+    assert_eq!((created.stdout.as_str(), created.stderr.as_str()), ("", ""));
+    let state = sandbox.state();
+    assert_eq!(state["status"], "created");
+    assert_eq!(state["id"], sandbox.id.as_str());
+    assert_eq!(state["ociVersion"], "1.0.2");
+    assert_eq!(state["bundle"], sandbox.bundle().to_str().unwrap());
+    assert_eq!(state["rootfs"], sandbox.rootfs().to_str().unwrap());
+    assert!(sandbox.pid() > 0);
+    assert_eq!(created.output_now(), "", "the program ran before start");
+
+    sandbox.must(&["start", "ID"]);
+    assert_eq!(sandbox.status(), "running");
+    wait_until("its output", || created.output_now() == "ran\n");
+    let refused = sandbox.windlass(&["start", "ID"]);
+    assert_eq!(refused.code(), 1);
+    assert!(
+        refused.error_line().contains("already running"),
+        "{}",
+        refused.stderr
+    );
+    let refused = sandbox.windlass(&["delete", "ID"]);
+    assert_eq!(refused.code(), 1);
+    assert!(
+        refused.error_line().contains("is not stopped"),
+        "{}",
+        refused.stderr
+    );
+
+    sandbox.must(&["kill", "ID", "KILL"]);
+    sandbox.wait_for_status("stopped");
+    assert_eq!(sandbox.state()["pid"], 0);
+    let refused = sandbox.windlass(&["kill", "ID", "KILL"]);
+    assert!(
+        refused.error_line().contains("container not running"),
+        "{}",
+        refused.stderr
+    );
+    sandbox.must(&["kill", "--all", "ID", "KILL"]);
+    let refused = sandbox.windlass(&["exec", "ID", "true"]);
+    assert_eq!(refused.code(), 255);
+    assert!(
+        refused.error_line().contains("exec failed: "),
+        "{}",
+        refused.stderr
+    );
+    sandbox.must(&["delete", "ID"]);
+    sandbox.assert_clean("delete");
+    for verb in ["state", "start", "kill", "delete"] {
+        let refused = sandbox.windlass(&[verb, "ID"]);
+        assert_eq!(refused.code(), 1, "{verb}");
+        assert!(
+            refused.error_line().contains("container does not exist"),
+            "{}",
+            refused.stderr
+        );
+    }
+    sandbox.must(&["delete", "--force", "ID"]);
+}
+
+#[test]
+fn an_id_is_used_once() {
+    let sandbox = Sandbox::new("twice");
+    sandbox.must(&["create", "ID"]);
+    for verb in ["create", "run"] {
+        let refused = sandbox.windlass(&[verb, "ID"]);
+        assert_eq!(refused.code(), 1);
+        let line = refused.error_line();
+        assert!(
+            line.contains("container with given ID already exists"),
+            "{line}"
+        );
+    }
+    assert_eq!(sandbox.status(), "created", "the first one is unharmed");
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn run_gives_the_status_of_the_program() {
+    let mut sandbox = Sandbox::new("status");
+    for (script, status) in [("exit 0", 0), ("exit 42", 42), ("exit 255", 255)] {
+        sandbox.script(script);
+        let ran = sandbox.windlass(&["run", "ID"]);
+        assert_eq!((ran.code(), ran.stderr.as_str()), (status, ""), "{script}");
+        sandbox.assert_clean(script);
+    }
+    // Pid 1 can't be killed by a signal from its own namespace: another has to send it.
+    sandbox.script("echo ready; sleep 1000");
+    let mut child = sandbox.command(&["run", "ID"]).spawn().unwrap();
+    wait_until("the container", || {
+        let stopped = sandbox.windlass(&["kill", "ID", "KILL"]);
+        stopped.code() == 0
+    });
+    assert_eq!(wait_for(&mut child).code(), Some(128 + 9));
+    sandbox.assert_clean("a killed container");
+}
+
+#[test]
+fn run_keep_leaves_a_stopped_container() {
+    let mut sandbox = Sandbox::new("keep");
+    sandbox.script("exit 3");
+    assert_eq!(sandbox.windlass(&["run", "--keep", "ID"]).code(), 3);
+    assert_eq!(sandbox.status(), "stopped");
+    sandbox.must(&["delete", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn run_detached_comes_back_at_once() {
+    let mut sandbox = Sandbox::new("detached");
+    sandbox.script("echo out; sleep 1000");
+    let mut ran = sandbox.must(&["run", "-d", "--pid-file", "pid", "ID"]);
+    assert_eq!(sandbox.status(), "running");
+    let pid = fs::read_to_string(sandbox.bundle().join("pid")).unwrap();
+    assert_eq!(
+        pid,
+        sandbox.pid().to_string(),
+        "relative to the working directory"
+    );
+    wait_until("its output", || ran.output_now() == "out\n");
+    sandbox.must(&["delete", "-f", "ID"]);
+    sandbox.assert_clean("delete -f");
+}
+
+#[test]
+fn pid_files_are_relative_to_the_caller() {
+    let sandbox = Sandbox::new("pidfile");
+    let bundle = sandbox.bundle();
+    let bundle = bundle.to_str().unwrap();
+    let mut create = sandbox.command(&["create", "--bundle", bundle, "--pid-file", "a.pid", "ID"]);
+    create.current_dir(sandbox.directory());
+    assert!(finish(&mut create).status.success());
+    let read = |name: &str| fs::read_to_string(sandbox.directory().join(name)).unwrap();
+    assert_eq!(read("a.pid"), sandbox.pid().to_string());
+    let mut exec = sandbox.command(&["exec", "-d", "--pid-file", "b.pid", "ID", "sleep", "1000"]);
+    exec.current_dir(sandbox.directory());
+    assert!(finish(&mut exec).status.success());
+    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", read("b.pid"))).unwrap();
+    assert!(cgroup.contains(&sandbox.id), "{cgroup}");
+    sandbox.must(&["delete", "-f", "ID"]);
+
+    let failed = sandbox.windlass(&["create", "--pid-file", "missing/pid", "ID"]);
+    assert_eq!(failed.code(), 1);
+    assert!(
+        failed.error_line().contains("missing/pid"),
+        "{}",
+        failed.stderr
+    );
+    sandbox.assert_clean("a pid file that can't be written");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed() {
+    let mut sandbox = Sandbox::new("noexec");
+    let rootfs = sandbox.rootfs();
+    fs::write(rootfs.join("bin/text"), "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(rootfs.join("bin/text"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(rootfs.join("bin/forbidden"), "").unwrap();
+    for (program, words) in [
+        ("missing", "executable file not found in $PATH"),
+        ("/bin/missing", "no such file or directory"),
+        ("/bin/forbidden", "permission denied"),
+        ("/bin", "is a directory"),
+    ] {
+        sandbox.config["process"]["args"] = json!([program]);
+        sandbox.write_config();
+        for verb in [&["create", "ID"][..], &["run", "ID"], &["run", "-d", "ID"]] {
+            let failed = sandbox.windlass(verb);
+            assert_eq!(failed.code(), 1, "{program}");
+            assert!(
+                failed.error_line().contains(words),
+                "{program}: {}",
+                failed.stderr
+            );
+            sandbox.assert_clean(program);
+        }
+    }
+    // Only execve finds out: with create that is the affair of start.
+    sandbox.config["process"]["args"] = json!(["text"]);
+    sandbox.write_config();
+    sandbox.must(&["create", "ID"]);
+    let failed = sandbox.windlass(&["start", "ID"]);
+    assert_eq!(failed.code(), 1);
+    let line = failed.error_line();
+    assert!(
+        line.contains("exec /bin/text: no such file or directory"),
+        "{line}"
+    );
+    sandbox.wait_for_status("stopped");
+    sandbox.must(&["delete", "ID"]);
+    let failed = sandbox.windlass(&["run", "ID"]);
+    assert_eq!(failed.code(), 1);
+    let line = failed.error_line();
+    assert!(
+        line.contains("exec /bin/text: no such file or directory"),
+        "{line}"
+    );
+    sandbox.assert_clean("run");
+}
+
+#[test]
+fn kill_takes_names_and_numbers() {
+    let mut sandbox = Sandbox::new("kill");
+    let usr1 = libc::SIGUSR1.to_string();
+    for signal in ["USR1", "SIGUSR1", "sigusr1", usr1.as_str()] {
+        sandbox.script(TRAPS);
+        let mut ran = sandbox.must(&["run", "-d", "ID"]);
+        wait_until("the traps", || ran.output_now() == "ready\n");
+        sandbox.must(&["kill", "ID", "0"]);
+        sandbox.must(&["kill", "ID", signal]);
+        sandbox.wait_for_status("stopped");
+        sandbox.must(&["delete", "ID"]);
+    }
+    sandbox.must(&["create", "ID"]);
+    for signal in ["NOSUCH", "65", "-1", ""] {
+        let refused = sandbox.windlass(&["kill", "ID", signal]);
+        assert_eq!(refused.code(), 1, "{signal:?}");
+        assert!(
+            refused.error_line().contains("unknown signal"),
+            "{}",
+            refused.stderr
+        );
+    }
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn signals_reach_the_program_in_the_foreground() {
+    let mut sandbox = Sandbox::new("forward");
+    sandbox.script(TRAPS);
+    for (signal, status) in [(Signal::TERM, 7), (Signal::USR1, 8)] {
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let mut command = sandbox.command(&["run", "ID"]);
+        command.stdout(output.reopen().unwrap());
+        let mut child = command.spawn().unwrap();
+        wait_until("the traps", || {
+            fs::read_to_string(output.path()).unwrap() == "ready\n"
+        });
+        let signals = format!("/proc/{}/status", child.id());
+        wait_until("the runtime to take signals", || {
+            fs::read_to_string(&signals).unwrap().contains("SigBlk:\tf")
+        });
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(wait_for(&mut child).code(), Some(status));
+        sandbox.assert_clean("run");
+    }
+}
+
+#[test]
+fn exec_gives_the_status_of_its_process() {
+    let sandbox = Sandbox::new("exec");
+    sandbox.must(&["run", "-d", "ID"]);
+    for (script, status) in [("exit 0", 0), ("exit 9", 9), ("kill -KILL $$", 137)] {
+        let ran = sandbox.windlass(&["exec", "ID", "sh", "-c", script]);
+        assert_eq!((ran.code(), ran.stderr.as_str()), (status, ""), "{script}");
+    }
+    for (arguments, words) in [
+        (
+            &["exec", "ID", "missing"][..],
+            "executable file not found in $PATH",
+        ),
+        (&["exec", "ID", "/bin/missing"], "no such file or directory"),
+        (&["exec", "--pid-file", "no/pid", "ID", "true"], "no/pid"),
+        (&["exec", "nobody", "true"], "container does not exist"),
+        (&["exec", "--user", "root", "ID", "true"], "--user"),
+        (&["exec", "--cwd", "/missing", "ID", "true"], "/missing"),
+    ] {
+        let failed = sandbox.windlass(arguments);
+        assert_eq!(failed.code(), 255, "{arguments:?}");
+        let line = failed.error_line();
+        assert!(
+            line.contains("exec failed: ") && line.contains(words),
+            "{line}"
+        );
+    }
+    let inside = sandbox.must(&[
+        "exec",
+        "ID",
+        "sh",
+        "-c",
+        "hostname; echo $$; cat /proc/1/comm",
+    ]);
+    let lines: Vec<&str> = inside.stdout.lines().collect();
+    assert_eq!(
+        (lines[0], lines[2]),
+        ("windlass", "sleep"),
+        "{}",
+        inside.stdout
+    );
+    sandbox.must(&["delete", "-f", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn exec_takes_what_the_command_line_says() {
+    let sandbox = Sandbox::new("options");
+    sandbox.must(&["create", "ID"]);
+    let ran = |arguments: &[&str]| sandbox.must(arguments).stdout;
+    let script = "pwd; id -u; id -g; id -G; echo $A,$B,$HOME";
+    let all = ran(&[
+        "exec",
+        "--cwd",
+        "/tmp",
+        "-u",
+        "1000:1001",
+        "-g",
+        "50",
+        "-g",
+        "60",
+        "-e",
+        "A=1",
+        "--env",
+        "B=2",
+        "ID",
+        "sh",
+        "-c",
+        script,
+    ]);
+    assert_eq!(all, "/tmp\n1000\n1001\n1001 50 60\n1,2,/\n");
+    assert_eq!(ran(&["exec", "-u", "7", "ID", "id", "-g"]), "0\n");
+    assert_eq!(
+        ran(&["exec", "-e", "PATH=/x", "ID", "/bin/env"]),
+        "PATH=/x\nHOME=/root\n"
+    );
+
+    let sets = |arguments: &[&str]| -> Vec<u64> {
+        let text = ran(arguments);
+        let value = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+        text.lines()
+            .filter(|line| line.starts_with("Cap"))
+            .filter_map(value)
+            .collect()
+    };
+    let plain = sets(&["exec", "ID", "cat", "/proc/self/status"]);
+    let more = sets(&[
+        "exec",
+        "--cap",
+        "CAP_CHOWN",
+        "ID",
+        "cat",
+        "/proc/self/status",
+    ]);
+    // Inheritable, permitted, effective, bounding, ambient (proc_pid_status(5)).
+    assert_eq!(plain[0], 0);
+    assert_eq!(more, [0, plain[1] | 1, plain[2] | 1, plain[3] | 1, 0]);
+
+    let none = ran(&["exec", "ID", "cat", "/proc/self/status"]);
+    assert!(none.contains("NoNewPrivs:\t1"), "{none}");
+    sandbox.must(&["delete", "-f", "ID"]);
+}
+
+#[test]
+fn exec_sets_no_new_privileges_when_asked() {
+    let mut sandbox = Sandbox::new("nnp");
+    sandbox.config["process"]["noNewPrivileges"] = json!(false);
+    sandbox.write_config();
+    sandbox.must(&["run", "-d", "ID"]);
+    for (option, words) in [
+        (None, "NoNewPrivs:\t0"),
+        (Some("--no-new-privs"), "NoNewPrivs:\t1"),
+    ] {
+        let mut arguments = vec!["exec"];
+        arguments.extend(option);
+        arguments.extend(["ID", "cat", "/proc/self/status"]);
+        let status = sandbox.must(&arguments).stdout;
+        assert!(status.contains(words), "{option:?}: {status}");
+    }
+}
+
+#[test]
+fn exec_takes_a_process_from_a_file() {
+    let sandbox = Sandbox::new("process");
+    sandbox.must(&["run", "-d", "ID"]);
+    let file = sandbox.directory().join("process.json");
+    let process = json!({
+        "user": { "uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o077 },
+        "args": ["/bin/sh", "-c", "id -u; id -G; pwd; umask; echo $ONLY,$HOME"],
+        "env": ["ONLY=this"],
+        "cwd": "/tmp",
+    });
+    fs::write(&file, process.to_string()).unwrap();
+    let ran = sandbox.must(&["exec", "--process", file.to_str().unwrap(), "ID"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines[..4], ["5", "6 7", "/tmp", "0077"]);
+    assert_eq!(lines[4], "this,/");
+
+    for (text, words) in [
+        (r#"{"args":["a"],"cwd":"x"}"#, "/cwd"),
+        (r#"{"args":"a"}"#, "/args"),
+        ("{", "process.json"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let failed = sandbox.windlass(&["exec", "-p", file.to_str().unwrap(), "ID"]);
+        assert_eq!(failed.code(), 255);
+        assert!(
+            failed.error_line().contains(words),
+            "{text}: {}",
+            failed.stderr
+        );
+    }
+    let failed = sandbox.windlass(&["exec", "-p", "/no/such/file", "ID"]);
+    assert_eq!(failed.code(), 255);
+    assert!(
+        failed.error_line().contains("/no/such/file"),
+        "{}",
+        failed.stderr
+    );
+    let failed = sandbox.windlass(&["exec", "ID"]);
+    assert_eq!(failed.code(), 255);
+    failed.error_line();
+}
+
+#[test]
+fn exec_detached_leaves_its_process() {
+    let sandbox = Sandbox::new("execd");
+    sandbox.must(&["run", "-d", "ID"]);
+    sandbox.must(&["exec", "-d", "--pid-file", "pid", "ID", "sleep", "1000"]);
+    let pid = fs::read_to_string(sandbox.bundle().join("pid")).unwrap();
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(name, "sleep\n");
+    sandbox.must(&["delete", "--force", "ID"]);
+    wait_until("its end", || !Path::new(&format!("/proc/{pid}")).exists());
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn preserved_descriptors_reach_the_program() {
+    let mut sandbox = Sandbox::new("descriptors");
+    sandbox.script("ls /proc/self/fd; cat <&3; cat <&4");
+    let files: Vec<File> = ["three\n", "four\n"]
+        .iter()
+        .map(|text| {
+            let path = sandbox.directory().join(text.trim());
+            fs::write(&path, text).unwrap();
+            File::open(path).unwrap()
+        })
+        .collect();
+    let with_files = |sandbox: &Sandbox, arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        // Through numbers that nothing else has: 3 and 4 may be a file's own.
+        for (file, number) in files.iter().zip([13, 14]) {
+            harness::sys::pass_descriptor(&mut command, file.as_raw_fd(), number);
+        }
+        for number in [3, 4] {
+            harness::sys::pass_descriptor(&mut command, number + 10, number);
+        }
+        for number in [13, 14] {
+            harness::sys::close_descriptor(&mut command, number);
+        }
+        finish(&mut command)
+    };
+    // `ls` has one more of its own, for the directory.
+    let ran = with_files(&sandbox, &["run", "--preserve-fds", "2", "ID"]);
+    assert_eq!(
+        ran.stdout, "0\n1\n2\n3\n4\n5\nthree\nfour\n",
+        "{}",
+        ran.stderr
+    );
+    sandbox.script("sleep 1000");
+    sandbox.must(&["run", "-d", "ID"]);
+    let ran = with_files(
+        &sandbox,
+        &["exec", "--preserve-fds=1", "ID", "ls", "/proc/self/fd"],
+    );
+    assert_eq!(ran.stdout, "0\n1\n2\n3\n4\n", "{}", ran.stderr);
+    let ran = with_files(&sandbox, &["exec", "ID", "ls", "/proc/self/fd"]);
+    assert_eq!(ran.stdout, "0\n1\n2\n3\n", "{}", ran.stderr);
+    let failed = sandbox.windlass(&["exec", "--preserve-fds", "40", "ID", "true"]);
+    assert_eq!(failed.code(), 255);
+    assert!(
+        failed.error_line().contains("preserve"),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[test]
+fn list_shows_what_is_there() {
+    let mut sandbox = Sandbox::new("list");
+    let missing = sandbox.windlass(&["list"]);
+    assert_eq!(missing.code(), 1, "a given root that isn't there");
+    assert!(!sandbox.state_root().exists(), "list has made the root");
+    sandbox.must(&["create", "ID"]);
+    sandbox.config["linux"]["cgroupsPath"] = json!(format!("/{}/second", sandbox.id));
+    sandbox.write_config();
+    sandbox.must(&["run", "-d", "second"]);
+
+    let table = sandbox.must(&["list"]).stdout;
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
+    );
+    assert_eq!(rows.len(), 3);
+    assert_eq!(
+        (rows[1][0], rows[1][2], rows[1][5]),
+        (sandbox.id.as_str(), "created", "root")
+    );
+    assert_eq!((rows[2][0], rows[2][2]), ("second", "running"));
+
+    let text = sandbox.must(&["list", "--format", "json"]).stdout;
+    let first = format!(r#"[{{"ociVersion":"1.0.2","id":"{}","pid":"#, sandbox.id);
+    assert!(text.starts_with(&first), "{text}");
+    let list: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(list[1]["status"], "running");
+    assert_eq!(list[1]["owner"], "root");
+    assert_eq!(
+        sandbox.must(&["list", "-q"]).stdout,
+        format!("{}\nsecond\n", sandbox.id)
+    );
+    let failed = sandbox.windlass(&["list", "--format", "xml"]);
+    assert!(
+        failed.error_line().contains("invalid format option"),
+        "{}",
+        failed.stderr
+    );
+    sandbox.must(&["delete", "-f", "second"]);
+}
+
+#[test]
+fn spec_writes_a_config_that_runs() {
+    let mut sandbox = Sandbox::new("spec");
+    let refused = sandbox.windlass(&["spec"]);
+    assert_eq!(refused.code(), 1);
+    assert!(
+        refused.error_line().contains("exists"),
+        "{}",
+        refused.stderr
+    );
+    fs::remove_file(sandbox.bundle().join("config.json")).unwrap();
+    sandbox.must(&["spec", "--bundle", sandbox.bundle().to_str().unwrap()]);
+    let text = fs::read_to_string(sandbox.bundle().join("config.json")).unwrap();
+    sandbox.config = serde_json::from_str(&text).unwrap();
+    assert_eq!(sandbox.config["process"]["args"], json!(["sh"]));
+    assert_eq!(sandbox.config["process"]["terminal"], true);
+    sandbox.config["process"]["terminal"] = json!(false);
+    sandbox.config["process"]["env"] = json!(["PATH=/bin"]);
+    sandbox.config["process"]["args"] = json!(["true"]);
+    sandbox.write_config();
+    let ran = sandbox.windlass(&["run", "ID"]);
+    assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""));
+    sandbox.assert_clean("run");
+}
+
+/// Hooks that write their name, their argv[0] and their state's status, one line each.
+fn tracing_hooks(sandbox: &mut Sandbox, trace: &Path) {
+    let mut hooks = json!({});
+    for kind in [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "poststart",
+        "poststop",
+    ] {
+        let script = format!(
+            "read -r state; status=${{state#*\\\"status\\\":\\\"}}; \
+             echo {kind} $0 ${{status%%\\\"*}} >> {}",
+            trace.display()
+        );
+        hooks[kind] = json!([{ "path": "/bin/busybox", "args": ["sh", "-c", script, "name"] }]);
+    }
+    hooks["startContainer"] = json!([{
+        "path": "/bin/busybox", "args": ["sh", "-c", "echo started > /tmp/start-container"],
+    }]);
+    sandbox.config["hooks"] = hooks;
+    sandbox.write_config();
+}
+
+#[test]
+fn hooks_run_in_order() {
+    let mut sandbox = Sandbox::new("hooks");
+    let trace = sandbox.directory().join("trace");
+    tracing_hooks(&mut sandbox, &trace);
+    let so_far = || fs::read_to_string(&trace).unwrap_or_default();
+    sandbox.must(&["create", "ID"]);
+    let created = "prestart name creating\ncreateRuntime name creating\n\
+                   createContainer name creating\n";
+    assert_eq!(so_far(), created);
+    let inside = sandbox.rootfs().join("tmp/start-container");
+    assert!(!inside.exists());
+    sandbox.must(&["start", "ID"]);
+    assert!(inside.exists());
+    let started = format!("{created}poststart name running\n");
+    assert_eq!(so_far(), started);
+    sandbox.must(&["delete", "--force", "ID"]);
+    assert_eq!(so_far(), format!("{started}poststop name stopped\n"));
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn a_failing_hook_ends_the_container() {
+    for kind in [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "startContainer",
+        "poststart",
+    ] {
+        let mut sandbox = Sandbox::new("hook");
+        let trace = sandbox.directory().join("trace");
+        tracing_hooks(&mut sandbox, &trace);
+        let failing = json!({
+            "path": "/bin/busybox", "args": ["sh", "-c", "echo the reason >&2; exit 3"],
+        });
+        sandbox.config["hooks"][kind]
+            .as_array_mut()
+            .unwrap()
+            .push(failing);
+        sandbox.write_config();
+        let failed = sandbox.windlass(&["run", "-d", "ID"]);
+        assert_eq!(failed.code(), 1, "{kind}");
+        let line = failed.error_line();
+        assert!(
+            line.contains(&format!("error running {kind} hook #1: ")),
+            "{line}"
+        );
+        assert!(
+            line.contains("exit status 3") && line.contains("the reason"),
+            "{line}"
+        );
+        sandbox.assert_clean(kind);
+        let trace = fs::read_to_string(&trace).unwrap();
+        assert_eq!(
+            trace.matches("poststop name stopped\n").count(),
+            1,
+            "{kind}: {trace}"
+        );
+    }
+}
+
+#[test]
+fn a_hook_may_not_take_longer_than_it_is_given() {
+    let mut sandbox = Sandbox::new("timeout");
+    sandbox.config["hooks"] = json!({ "createRuntime": [
+        { "path": "/bin/busybox", "args": ["sleep", "1000"], "timeout": 1 },
+    ] });
+    sandbox.write_config();
+    let failed = sandbox.windlass(&["create", "ID"]);
+    assert!(
+        failed.error_line().contains("timeout of 1s"),
+        "{}",
+        failed.stderr
+    );
+    sandbox.assert_clean("a slow hook");
+}
+
+#[test]
+fn a_poststop_hook_that_fails_is_only_warned_about() {
+    let mut sandbox = Sandbox::new("poststop");
+    sandbox.config["hooks"] = json!({ "poststop": [
+        { "path": "/bin/busybox", "args": ["false"] },
+    ] });
+    sandbox.write_config();
+    sandbox.must(&["create", "ID"]);
+    let deleted = sandbox.must(&["delete", "--force", "ID"]);
+    assert!(
+        deleted.stderr.contains("level=warning"),
+        "{}",
+        deleted.stderr
+    );
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn errors_go_to_the_log_in_its_format() {
+    let sandbox = Sandbox::new("log");
+    let log = sandbox.directory().join("log.json");
+    let shown = log.to_str().unwrap();
+    let failed = sandbox.windlass(&["--log", shown, "--log-format", "json", "state", "ID"]);
+    assert_eq!(failed.code(), 1);
+    assert_eq!(failed.stderr, "container does not exist\n");
+    let line: Value = serde_json::from_str(&fs::read_to_string(&log).unwrap()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["msg"], "container does not exist");
+    assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+}
