@@ -96,14 +96,14 @@ fn fill(root: &Path) {
     )
     .unwrap();
     std::fs::write(root.join("etc/group"), "video:x:44:app\n").unwrap();
-    for number in 0..40 {
+    for number in 0..40u32 {
         let tool = root.join(format!("usr/bin/tool{number}"));
-        std::fs::write(&tool, format!("{number}").repeat(number * 100)).unwrap();
-        std::os::unix::fs::chown(&tool, Some(number as u32 * 1000), Some(number as u32)).unwrap();
+        std::fs::write(&tool, format!("{number}").repeat(number as usize * 100)).unwrap();
+        std::os::unix::fs::chown(&tool, Some(number * 1000), Some(number)).unwrap();
         let modes = [0o755, 0o4755, 0o2711, 0o600, 0o1666, 0o000];
         std::fs::set_permissions(
             &tool,
-            std::os::unix::fs::PermissionsExt::from_mode(modes[number % 6]),
+            std::os::unix::fs::PermissionsExt::from_mode(modes[number as usize % 6]),
         )
         .unwrap();
     }

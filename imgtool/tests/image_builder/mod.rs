@@ -1,5 +1,11 @@
 //! Makes images byte by byte, well-formed and otherwise, and runs windlass-img on them.
 #![allow(dead_code)] // Each test binary uses its part of this.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_for_each
+)]
 
 use std::collections::BTreeMap;
 use std::io::Write;
