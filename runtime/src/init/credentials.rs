@@ -70,7 +70,8 @@ fn enter_directory(path: &str) -> Result<()> {
         )
         .at("/process/cwd")
     })?;
-    let inside = getcwd(Vec::new()).is_ok_and(|cwd| cwd.to_bytes().starts_with(b"/"));
+    let inside =
+        path == "/" || getcwd(Vec::new()).is_ok_and(|cwd| cwd.to_bytes().starts_with(b"/"));
     if inside {
         return Ok(());
     }

@@ -251,6 +251,8 @@ fn parse<'a>(mount: &'a Mount<'a>) -> Options<'a> {
             Some(Effect::CopyUp) => parsed.copy_up = true,
             Some(Effect::Remount) => parsed.remount = true,
             Some(Effect::Default) => {}
+            // Since Linux 4.7 every devpts is a new instance, asked for or not.
+            None if &**option == "newinstance" => {}
             None => parsed.data.push(match option.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (option, None),

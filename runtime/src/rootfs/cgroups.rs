@@ -42,7 +42,12 @@ fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, place: &Place) -> Resul
 }
 
 fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -> Result<()> {
-    let tmpfs = new_filesystem("tmpfs", "tmpfs", [("mode", Some("755"))].into_iter(), 0)?;
+    let tmpfs = new_filesystem(
+        "tmpfs",
+        Some("tmpfs"),
+        [("mode", Some("755"))].into_iter(),
+        0,
+    )?;
     attach(tmpfs.as_fd(), target.as_fd())
         .call(|| format!("move_mount(tmpfs, {:?})", step.destination))?;
     for place in places {

@@ -48,12 +48,10 @@ impl Masker {
             Some(first) => {
                 clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
             }
-            None => new_filesystem(
-                "tmpfs",
-                "tmpfs",
-                std::iter::empty(),
-                libc::MOUNT_ATTR_RDONLY,
-            )?,
+            None => {
+                let options = std::iter::empty();
+                new_filesystem("tmpfs", None, options, libc::MOUNT_ATTR_RDONLY)?
+            }
         };
         attach(masked.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
         leave_to_exec(target);

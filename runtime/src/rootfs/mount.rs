@@ -74,20 +74,21 @@ fn mount_filesystem(
         .iter()
         .map(|(name, value)| (*name, *value))
         .chain(mode.as_deref().map(|mode| ("mode", Some(mode))));
-    let mount = new_filesystem(kind, source, options, step.attributes.set)?;
+    let mount = new_filesystem(kind, Some(source), options, step.attributes.set)?;
     if step.copy_up {
         copy_up::copy(target.as_fd(), mount.as_fd())?;
     }
     put_in_place(step, mount, target)
 }
 
-/// A new file system, mounted nowhere yet. `attributes` are `MOUNT_ATTR_*`.
+/// A new file system, mounted nowhere yet. `source` is what mountinfo shows, `attributes` are
+/// `MOUNT_ATTR_*`.
 ///
 /// # Errors
 /// The call, with what the file system itself had to say about it.
 pub fn new_filesystem<'a>(
     kind: &str,
-    source: &str,
+    source: Option<&str>,
     options: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     attributes: u64,
 ) -> Result<OwnedFd> {
@@ -101,9 +102,11 @@ pub fn new_filesystem<'a>(
             }
         })
     };
-    configured(fsconfig_set_string(&context, "source", source), &|| {
-        format!("fsconfig({kind}, \"source\", {source:?})")
-    })?;
+    if let Some(source) = source {
+        configured(fsconfig_set_string(&context, "source", source), &|| {
+            format!("fsconfig({kind}, \"source\", {source:?})")
+        })?;
+    }
     for (name, value) in options {
         match value {
             Some(value) => configured(fsconfig_set_string(&context, name, value), &|| {

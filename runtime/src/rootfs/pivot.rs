@@ -9,27 +9,31 @@ use crate::error::{CallContext, Result};
 use crate::sys::exec::leave_to_exec;
 
 /// pivot_root(2) onto the rootfs, stacking the old root on it, and unmounting that: no directory
-/// has to exist for it, and no path is used. `shared` says that the old root's mounts may still
-/// propagate to the host.
+/// has to exist for it, and no path is used (pivot_root(2), NOTES). `shared` says that the old
+/// root's mounts may still propagate to the host.
 ///
 /// # Errors
 /// With the call.
 pub fn pivot(root: &RootFd, shared: bool) -> Result<()> {
-    let old = open(
-        "/",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .call(|| "open(/)")?;
+    if shared {
+        return pivot_from_shared(root);
+    }
+    fchdir(root.as_fd()).call(|| "fchdir(rootfs)")?;
+    pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
+    unmount(".", UnmountFlags::DETACH).call(|| "umount2(old root, MNT_DETACH)")
+}
+
+/// The same, but unmounting the old root must not unmount the host's: its mounts are made slaves,
+/// and they alone, which takes a descriptor to tell them from the new root's.
+fn pivot_from_shared(root: &RootFd) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = open("/", flags, Mode::empty()).call(|| "open(/)")?;
     fchdir(root.as_fd()).call(|| "fchdir(rootfs)")?;
     pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
     fchdir(&old).call(|| "fchdir(old root)")?;
     leave_to_exec(old);
-    if shared {
-        // Unmounting the old root must not unmount the host's.
-        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        mount_change(".", slave).call(|| "mount(\".\", MS_SLAVE|MS_REC)")?;
-    }
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    mount_change(".", slave).call(|| "mount(\".\", MS_SLAVE|MS_REC)")?;
     unmount(".", UnmountFlags::DETACH).call(|| "umount2(old root, MNT_DETACH)")?;
     chdir("/").call(|| "chdir(/)")
 }
