@@ -50,27 +50,27 @@ fn what_the_descriptor_says_has_to_hold() {
     image_with(&workshop, |layer| layer["diffID"] = digest(b"other").into());
     workshop.refused("diffID");
     image_with(&workshop, |layer| {
-        layer["size"] = (layer["size"].as_u64().unwrap() + 1).into()
+        layer["size"] = (layer["size"].as_u64().unwrap() + 1).into();
     });
     workshop.refused("but its descriptor says");
     image_with(&workshop, |layer| {
-        layer["size"] = (layer["size"].as_u64().unwrap() - 1).into()
+        layer["size"] = (layer["size"].as_u64().unwrap() - 1).into();
     });
     workshop.refused("but its descriptor says");
     image_with(&workshop, |layer| {
-        layer["mediaType"] = Packing::Plain.media_type().into()
+        layer["mediaType"] = Packing::Plain.media_type().into();
     });
     workshop.refused("media type says uncompressed, its content is gzip");
     image_with(&workshop, |layer| {
-        layer["mediaType"] = Packing::Zstd.media_type().into()
+        layer["mediaType"] = Packing::Zstd.media_type().into();
     });
     workshop.refused("media type says zstd");
     image_with(&workshop, |layer| {
-        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted".into()
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted".into();
     });
     workshop.refused("unsupported media type");
     image_with(&workshop, |layer| {
-        layer["digest"] = digest(b"not there").into()
+        layer["digest"] = digest(b"not there").into();
     });
     workshop.refused("can't open");
 }

@@ -10,7 +10,7 @@ use windlass_img::layer::tar::{EntryKind, TarLimits, TarReader};
 /// Writes archives named 0, 1, … of random entries; with each, as JSON, what Python reads out of
 /// it (null if it can't, a string if it took too much time or memory). The second half are copies with some bytes changed and, where those are
 /// in headers, the checksums mended.
-const WRITER: &str = r#"
+const WRITER: &str = r"
 import io, json, os, random, resource, signal, sys, tarfile
 # A damaged archive can make tarfile ask for all memory there is, or never end.
 resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))
@@ -93,7 +93,7 @@ for number in range(count):
     if number >= count // 2: data = damage(data)
     with open(os.path.join(target, str(number)), 'wb') as f: f.write(data)
     with open(os.path.join(target, '%d.json' % number), 'w') as f: json.dump(read(data), f)
-"#;
+";
 
 /// What we read, in the form that the writer's JSON has; nothing if we refuse it.
 fn read(archive: &[u8]) -> Option<Vec<Value>> {
