@@ -51,6 +51,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Crash {
     /// Runs the command into the crash.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "waited for as a tracee, with all others"
+    )]
     pub fn run(self, command: &mut Command) -> Outcome {
         let mut errors = tempfile::tempfile().unwrap();
         command.stdout(std::process::Stdio::null());

@@ -58,7 +58,8 @@ pub fn call_number(pid: i32) -> Option<u64> {
         let mut info: libc::ptrace_syscall_info = std::mem::zeroed();
         let size = std::mem::size_of_val(&info);
         let got = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info);
-        (got > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| info.u.entry.nr)
+        let entered = got > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
+        if entered { Some(info.u.entry.nr) } else { None }
     }
 }
 
