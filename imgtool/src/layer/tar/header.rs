@@ -102,8 +102,9 @@ fn name(block: &[u8; BLOCK], dialect: Dialect) -> Result<Vec<u8>, Problem> {
             if prefix.is_empty() {
                 return Ok(name.to_vec());
             }
-            // Joined, it would end in a slash: a directory to some.
-            if name.is_empty() {
+            // Joined, it ends in a slash: for a directory Python writes that, anything else would
+            // be a directory to some.
+            if name.is_empty() && block[156] != b'5' {
                 return Err(Problem::Prefix);
             }
             Ok([prefix, b"/", name].concat())
