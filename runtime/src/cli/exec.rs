@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::Global;
-use super::foreground::{Foreground, Terminal};
+use super::foreground::{Foreground, Signals, Terminal};
 use super::log::Log;
 use super::options::{check_preserved, console_socket, send_pidfd};
 use crate::container::create::write_pid_file;
@@ -104,6 +104,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<E
         socket = Some(for_init);
     }
     check_preserved(arguments.preserve_fds)?;
+    let signals = if arguments.detach {
+        None
+    } else {
+        Some(Signals::take()?)
+    };
     let executed = exec(
         &container,
         &spec,
@@ -124,12 +129,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<E
         write_pid_file(path, executed.pid)?;
     }
     send_pidfd(arguments.pidfd_socket.as_deref(), &executed.pidfd)?;
-    if arguments.detach {
+    let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     Foreground {
         pid: executed.pid,
         pidfd: executed.pidfd.as_fd(),
+        signals,
         terminal,
     }
     .wait()

@@ -32,6 +32,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let spec = config.spec()?;
     check(&spec)?;
     let host = Host::detect(&spec, spec.process.as_ref())?;
+    // Where the cgroups would be is for `create` to know; that they can be anywhere is for us.
+    host.hierarchies
+        .place(spec.linux.cgroups_path.as_deref(), "explain")?;
     let request = ContainerRequest {
         bundle,
         no_pivot: false,

@@ -18,7 +18,21 @@ use crate::sys::signal::{all_signals, ended_child, next_signal, send};
 pub(super) struct Foreground<'a> {
     pub(super) pid: i32,
     pub(super) pidfd: BorrowedFd<'a>,
+    pub(super) signals: Signals,
     pub(super) terminal: Option<Terminal>,
+}
+
+/// Our signals, which from now on are the process': taken before there is one, so that none ends
+/// us while it is being set up.
+pub(super) struct Signals {
+    descriptor: OwnedFd,
+}
+
+impl Signals {
+    pub(super) fn take() -> Result<Self> {
+        let descriptor = all_signals().call(|| "signalfd()")?;
+        Ok(Signals { descriptor })
+    }
 }
 
 /// The way by which its pseudo-terminal comes.
@@ -75,7 +89,6 @@ impl Foreground<'_> {
     /// Waits until the process has ended; its status is ours, 128 and the signal's number if a
     /// signal ended it.
     pub(super) fn wait(self) -> Result<ExitCode> {
-        let signals = all_signals().call(|| "signalfd()")?;
         let master = match &self.terminal {
             Some(terminal) => Some(terminal.receive()?),
             None => None,
@@ -85,7 +98,7 @@ impl Foreground<'_> {
             rustix::io::ioctl_fionbio(master, true).ok()?;
             RawMode::enter()
         });
-        let status = self.serve(&signals, master.as_ref());
+        let status = self.serve(&self.signals.descriptor, master.as_ref());
         drop(raw_mode);
         status
     }

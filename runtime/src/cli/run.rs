@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use super::ExitCode;
 
-use super::foreground::{Foreground, Terminal};
+use super::foreground::{Foreground, Signals, Terminal};
 use super::log::Log;
 use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
 use super::{Global, own_name};
@@ -16,6 +16,8 @@ use crate::container::hook_state::HookState;
 use crate::container::journal::Record;
 use crate::container::start::run_poststart;
 use crate::error::{CallContext, Result};
+use crate::plan::NamespaceKind;
+use crate::spec::Spec;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -59,11 +61,16 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
     }
     check_preserved(options.preserve_fds)?;
     let (listen_fds, extra_env) = listen_fds();
-    if !arguments.detach && !arguments.no_subreaper {
+    if !arguments.detach && !arguments.no_subreaper && !has_own_pids(&spec) {
         // What the container leaves behind becomes ours to reap. Any pid says yes (prctl(2)).
         rustix::process::set_child_subreaper(Some(Pid::INIT))
             .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
     }
+    let signals = if arguments.detach {
+        None
+    } else {
+        Some(Signals::take()?)
+    };
     let created = create(
         &global.store()?,
         &config,
@@ -116,12 +123,13 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         finish(&directory, &records);
         return Err(error);
     }
-    if arguments.detach {
+    let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     let foreground = Foreground {
         pid: init.pid,
         pidfd: pidfd.as_fd(),
+        signals,
         terminal,
     };
     let status = foreground.wait()?;
@@ -129,4 +137,12 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         finish(&directory, &records);
     }
     Ok(status)
+}
+
+/// In a pid namespace of its own a container leaves nothing behind (pid_namespaces(7)).
+fn has_own_pids(spec: &Spec<'_>) -> bool {
+    spec.linux
+        .namespaces
+        .iter()
+        .any(|namespace| &*namespace.kind == NamespaceKind::Pid.name() && namespace.path.is_none())
 }

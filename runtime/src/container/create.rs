@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::init::{self, Inheritance};
 use crate::plan::{self, Action, ContainerRequest, HookKind, NamespaceKind, Plan};
 use crate::spec::{ConfigText, Spec, check, read_config};
+use crate::sys::identity::started_as_root;
 
 /// What `create` and `run` were asked.
 #[derive(Debug)]
@@ -336,7 +337,7 @@ impl Setup<'_, '_> {
                 rootfs: self.rootfs(),
                 labels: vec![format!("bundle={bundle}")],
             },
-            rootless: !rustix::process::geteuid().is_root(),
+            rootless: !started_as_root(),
             cgroup_paths: StateFile::cgroup_paths_of(&self.placement),
             namespace_paths: StateFile::namespace_paths_of(identity.pid),
             oci_version: self.hook_state.oci_version.to_owned(),

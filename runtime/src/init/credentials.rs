@@ -14,6 +14,7 @@ use crate::error::{CallContext, Error, Result};
 use crate::plan::{CapabilityStep, CredentialsStep};
 use crate::seccomp::Program;
 use crate::sys;
+use crate::sys::identity::started_as_root;
 
 /// Gives up what the app is not to have. The order matters: the bounding set and the groups need
 /// capabilities that the uid change takes away, and the filter needs `CAP_SYS_ADMIN` or
@@ -33,13 +34,9 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
         .map(|group| Gid::from_raw(*group))
         .collect();
     set_thread_groups(&groups).call(|| format!("setgroups({:?})", step.groups))?;
-    let gid = Gid::from_raw(step.gid);
-    set_thread_res_gid(gid, gid, gid).call(|| format!("setresgid({})", step.gid))?;
-    if step.uid != 0 {
-        set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
+    if step.uid != 0 || step.gid != 0 || !started_as_root() {
+        change_ids(step)?;
     }
-    let uid = Uid::from_raw(step.uid);
-    set_thread_res_uid(uid, uid, uid).call(|| format!("setresuid({})", step.uid))?;
 
     if let Some(filter) = &step.early_filter {
         if step.uid != 0 {
@@ -58,6 +55,15 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
     umask(Mode::from_raw_mode(step.umask));
     // What root may not enter, on a network file system say, the user perhaps may.
     entered.or_else(|_| enter_directory(&step.cwd))
+}
+
+fn change_ids(step: &CredentialsStep) -> Result<()> {
+    let gid = Gid::from_raw(step.gid);
+    set_thread_res_gid(gid, gid, gid).call(|| format!("setresgid({})", step.gid))?;
+    // The permitted set outlives the change: what is to stay of it is said afterwards.
+    set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
+    let uid = Uid::from_raw(step.uid);
+    set_thread_res_uid(uid, uid, uid).call(|| format!("setresuid({})", step.uid))
 }
 
 /// chdir(2), and a look at where that led: a working directory outside the root is how
