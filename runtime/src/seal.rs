@@ -4,7 +4,7 @@
 //! `#!/proc/self/exe`, or opens `/proc/PID/exe` of whoever enters it, gets hold of our file. What it
 //! gets hold of must not be writable, by anyone, ever after: so the verbs that enter a container
 //! run from a read-only mount that is theirs alone and nowhere mounted
-//! (docs/decisions/0004-sealed-binary.md).
+//! (docs/decisions/sealed-binary.md).
 
 use std::ffi::CString;
 use std::fs::File;

@@ -3,7 +3,7 @@
 //! Nothing in here takes a path of the container as a path of the host: [`RootFd`] resolves it
 //! with openat2(2) and `RESOLVE_IN_ROOT`, so that no symbolic link, no `..` and nobody who swaps
 //! directories meanwhile can lead out of the rootfs, and everything that follows works on the
-//! descriptor that came out (design rule 2; docs/decisions/0003-descriptors-only.md).
+//! descriptor that came out (design rule 2; docs/decisions/descriptors-only.md).
 
 pub mod cgroups;
 pub mod console;

@@ -4,7 +4,7 @@
 //! The types are our own: they borrow from the one buffer that holds the file, keep what the
 //! caller wrote in the order it was written, and leave it to [`check`](fn@check::check) and the plan to refuse
 //! values, because only they can say where in config.json and what would mend it
-//! (docs/decisions/0002-own-config-types.md).
+//! (docs/decisions/own-config-types.md).
 
 mod check;
 mod load;
