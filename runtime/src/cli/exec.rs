@@ -12,7 +12,9 @@ use crate::container::create::write_pid_file;
 use crate::container::exec::{Request, SubCgroup, exec};
 use crate::container::state::CONFIG_COPY;
 use crate::error::{Error, Result};
-use crate::spec::{Capabilities, ConfigText, Process, Text, User, check_process, read_config};
+use crate::spec::{
+    Capabilities, ConfigText, Process, Text, User, check_process, read_config, read_process_file,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -86,7 +88,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<E
         .and_then(|_| read_config(&container.directory.file(CONFIG_COPY)))?;
     let mut spec = config.spec()?;
     let own_file = match &arguments.process {
-        Some(path) => Some(read_config(path)?),
+        Some(path) => Some(read_process_file(path)?),
         None => None,
     };
     let process = process_of(arguments, spec.process.take(), own_file.as_ref())?;

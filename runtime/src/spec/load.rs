@@ -10,7 +10,10 @@ use super::locate::pointer_at;
 use crate::error::{CallContext, Error, Result};
 
 /// More than any engine writes; a bound on what a caller can make us hold in memory.
-const LARGEST_CONFIG: u64 = 64 << 20;
+const LARGEST_CONFIG: usize = 64 << 20;
+
+/// As much as engines write.
+const USUAL_CONFIG: usize = 32 << 10;
 
 /// The text of a JSON file. What is parsed from it borrows from it.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub struct ConfigText {
     text: String,
 }
 
-/// Reads a bundle's config.json, or another file of its kind.
+/// Reads a bundle's config.json.
 ///
 /// # Errors
 /// With the path, when the file is missing, unreadable, larger than 64 MiB or not UTF-8.
@@ -35,24 +38,19 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
         }
         Error::new(error.to_string()).context(shown())
     })?;
-    let size = file.metadata().call(shown)?.len().min(LARGEST_CONFIG);
-    let mut text = vec![0; usize::try_from(size).unwrap_or(0) + 1];
+    let mut text = vec![0; USUAL_CONFIG];
     let mut length = 0;
-    // With room for one byte more than the file has, a read that does not fill it is the last.
-    while length < text.len() {
-        match (&file).read(&mut text[length..]).call(shown)? {
-            0 => break,
-            more => length += more,
-        }
-        if length as u64 == size {
+    // A read of a regular file that does not fill its buffer is the last one.
+    loop {
+        let more = (&file).read(&mut text[length..]).call(shown)?;
+        length += more;
+        if length < text.len() || length > LARGEST_CONFIG {
             break;
         }
-        if length == text.len() {
-            text.resize(length * 2, 0);
-        }
+        text.resize(length * 2, 0);
     }
     text.truncate(length);
-    if text.len() as u64 >= LARGEST_CONFIG {
+    if text.len() > LARGEST_CONFIG {
         return Err(Error::new(format!(
             "{} is larger than 64 MiB",
             path.display()
@@ -60,6 +58,30 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
     }
     let text = String::from_utf8(text)
         .map_err(|_| Error::new(format!("{} is not UTF-8", path.display())))?;
+    Ok(ConfigText {
+        path: path.to_owned(),
+        text,
+    })
+}
+
+/// Reads the file of `exec --process`, which may be a pipe.
+///
+/// # Errors
+/// With the path, when it is missing, unreadable, larger than 64 MiB or not UTF-8.
+pub fn read_process_file(path: &Path) -> Result<ConfigText> {
+    let shown = || format!("read {}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).call(shown)?;
+    let length = file
+        .take(LARGEST_CONFIG as u64 + 1)
+        .read_to_string(&mut text)
+        .call(shown)?;
+    if length > LARGEST_CONFIG {
+        return Err(Error::new(format!(
+            "{} is larger than 64 MiB",
+            path.display()
+        )));
+    }
     Ok(ConfigText {
         path: path.to_owned(),
         text,

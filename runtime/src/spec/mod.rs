@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use check::{check, check_process};
-pub use load::{ConfigText, read_config};
+pub use load::{ConfigText, read_config, read_process_file};
 pub use process::{Capabilities, Process, Rlimit, User};
 pub use text::{Text, null_is_default};
 

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::clone::last_errno;
+use super::exec::leave_to_exec;
 
 /// Brings `lo` up in the network namespace that we are in.
 ///
