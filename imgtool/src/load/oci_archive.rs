@@ -1,6 +1,6 @@
 //! A tarred OCI layout (skopeo's oci-archive, `docker save` from version 25 on, buildx).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,6 +10,7 @@ use crate::layout::blob::{Incoming, IncomingBlob};
 use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, Index, Manifest};
 use crate::layout::media::MediaKind;
+use crate::sys::signal;
 
 /// How deep indexes may nest.
 const DEEPEST_INDEX: usize = 8;
@@ -22,6 +23,7 @@ pub(super) fn read(contents: &Contents, incoming: &Incoming) -> Result<Loaded> {
         contents,
         incoming,
         kept: BTreeSet::new(),
+        read: BTreeMap::new(),
         loaded: Loaded::default(),
     };
     for descriptor in index.manifests {
@@ -41,6 +43,9 @@ struct Reader<'a> {
     contents: &'a Contents,
     incoming: &'a Incoming,
     kept: BTreeSet<Digest>,
+    /// What each document that was read (by digest and media type) led to: indexes that list one
+    /// another many times over must not multiply.
+    read: BTreeMap<(Digest, String), bool>,
     loaded: Loaded,
 }
 
@@ -52,6 +57,17 @@ impl Reader<'_> {
         if !self.contents.has(name.as_bytes()) {
             return Ok(false);
         }
+        let document = (descriptor.digest.clone(), descriptor.media_type.clone());
+        if let Some(&any) = self.read.get(&document) {
+            return Ok(any);
+        }
+        signal::check()?;
+        let any = self.keep_new_image(descriptor, depth)?;
+        self.read.insert(document, any);
+        Ok(any)
+    }
+
+    fn keep_new_image(&mut self, descriptor: &Descriptor, depth: usize) -> Result<bool> {
         let digest = &descriptor.digest;
         match descriptor.kind() {
             MediaKind::Index if depth < DEEPEST_INDEX => {
