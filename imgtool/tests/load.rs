@@ -204,6 +204,19 @@ fn an_index_that_lists_one_thing_many_times_is_read_once() {
 }
 
 #[test]
+fn loading_again_mends_a_damaged_blob() {
+    let workshop = Workshop::new();
+    let image = workshop.image(&[&[file("f", "content")]]);
+    let archive = tar(&archive_of(&workshop.layout()));
+    loaded(&workshop, &archive, &[]);
+    // As a power cut soon after the first load may leave it.
+    let manifest = image["digest"].as_str().unwrap().replace(':', "/");
+    std::fs::write(workshop.path("loaded/blobs").join(manifest), "").unwrap();
+    loaded(&workshop, &archive, &[]);
+    unpack_loaded(&workshop, "latest");
+}
+
+#[test]
 fn archives_that_are_not_whole_are_refused() {
     let workshop = Workshop::new();
     workshop.image(&[&[file("f", "content")]]);

@@ -198,12 +198,6 @@ impl Layout {
         Ok(bytes)
     }
 
-    /// Whether the blob is there.
-    pub fn has_blob(&self, digest: &Digest) -> bool {
-        let name = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
-        self.open_file(&name).is_ok()
-    }
-
     fn check_marker(&self) -> Result<()> {
         let path = self.path.display();
         let not_a_layout = || format!("{path} is not an OCI image layout");

@@ -8,6 +8,7 @@ mod contents;
 mod docker_archive;
 mod oci_archive;
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -76,8 +77,10 @@ fn load_into(
         bail!("neither a docker-archive (no manifest.json) nor an oci-archive (no oci-layout)");
     };
     let tagged = tagged(loaded.images, options.tag.as_deref())?;
+    // A blob that is there already is replaced too: it may be damaged, and this one has been verified.
+    let mut kept = HashSet::new();
     for blob in &loaded.blobs {
-        if !layout.has_blob(&blob.digest) {
+        if kept.insert(&blob.digest) {
             incoming.keep(blob, &layout.blobs(&blob.digest)?)?;
         }
     }
