@@ -217,6 +217,45 @@ fn loading_again_mends_a_damaged_blob() {
 }
 
 #[test]
+fn a_signal_ends_the_loading_of_an_archive_that_never_ends() {
+    let workshop = Workshop::new();
+    let layout = workshop.path("loaded");
+    let mut command = windlass_img();
+    let mut child = command
+        .args(["load", "--layout"])
+        .arg(&layout)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Headers of which none is an entry.
+    let global = tar(&[image_builder::entry(b'g', "g")]);
+    let headers = global[..512].repeat(128);
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || while stdin.write_all(&headers).is_ok() {});
+    while !layout.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            break child.wait().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    writer.join().unwrap();
+    assert_eq!(status.code(), Some(128 + 15));
+    assert!(!layout.exists(), "a layout was left behind");
+}
+
+#[test]
 fn archives_that_are_not_whole_are_refused() {
     let workshop = Workshop::new();
     workshop.image(&[&[file("f", "content")]]);

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::limits::Limits;
 use crate::layout::digest::{Digest, Hasher};
 use crate::layout::media::Compression;
+use crate::sys::signal;
 
 /// How much is inflated at once, and how many such pieces may wait: 4 MiB ahead.
 const PIECE: usize = 256 << 10;
@@ -105,6 +106,8 @@ impl LayerStream {
     }
 
     fn next_piece(&mut self) -> io::Result<()> {
+        // Here, because what is not an entry's data (headers, the archive's rest) passes no other check.
+        signal::check().map_err(io::Error::other)?;
         let Ok(piece) = self.pieces.recv() else {
             // The worker ended: at the end, or with an error that finish() tells.
             self.piece.clear();

@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::layout::blob::IncomingBlob;
 use crate::layout::document::{Descriptor, Index, REF_NAME};
 use crate::layout::media::Compression;
+use crate::sys::signal;
 use contents::Contents;
 
 /// What the caller decides about loading.
@@ -167,6 +168,7 @@ struct Limited<R> {
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        signal::check().map_err(io::Error::other)?;
         let count = self.source.read(buffer)?;
         self.read += count as u64;
         if self.read > self.allowed {
