@@ -394,6 +394,43 @@ fn a_container_survives_its_supervisor_and_is_cleaned_up_by_force() {
 }
 
 #[test]
+fn a_container_that_is_being_created_is_removed_by_force() {
+    let mut shim = Shim::new();
+    shim.script("sleep 1000");
+    let mark = shim.place.path().join("creating");
+    shim.fake_runtime(&format!(
+        "case \" $* \" in *' create '*) echo $$ > {}; exec sleep 1000;; esac\nexec $RUNTIME \"$@\"",
+        mark.display()
+    ));
+    let id = new_id();
+    let mut run = shim.run_command(&["-d"], &id);
+    let mut run = Owned(
+        run.stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let runtime = || -> Option<u64> { std::fs::read_to_string(&mark).ok()?.trim().parse().ok() };
+    eventually("the runtime is at it", || runtime().is_some());
+    let started = Instant::now();
+    let said = shim.say(&["rm", "--force", &id]);
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""));
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "it took {:?}",
+        started.elapsed()
+    );
+    assert_eq!(run.0.wait().unwrap().code(), Some(125));
+    let runtime = runtime().unwrap();
+    let goes_on = is_alive(runtime);
+    if goes_on {
+        signal(u32::try_from(runtime).unwrap(), Signal::KILL);
+    }
+    assert!(!goes_on, "the runtime that was creating it goes on");
+    shim.assert_gone(&id);
+}
+
+#[test]
 fn the_container_outlives_its_foreground() {
     let shim = Shim::new();
     shim.script("read line || exit 6; exit 7");

@@ -46,7 +46,10 @@ impl Rm {
         if let Some(state) = state {
             self.delete_container(&state)?;
         }
-        record.remove()?;
+        // The supervisor itself removes the record of a container that never ran, or of --rm.
+        if record.directory().exists() {
+            record.remove()?;
+        }
         Ok(0)
     }
 
@@ -60,6 +63,11 @@ impl Rm {
                 "container {} is running; kill it first, or use --force",
                 self.id
             );
+        }
+        if state.is_some_and(|state| state.status == Status::Creating) {
+            // It ends the runtime that is creating the container, which nobody else knows of, and
+            // leaves nothing. If it has just come further it passes the signal on.
+            let _ = pidfd_send_signal(&supervisor, Signal::TERM);
         }
         if let Some(state) = state.filter(|_| !ended) {
             // If the runtime can't, `delete --force` will be tried.
