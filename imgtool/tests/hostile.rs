@@ -572,3 +572,16 @@ fn errors_do_not_carry_an_images_control_characters() {
         "{stderr:?}"
     );
 }
+
+#[test]
+fn an_index_of_too_many_images_is_refused() {
+    let workshop = Workshop::new();
+    let image = workshop.image(&[&[file("f", "")]]);
+    let index = json!({
+        "schemaVersion": 2, "mediaType": INDEX, "manifests": vec![&image; 5000],
+    });
+    let mut index = workshop.add_blob(index.to_string().as_bytes(), INDEX);
+    index["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
+    workshop.write_index(&[index]);
+    workshop.refused("more than 4096 images");
+}

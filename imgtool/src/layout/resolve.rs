@@ -12,6 +12,10 @@ const DEEPEST_INDEX: usize = 8;
 /// How many indexes one tag may lead to: an index that lists many indexes that list many …
 const MOST_INDEXES: usize = 64;
 
+/// How many images one tag may lead to: eight mebibytes of index name 50,000, 64 indexes as many
+/// times more.
+const MOST_IMAGES: usize = 4096;
+
 /// An image: its manifest and configuration, verified and consistent.
 #[derive(Debug)]
 pub struct Image {
@@ -142,6 +146,9 @@ fn collect(
     found: &mut Vec<Descriptor>,
 ) -> Result<()> {
     match descriptor.kind() {
+        MediaKind::Manifest if found.len() == MOST_IMAGES => {
+            bail!("it leads to more than {MOST_IMAGES} images")
+        }
         MediaKind::Manifest => found.push(descriptor.clone()),
         MediaKind::Index => {
             *indexes += 1;
