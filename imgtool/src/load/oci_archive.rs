@@ -109,6 +109,12 @@ impl Reader<'_> {
         let blob: &IncomingBlob = self
             .contents
             .file(blob_name(&descriptor.digest).as_bytes())?;
+        if blob.digest.algorithm() != descriptor.digest.algorithm() {
+            bail!(
+                "blob {}: archives with other digests than sha256 are not supported",
+                descriptor.digest
+            );
+        }
         if blob.digest != descriptor.digest {
             bail!(
                 "blob {} is corrupt: its content is {}",
