@@ -13,8 +13,8 @@ use crate::record::Record;
 
 /// Wait for a container to end; print its exit status and return it
 ///
-/// When this returns, the log is complete and the runtime has deleted the container. Also works
-/// after the end, until windlass-shim rm.
+/// When this returns, the log is complete and the runtime has deleted the container (unless it
+/// was run with --keep). Also works after the end, until windlass-shim rm.
 #[derive(Debug, Args)]
 pub struct Wait {
     /// The container's id
