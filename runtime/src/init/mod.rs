@@ -154,8 +154,8 @@ impl<'a> Init<'a> {
                 Ok(())
             }
             Action::HostPropagation(flags) => namespaces::set_host_propagation(*flags),
-            Action::OpenRootfs { path, as_mount } => {
-                self.root = Some(RootFd::open(path, *as_mount)?);
+            Action::OpenRootfs { path, own_mount } => {
+                self.root = Some(RootFd::open(path, *own_mount)?);
                 Ok(())
             }
             Action::Mount(mount_step) => match mount_step.source {

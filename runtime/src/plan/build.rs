@@ -3,8 +3,8 @@
 use rustix::fs::FileType;
 
 use super::{
-    Action, ConsoleStep, DeviceStep, HookKind, MountSource, NamespaceKind, Plan, Pointer, Step,
-    mounts, process,
+    Action, ConsoleStep, DeviceStep, HookKind, MountSource, NamespaceKind, OwnMount, Plan, Pointer,
+    Step, mounts, process,
 };
 use crate::cgroup;
 use crate::cgroup::devices::Enforcement;
@@ -454,9 +454,11 @@ impl<'a> Builder<'a> {
         } else {
             format!("{}/{}", request.bundle, &*root.path)
         };
-        let as_mount = namespaces.has(NamespaceKind::Mount);
         self.push(
-            Action::OpenRootfs { path, as_mount },
+            Action::OpenRootfs {
+                path,
+                own_mount: own_mount(spec, namespaces),
+            },
             Pointer::to("/root/path"),
             clause::ROOT,
         );
@@ -574,6 +576,20 @@ impl<'a> Builder<'a> {
             Action::ChangeRoot
         };
         self.push(action, Pointer::to("/root/path"), clause::ROOT);
+        // Only now: pivot_root(2) refuses a new root that is shared.
+        if namespaces.has(NamespaceKind::Mount)
+            && let Some(flags) = spec
+                .linux
+                .rootfs_propagation
+                .as_deref()
+                .and_then(propagation)
+        {
+            self.push(
+                Action::RootPropagation(flags),
+                Pointer::to("/linux/rootfsPropagation"),
+                clause::PROPAGATION,
+            );
+        }
     }
 
     /// What may be done only after everything has been made in the rootfs.
@@ -584,18 +600,6 @@ impl<'a> Builder<'a> {
                     Action::Readonly(destination),
                     Pointer::element("/mounts", index),
                     clause::MOUNTS,
-                );
-            }
-            if let Some(flags) = spec
-                .linux
-                .rootfs_propagation
-                .as_deref()
-                .and_then(propagation)
-            {
-                self.push(
-                    Action::RootPropagation(flags),
-                    Pointer::to("/linux/rootfsPropagation"),
-                    clause::PROPAGATION,
                 );
             }
             if spec.root.as_ref().is_some_and(|root| root.readonly) {
@@ -659,6 +663,17 @@ fn host_propagation(spec: &Spec<'_>) -> u64 {
         Some("private" | "rprivate" | "unbindable" | "runbindable") => libc::MS_PRIVATE,
         Some("shared" | "rshared") => libc::MS_SHARED,
         _ => libc::MS_SLAVE,
+    }
+}
+
+/// How the rootfs becomes a mount. A joined mount namespace is left as shared as it is.
+fn own_mount(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> OwnMount {
+    if !namespaces.has(NamespaceKind::Mount) {
+        OwnMount::None
+    } else if namespaces.makes(NamespaceKind::Mount) && host_propagation(spec) == libc::MS_SHARED {
+        OwnMount::OnItselfInShared
+    } else {
+        OwnMount::OnItself
     }
 }
 

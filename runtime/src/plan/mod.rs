@@ -159,8 +159,8 @@ pub enum Action<'a> {
     OpenRootfs {
         /// Its path on the host.
         path: String,
-        /// Whether it becomes a mount of its own, as pivot_root(2) needs it.
-        as_mount: bool,
+        /// How it becomes a mount of its own.
+        own_mount: OwnMount,
     },
     /// Mount one entry of `mounts`.
     Mount(MountStep<'a>),
@@ -281,6 +281,17 @@ pub struct RlimitStep {
     pub name: &'static str,
     /// The values; `None` is infinity.
     pub limits: rustix::process::Rlimit,
+}
+
+/// How the rootfs becomes a mount of its own, as pivot_root(2) needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnMount {
+    /// It stays a directory.
+    None,
+    /// It is stacked on itself.
+    OnItself,
+    /// The same, once the mount that holds it, which may be shared with the host's, is private.
+    OnItselfInShared,
 }
 
 /// One mount.

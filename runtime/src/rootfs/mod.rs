@@ -15,11 +15,14 @@ pub mod pivot;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, openat, openat2,
+};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
-use crate::error::{CallContext, Error, Result};
+use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::plan::OwnMount;
 use crate::sys::exec::leave_to_exec;
 
 /// The root of the container's file system.
@@ -39,14 +42,18 @@ pub enum Wanted {
 
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
+/// No path has more directories than `PATH_MAX` has room for (path_resolution(7)).
+const DEEPEST: usize = 4096 / 2;
 
 impl RootFd {
-    /// Takes the directory `path` of the host as the rootfs. With `as_mount` it becomes a mount of
-    /// its own, stacked on itself, as pivot_root(2) needs it; the host doesn't see it.
+    /// Takes the directory `path` of the host as the rootfs, and makes it a mount of its own if it
+    /// is to be one. What is mounted in a shared mount appears on the host too: where the mount
+    /// that holds the rootfs may be shared, it is made private in this namespace first, and the
+    /// copy of it that becomes the root is private with it.
     ///
     /// # Errors
     /// With the path, when it is not there or not a directory.
-    pub fn open(path: &str, as_mount: bool) -> Result<Self> {
+    pub fn open(path: &str, own_mount: OwnMount) -> Result<Self> {
         let shown = || format!("open rootfs {path}");
         let directory = openat(
             rustix::fs::CWD,
@@ -55,8 +62,12 @@ impl RootFd {
             Mode::empty(),
         )
         .call(shown)?;
-        if !as_mount {
+        if own_mount == OwnMount::None {
             return Ok(RootFd { fd: directory });
+        }
+        if own_mount == OwnMount::OnItselfInShared {
+            make_holder_private(&directory)
+                .context(|| format!("make the mount of {path} private"))?;
         }
         let tree = open_tree(
             &directory,
@@ -200,6 +211,29 @@ impl RootFd {
     }
 }
 
+/// Makes the mount private that a directory is in: its root is the nearest directory upwards that
+/// is the root of a mount.
+fn make_holder_private(directory: &OwnedFd) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = openat(directory, ".", flags, Mode::empty()).call(|| "openat(rootfs, \".\")")?;
+    for _ in 0..DEEPEST {
+        if is_mount_root(&at).call(|| "statx(directory of the rootfs)")? {
+            mount::set_propagation(at.as_fd(), libc::MS_PRIVATE)?;
+            leave_to_exec(at);
+            return Ok(());
+        }
+        let parent = openat(&at, "..", flags, Mode::empty()).call(|| "openat(rootfs, \"..\")")?;
+        leave_to_exec(std::mem::replace(&mut at, parent));
+    }
+    Err(Error::new("no directory above it is the root of a mount"))
+}
+
+/// `STATX_ATTR_MOUNT_ROOT` (statx(2), Linux 5.8).
+fn is_mount_root(directory: &OwnedFd) -> Result<bool, Errno> {
+    let status = rustix::fs::statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
+    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 /// The path with its dangling link at `index` replaced by what the link says.
 fn follow(at: &OwnedFd, parts: &[&str], index: usize) -> Result<String> {
     let target = rustix::fs::readlinkat(at, parts[index], Vec::new())
@@ -293,7 +327,11 @@ mod tests {
     fn root() -> (tempfile::TempDir, RootFd) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("rootfs")).unwrap();
-        let root = RootFd::open(directory.path().join("rootfs").to_str().unwrap(), false).unwrap();
+        let root = RootFd::open(
+            directory.path().join("rootfs").to_str().unwrap(),
+            OwnMount::None,
+        )
+        .unwrap();
         (directory, root)
     }
 

@@ -1,0 +1,114 @@
+//! What `mounts` and `linux.rootfsPropagation` do, to the container and to the host.
+//!
+//! Needs root, busybox-static, and unshare and mount of util-linux.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use std::fs;
+use std::process::Command;
+
+use harness::{Finished, Sandbox, WINDLASS, finish};
+use serde_json::json;
+
+/// Runs the container in a mount namespace that stands for a host, all of whose mounts are shared,
+/// as systemd makes them. Gives its mounts before and after as well.
+fn run_on_shared_host(sandbox: &Sandbox) -> (Finished, String, String) {
+    const HOST: &str = "mount --make-rshared / || exit 99; before=$1; after=$2; shift 2; \
+        cat /proc/self/mountinfo >\"$before\"; \"$@\"; status=$?; \
+        cat /proc/self/mountinfo >\"$after\"; exit $status";
+    let before = sandbox.directory().join("before");
+    let after = sandbox.directory().join("after");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", HOST, "host"])
+        .args([&before, &after])
+        .args([WINDLASS, "--root"])
+        .arg(sandbox.state_root())
+        .args(["run", &sandbox.id])
+        .current_dir(sandbox.bundle());
+    let finished = finish(&mut command);
+    let read = |path| fs::read_to_string(path).unwrap();
+    (finished, read(before), read(after))
+}
+
+/// pivot_root(2) refuses shared mounts, and mounts below one appear wherever it is shared with.
+#[test]
+fn every_propagation_works_on_a_shared_host_and_leaves_it_as_it_is() {
+    let propagations = [
+        None,
+        Some("shared"),
+        Some("rshared"),
+        Some("slave"),
+        Some("rslave"),
+        Some("private"),
+        Some("rprivate"),
+    ];
+    let failures = [
+        (
+            "a mount fails",
+            json!({ "destination": "/x", "type": "nosuchfs", "source": "x" }),
+        ),
+        ("no program", json!(null)),
+    ];
+    for propagation in propagations {
+        let mut sandbox = Sandbox::new("propagation");
+        if let Some(propagation) = propagation {
+            sandbox.config["linux"]["rootfsPropagation"] = json!(propagation);
+        }
+        sandbox.script("cat /proc/self/mountinfo");
+        let (ran, before, after) = run_on_shared_host(&sandbox);
+        assert_eq!(ran.code(), 0, "{propagation:?}: {}", ran.stderr);
+        assert!(before.contains("shared:"), "{before}");
+        assert_eq!(before, after, "{propagation:?}");
+        let root = ran
+            .stdout
+            .lines()
+            .find(|line| line.split(' ').nth(4) == Some("/"))
+            .unwrap();
+        let shared = matches!(propagation, Some("shared" | "rshared"));
+        assert_eq!(root.contains(" shared:"), shared, "{propagation:?}: {root}");
+        for (what, mount) in &failures {
+            let good = sandbox.config.clone();
+            if mount.is_null() {
+                sandbox.config["process"]["args"] = json!(["/bin/nosuchprogram"]);
+            } else {
+                let mounts = sandbox.config["mounts"].as_array_mut().unwrap();
+                mounts.push(mount.clone());
+            }
+            sandbox.write_config();
+            let (failed, before, after) = run_on_shared_host(&sandbox);
+            assert_ne!(failed.code(), 0, "{propagation:?}: {what}");
+            assert_ne!(failed.code(), 99, "{}", failed.stderr);
+            assert_eq!(before, after, "{propagation:?}: {what}");
+            sandbox.config = good;
+        }
+        sandbox.assert_clean(propagation.unwrap_or("no propagation"));
+    }
+}
+
+/// The mount that holds the rootfs may be the rootfs itself, or lie some directories above it.
+#[test]
+fn a_shared_rootfs_may_be_a_mount_itself() {
+    const HOST: &str = "mount --bind rootfs rootfs && mount --make-rshared / || exit 99; \
+        before=$(cat /proc/self/mountinfo); \"$@\" || exit; \
+        [ \"$before\" = \"$(cat /proc/self/mountinfo)\" ]";
+    let mut sandbox = Sandbox::new("propagation-own");
+    sandbox.config["linux"]["rootfsPropagation"] = json!("rshared");
+    sandbox.script("echo ran");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", HOST, "host", WINDLASS, "--root"])
+        .arg(sandbox.state_root())
+        .args(["run", &sandbox.id])
+        .current_dir(sandbox.bundle());
+    let ran = finish(&mut command);
+    assert_eq!(
+        (ran.code(), ran.stdout.trim()),
+        (0, "ran"),
+        "{}",
+        ran.stderr
+    );
+    sandbox.assert_clean("run");
+}
