@@ -142,6 +142,69 @@ fn the_terminal_is_restored_when_the_container_is_killed() {
     sandbox.assert_clean("run");
 }
 
+/// The processor time that a process has used, in clock ticks (proc_pid_stat(5), fields 14 and
+/// 15).
+fn ticks(process: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let times = fields.split(' ').skip(14 - 3).take(2);
+    times.map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn a_terminal_that_is_closed_and_opened_again() {
+    let sandbox = with_terminal(
+        "ttyclosed",
+        "echo up; exec <&- >&- 2>&-; sleep 2; exec </dev/pts/0 >/dev/pts/0; echo again; \
+         read -r line; echo got:$line",
+    );
+    let mut terminal = Terminal::new(24, 80);
+    let mut child = terminal.spawn(sandbox.command(&["run", "ID"]));
+    terminal.expect("up");
+    let before = ticks(&child);
+    terminal.expect("again");
+    let used = ticks(&child) - before;
+    assert!(used < 40, "{used} ticks of some 200 for waiting");
+    terminal.master.write_all(b"words\r").unwrap();
+    terminal.expect("got:words");
+    assert_eq!(wait_for(&mut child).code(), Some(0));
+    sandbox.assert_clean("run");
+}
+
+#[test]
+fn a_program_that_does_not_read_gets_its_signals() {
+    let sandbox = with_terminal(
+        "ttyfull",
+        "stty raw -echo; trap 'exit 7' TERM; echo up; sleep 1000 & wait",
+    );
+    let mut child = sandbox
+        .command(&["run", "ID"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = File::from(OwnedFd::from(child.stdout.take().unwrap()));
+    expect(&mut output, &mut String::new(), "up");
+    let mut input = child.stdin.take().unwrap();
+    rustix::io::ioctl_fionbio(&input, true).unwrap();
+    // Until neither the terminal, nor the runtime, nor the pipe takes any more of it.
+    let (mut written, mut refused) = (0, 0);
+    while refused < 25 {
+        match input.write(&[b'x'; 4096]) {
+            Ok(length) => (written, refused) = (written + length, 0),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                refused += 1;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+        assert!(written < 64 << 20, "it takes everything");
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(wait_for(&mut child).code(), Some(7));
+    sandbox.assert_clean("run");
+}
+
 /// The other end of a console socket's connection.
 fn receive(listener: &UnixListener) -> File {
     let (connection, _) = listener.accept().unwrap();

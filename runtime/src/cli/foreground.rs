@@ -2,13 +2,14 @@
 
 use super::ExitCode;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::time::Timespec;
 
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::receive_descriptor;
@@ -104,49 +105,31 @@ impl Foreground<'_> {
     }
 
     fn serve(&self, signals: &OwnedFd, master: Option<&OwnedFd>) -> Result<ExitCode> {
-        let mut stdin_open = true;
-        let mut output_open = true;
+        let mut relay = master.map(Relay::new);
         loop {
             let mut fds = vec![
                 PollFd::from_borrowed_fd(self.pidfd, PollFlags::IN),
                 PollFd::new(signals, PollFlags::IN),
             ];
-            if let Some(master) = master {
-                let wants = |open: bool| {
-                    if open {
-                        PollFlags::IN
-                    } else {
-                        PollFlags::empty()
-                    }
-                };
-                fds.push(PollFd::new(master, wants(output_open)));
-                if stdin_open {
-                    fds.push(PollFd::from_borrowed_fd(
-                        rustix::stdio::stdin(),
-                        PollFlags::IN,
-                    ));
-                }
+            let mut timeout = None;
+            if let Some(relay) = &relay {
+                relay.watch(&mut fds);
+                timeout = relay.timeout();
             }
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Error::call("poll()", errno)),
             }
-            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            if let Some(master) = master {
-                if ready[2] && output_open {
-                    output_open = pass_on(master.as_fd(), rustix::stdio::stdout());
-                }
-                if ready.get(3) == Some(&true) {
-                    stdin_open = pass_on(rustix::stdio::stdin(), master.as_fd());
-                }
+            if let Some(relay) = &mut relay {
+                relay.pass_on(&fds[2..]);
             }
-            if ready[1] {
+            if !fds[1].revents().is_empty() {
                 self.handle_signals(signals, master)?;
             }
-            if ready[0] {
-                if let Some(master) = master {
-                    while pass_on(master.as_fd(), rustix::stdio::stdout()) && has_input(master) {}
+            if !fds[0].revents().is_empty() {
+                if let Some(relay) = &mut relay {
+                    relay.pass_on_the_rest();
                 }
                 return self.status();
             }
@@ -195,23 +178,121 @@ impl Foreground<'_> {
     }
 }
 
-/// Copies what is there; `false` when there will be no more.
-fn pass_on(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
-    let mut buffer = [0_u8; 16 << 10];
-    let length = match rustix::io::read(from, &mut buffer) {
-        Ok(0) => return false,
-        Ok(length) => length,
-        Err(Errno::AGAIN | Errno::INTR) => return true,
-        // EIO: nobody has the terminal's other end open any more (pty(7)).
-        Err(_) => return false,
+/// What goes between our standard streams and the process' terminal. It never waits for the
+/// terminal: a program that doesn't read may still be sent a signal, and may end.
+struct Relay<'a> {
+    master: &'a OwnedFd,
+    /// What has come from standard input and the terminal has no room for yet.
+    pending: Vec<u8>,
+    input_open: bool,
+    output_open: bool,
+    /// Nobody has the terminal's other end open: reads fail with EIO and poll(2) reports POLLHUP
+    /// whatever it was asked for, until somebody opens it again (pty(7)).
+    hung_up: bool,
+}
+
+impl<'a> Relay<'a> {
+    /// How often to see whether somebody has opened the terminal again: no event tells.
+    const PAUSE: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000_000,
     };
-    let mut rest = &buffer[..length];
+
+    fn new(master: &'a OwnedFd) -> Self {
+        Relay {
+            master,
+            pending: Vec::new(),
+            input_open: true,
+            output_open: true,
+            hung_up: false,
+        }
+    }
+
+    /// Adds what there is to wait for.
+    fn watch(&self, fds: &mut Vec<PollFd<'a>>) {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, self.output_open);
+        events.set(PollFlags::OUT, !self.pending.is_empty());
+        if !self.hung_up && !events.is_empty() {
+            fds.push(PollFd::new(self.master, events));
+        }
+        if self.input_open && self.pending.is_empty() {
+            let stdin = rustix::stdio::stdin();
+            fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        }
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        self.hung_up.then_some(Self::PAUSE)
+    }
+
+    /// Copies what is there, as far as there is room for it.
+    fn pass_on(&mut self, fds: &[PollFd<'_>]) {
+        let events = |wanted: BorrowedFd<'_>| {
+            fds.iter()
+                .filter(|fd| fd.as_fd().as_raw_fd() == wanted.as_raw_fd())
+                .fold(PollFlags::empty(), |events, fd| events | fd.revents())
+        };
+        let of_master = events(self.master.as_fd());
+        let of_stdin = events(rustix::stdio::stdin());
+        self.hung_up = false;
+        if of_master.contains(PollFlags::OUT) {
+            self.write_input();
+        }
+        if !of_stdin.is_empty() {
+            self.read_input();
+        }
+        if self.output_open && of_master.intersects(PollFlags::IN | PollFlags::HUP) {
+            self.copy_output();
+        } else if of_master.contains(PollFlags::HUP) {
+            self.hung_up = true;
+        }
+    }
+
+    /// Copies what the process has written before it ended.
+    fn pass_on_the_rest(&mut self) {
+        self.hung_up = false;
+        while self.output_open && !self.hung_up && has_input(self.master) {
+            self.copy_output();
+        }
+    }
+
+    fn read_input(&mut self) {
+        let mut buffer = [0_u8; 16 << 10];
+        match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
+            Ok(length) if length > 0 => self.pending.extend_from_slice(&buffer[..length]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            _ => self.input_open = false,
+        }
+    }
+
+    fn write_input(&mut self) {
+        match rustix::io::write(self.master, &self.pending) {
+            Ok(written) => drop(self.pending.drain(..written)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.hung_up = true,
+        }
+    }
+
+    fn copy_output(&mut self) {
+        let mut buffer = [0_u8; 16 << 10];
+        match rustix::io::read(self.master, &mut buffer) {
+            Ok(length) if length > 0 => self.output_open = write_output(&buffer[..length]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            _ => self.hung_up = true,
+        }
+    }
+}
+
+/// Writes all of it to standard output, waiting for room; `false` when nobody reads it any more.
+fn write_output(mut rest: &[u8]) -> bool {
+    let stdout = rustix::stdio::stdout();
     while !rest.is_empty() {
-        match rustix::io::write(to, rest) {
+        match rustix::io::write(stdout, rest) {
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
+                let mut fds = [PollFd::from_borrowed_fd(stdout, PollFlags::OUT)];
                 let _ = poll(&mut fds, None);
             }
             Err(_) => return false,
@@ -221,7 +302,7 @@ fn pass_on(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
 }
 
 fn has_input(fd: &OwnedFd) -> bool {
-    let now = rustix::time::Timespec {
+    let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
