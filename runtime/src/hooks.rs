@@ -16,6 +16,7 @@ use rustix::time::Timespec;
 use crate::error::{CallContext, Error, Result};
 use crate::plan::HookKind;
 use crate::spec::Hook;
+use crate::sys::spawn::begin_afresh;
 
 /// Runs hooks in their order, each with the container's state on its standard input, and with
 /// nothing but its own `env` in its environment: what an image says never reaches a hook on the
@@ -53,6 +54,8 @@ fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
     let errors = memory_file("hook-stderr")?;
     command.stdin(input).stdout(Stdio::null());
     command.stderr(errors.try_clone().call(|| "dup(memfd)")?);
+    // In the foreground we block all signals, and init has umask 0 to make devices with.
+    begin_afresh(&mut command);
     let mut child = command
         .spawn()
         .call(|| format!("fork/exec {}", &*hook.path))?;

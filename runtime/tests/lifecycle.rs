@@ -615,6 +615,32 @@ fn hooks_run_in_order() {
 }
 
 #[test]
+fn hooks_begin_with_no_signal_blocked_and_a_umask() {
+    let mut sandbox = Sandbox::new("hookmask");
+    let trace = sandbox.directory().join("trace");
+    let script = |path: &Path| {
+        let script = format!(
+            "{{ umask; while read -r line; do case $line in SigBlk*) echo $line;; esac; done \
+             < /proc/self/status; }} >> {}",
+            path.display()
+        );
+        json!([{ "path": "/bin/busybox", "args": ["sh", "-c", script] }])
+    };
+    for kind in ["createRuntime", "createContainer", "poststart", "poststop"] {
+        sandbox.config["hooks"][kind] = script(&trace);
+    }
+    sandbox.config["hooks"]["startContainer"] = script(Path::new("/tmp/trace"));
+    sandbox.config["process"]["args"] = json!(["true"]);
+    sandbox.write_config();
+    // In the foreground the runtime itself has all signals blocked.
+    sandbox.must(&["run", "ID"]);
+    let fresh = "0022\nSigBlk: 0000000000000000\n";
+    assert_eq!(fs::read_to_string(&trace).unwrap(), fresh.repeat(4));
+    let inside = sandbox.rootfs().join("tmp/trace");
+    assert_eq!(fs::read_to_string(inside).unwrap(), fresh);
+}
+
+#[test]
 fn a_failing_hook_ends_the_container() {
     for kind in [
         "prestart",
