@@ -85,6 +85,29 @@ fn statuses_from_create_to_delete() {
 }
 
 #[test]
+fn a_start_that_is_killed_has_started_the_program() {
+    let sandbox = Sandbox::new("halfstart");
+    sandbox.must(&["create", "ID"]);
+    // All that `start` does before init goes on by itself.
+    let fifo = sandbox.state_directory().join("exec.fifo");
+    fs::write(&fifo, "0").unwrap();
+    sandbox.wait_for_status("running");
+    assert!(fifo.exists());
+    let refused = sandbox.windlass(&["start", "ID"]);
+    let line = refused.error_line();
+    assert!(
+        line.contains("cannot start an already running container"),
+        "{line}"
+    );
+    let refused = sandbox.windlass(&["delete", "ID"]);
+    let line = refused.error_line();
+    assert!(line.contains("that is not stopped: running"), "{line}");
+    assert_eq!(sandbox.status(), "running");
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
 fn an_id_is_used_once() {
     let sandbox = Sandbox::new("twice");
     sandbox.must(&["create", "ID"]);

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::directory::ContainerDirectory;
@@ -141,6 +143,19 @@ impl Status {
     }
 }
 
+/// The first process that a journal tells of.
+pub fn init_of(records: &[Record]) -> Option<ProcessIdentity> {
+    records.iter().find_map(|record| match record {
+        Record::Init {
+            pid, start_time, ..
+        } => Some(ProcessIdentity {
+            pid: *pid,
+            start_time: *start_time,
+        }),
+        _ => None,
+    })
+}
+
 /// A container that exists.
 #[derive(Debug)]
 pub struct Container {
@@ -198,15 +213,7 @@ impl Container {
                 start_time: state.init_process_start,
             });
         }
-        self.records.iter().find_map(|record| match record {
-            Record::Init {
-                pid, start_time, ..
-            } => Some(ProcessIdentity {
-                pid: *pid,
-                start_time: *start_time,
-            }),
-            _ => None,
-        })
+        init_of(&self.records)
     }
 
     /// Looks the status up.
@@ -222,10 +229,12 @@ impl Container {
                 Status::Stopped
             });
         };
+        // In this order: init may end in between, and then has closed the fifo as well.
+        let waits = self.init_waits()?;
         if !self.init().is_some_and(|init| init.is_running()) {
             return Ok(Status::Stopped);
         }
-        if self.directory.file(EXEC_FIFO).exists() {
+        if waits {
             return Ok(Status::Created);
         }
         Ok(if state.cgroups.is_frozen()? {
@@ -233,6 +242,19 @@ impl Container {
         } else {
             Status::Running
         })
+    }
+
+    /// Whether init has the exec fifo open. That there is one doesn't say so: a `start` that was
+    /// killed leaves it behind, and init has become the program all the same.
+    fn init_waits(&self) -> Result<bool> {
+        let path = self.directory.file(EXEC_FIFO);
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match open(&path, flags, Mode::empty()) {
+            Ok(_) => Ok(true),
+            // Nobody has it open for reading (fifo(7)).
+            Err(Errno::NXIO | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::call(format!("open {}", path.display()), errno)),
+        }
     }
 
     /// What `state` prints (runtime.md, "State", with runc's additions).
