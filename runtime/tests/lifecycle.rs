@@ -146,6 +146,26 @@ fn run_gives_the_status_of_the_program() {
 }
 
 #[test]
+fn run_leaves_another_container_of_its_name_alone() {
+    let sandbox = Sandbox::new("anew");
+    let mut child = sandbox.command(&["run", "ID"]).spawn().unwrap();
+    wait_until("the container", || {
+        let state = sandbox.windlass(&["state", "ID"]).stdout;
+        state.contains("running")
+    });
+    let run = Pid::from_child(&child);
+    kill_process(run, Signal::STOP).unwrap();
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.must(&["run", "-d", "ID"]);
+    let pid = sandbox.pid();
+    kill_process(run, Signal::CONT).unwrap();
+    assert_eq!(wait_for(&mut child).code(), Some(128 + 9));
+    assert_eq!((sandbox.status().as_str(), sandbox.pid()), ("running", pid));
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
 fn run_keep_leaves_a_stopped_container() {
     let mut sandbox = Sandbox::new("keep");
     sandbox.script("exit 3");

@@ -13,8 +13,9 @@ use crate::container::ContainerDirectory;
 use crate::container::create::{Created, Request, create, load_bundle};
 use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
-use crate::container::journal::Record;
+use crate::container::journal::{self, Record};
 use crate::container::start::run_poststart;
+use crate::container::state::init_of;
 use crate::error::{CallContext, Result};
 use crate::plan::NamespaceKind;
 use crate::spec::Spec;
@@ -97,6 +98,10 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
     let finish = |directory: &ContainerDirectory, records: &[Record]| {
         let mut warn = |warning: &str| log.warn(warning);
         let deleted = directory.lock().and_then(|_lock| {
+            // It may have been deleted, and another been made by its name.
+            if init_of(&journal::read(directory)?) != init_of(records) {
+                return Ok(());
+            }
             delete_done(
                 directory,
                 records,
