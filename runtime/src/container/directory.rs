@@ -30,7 +30,7 @@ pub struct ContainerDirectory {
 /// Held while a verb changes a container; given up when dropped, and by the kernel when its
 /// holder is killed.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock(#[allow(dead_code, reason = "dropping it closes it")] File);
 
 impl Store {
     /// The containers below `root`.
@@ -45,32 +45,36 @@ impl Store {
     pub fn make(&self, id: &str) -> Result<(ContainerDirectory, Lock)> {
         check_id(id)?;
         let path = self.root.join(id);
-        let shown = || format!("mkdir({})", path.display());
-        let made = match rustix::fs::mkdir(&path, rustix::fs::Mode::from_raw_mode(0o700)) {
+        loop {
+            self.make_directory(&path)?;
+            let directory = ContainerDirectory {
+                path: path.clone(),
+                id: id.to_owned(),
+            };
+            // A `delete` may have come before our lock, and taken it for what a killed `create`
+            // has left: it has no journal yet. Then its name is free again.
+            if let Some(lock) = directory.hold()? {
+                return Ok((directory, lock));
+            }
+        }
+    }
+
+    fn make_directory(&self, path: &Path) -> Result<()> {
+        let made = match rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(0o700)) {
             Err(Errno::NOENT) => {
                 DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
                     .create(&self.root)
                     .call(|| format!("mkdir({})", self.root.display()))?;
-                rustix::fs::mkdir(&path, rustix::fs::Mode::from_raw_mode(0o700))
+                rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(0o700))
             }
             result => result,
         };
         match made {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                return Err(Error::new("container with given ID already exists"));
-            }
-            Err(errno) => return Err(Error::call(shown(), errno)),
+            Err(Errno::EXIST) => Err(Error::new("container with given ID already exists")),
+            result => result.call(|| format!("mkdir({})", path.display())),
         }
-        let directory = ContainerDirectory {
-            path,
-            id: id.to_owned(),
-        };
-        // Nobody who looks for it by name deletes it before this: it has no journal yet.
-        let lock = hold(directory.open()?, &directory.path)?;
-        Ok((directory, lock))
     }
 
     /// The directory of an existing container.
@@ -160,29 +164,36 @@ impl ContainerDirectory {
     /// # Errors
     /// `container does not exist` when it has been deleted meanwhile.
     pub fn lock(&self) -> Result<Lock> {
-        let Lock(directory) = hold(self.open()?, &self.path)?;
-        // It may have been deleted while we waited: then no name leads to it any more.
+        self.hold()?
+            .ok_or_else(|| Error::new("container does not exist"))
+    }
+
+    /// Waits for the lock; none if the directory has been deleted meanwhile.
+    fn hold(&self) -> Result<Option<Lock>> {
+        let directory = match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            result => result.call(|| format!("open {}", self.path.display()))?,
+        };
+        while let Err(errno) = flock(&directory, FlockOperation::LockExclusive) {
+            if errno != Errno::INTR {
+                return Err(Error::call(
+                    format!("flock({})", self.path.display()),
+                    errno,
+                ));
+            }
+        }
+        // One that was deleted while we waited has no name that leads to it any more.
         let links = directory
             .metadata()
             .call(|| format!("stat {}", self.path.display()))?
             .nlink();
-        if links == 0 {
-            return Err(Error::new("container does not exist"));
-        }
-        Ok(Lock(directory))
+        Ok((links > 0).then_some(Lock(directory)))
     }
 
     /// Whether a verb is changing the container right now.
     pub fn is_locked(&self) -> bool {
-        self.open().is_ok_and(|directory| {
+        File::open(&self.path).is_ok_and(|directory| {
             flock(&directory, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
-        })
-    }
-
-    fn open(&self) -> Result<File> {
-        File::open(&self.path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::new("container does not exist"),
-            _ => Error::new(error.to_string()).context(format!("open {}", self.path.display())),
         })
     }
 
@@ -209,21 +220,47 @@ impl ContainerDirectory {
     }
 }
 
-fn hold(directory: File, path: &Path) -> Result<Lock> {
-    loop {
-        match flock(&directory, FlockOperation::LockExclusive) {
-            Err(Errno::INTR) => {}
-            result => {
-                result.call(|| format!("flock({})", path.display()))?;
-                return Ok(Lock(directory));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::check_id;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{Lock, Store, check_id};
+
+    #[test]
+    fn what_is_made_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path().to_owned());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // As `delete` does with what has no journal.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok(found) = store.find("c")
+                        && let Ok(_lock) = found.lock()
+                    {
+                        found.remove().unwrap();
+                    }
+                }
+            });
+            let mut made = 0;
+            while made < 2000 {
+                match store.make("c") {
+                    Ok((directory, Lock(held))) => {
+                        let named = directory.path().metadata().map(|found| found.ino());
+                        let held = held.metadata().unwrap().ino();
+                        assert_eq!(named.ok(), Some(held), "after {made}");
+                        made += 1;
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        assert_eq!(error, "container with given ID already exists");
+                    }
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
 
     #[test]
     fn ids_are_names() {
