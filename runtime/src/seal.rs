@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{
-    Access, AtFlags, CWD, MemfdFlags, SealFlags, StatVfsMountFlags, accessat, fcntl_add_seals,
-    fcntl_get_seals, memfd_create, statvfs,
+    Access, AtFlags, CWD, MemfdFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags,
+    accessat, fcntl_add_seals, fcntl_get_seals, memfd_create, statvfs, statx,
 };
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -32,7 +32,7 @@ const OWN_BINARY: &str = "/proc/self/exe";
 /// When no such file can be made.
 pub fn seal_own_binary() -> Result<()> {
     let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
-    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) && is_mount_of_its_own()? {
         return Ok(());
     }
     let sealed = match read_only_mount() {
@@ -54,6 +54,14 @@ pub fn seal_own_binary() -> Result<()> {
         .collect();
     let errno = execve_fd(sealed.as_fd(), &argv, &env);
     Err(Error::call("execveat(sealed copy of this program)", errno))
+}
+
+/// Whether the mount that we run from is of this one file, as the clone is. A read-only /usr is the
+/// host's, and may be written again tomorrow. (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8)
+fn is_mount_of_its_own() -> Result<bool> {
+    let own = statx(CWD, OWN_BINARY, AtFlags::empty(), StatxFlags::empty())
+        .call(|| format!("statx({OWN_BINARY})"))?;
+    Ok(own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Whether we run from a sealed copy already, or as a user who may not write the file and so can't

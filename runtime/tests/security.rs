@@ -257,3 +257,101 @@ fn a_reused_pid_is_not_the_container() {
         "a process that is none of the container's was killed"
     );
 }
+
+/// CVE-2024-21626's class: an image names programs by what the runtime may still hold open of the
+/// host. `host-only` exists on the host alone, so nothing of that name may ever run.
+#[test]
+fn no_descriptor_of_the_host_leads_out_by_args_or_path() {
+    let mut sandbox = Sandbox::new("descriptors");
+    let host_only = sandbox.directory().join("host-only");
+    fs::copy("/bin/busybox", &host_only).unwrap();
+    let up = "/..".repeat(12);
+    let directory = sandbox.directory().display().to_string();
+    let places: Vec<String> = (3..100)
+        .map(|fd| format!("/proc/self/fd/{fd}{up}{directory}"))
+        .collect();
+    sandbox.config["process"]["env"] = json!([format!("PATH={}", places.join(":"))]);
+    for early_filter in [true, false] {
+        sandbox.config["process"]["noNewPrivileges"] = json!(!early_filter);
+        sandbox.config["process"]["args"] = json!(["host-only", "true"]);
+        sandbox.write_config();
+        assert_eq!(sandbox.windlass(&["run", "ID"]).code(), 1);
+        sandbox.script("while :; do sleep 1; done");
+        sandbox.config["process"]["args"][0] = json!("/bin/sh");
+        sandbox.write_config();
+        sandbox.must(&["run", "-d", "ID"]);
+        assert_eq!(
+            sandbox
+                .windlass(&["exec", "ID", "host-only", "true"])
+                .code(),
+            255
+        );
+        for place in places.iter().take(40) {
+            let program = format!("{place}/host-only");
+            let executed = sandbox.windlass(&["exec", "ID", &program, "true"]);
+            assert_eq!(executed.code(), 255, "{program}");
+        }
+        sandbox.must(&["delete", "--force", "ID"]);
+    }
+}
+
+/// `exec` stays below a root that is only a chroot.
+#[test]
+fn exec_stays_in_a_chroot() {
+    let mut sandbox = Sandbox::new("chroot");
+    fs::write(sandbox.rootfs().join("inside"), "").unwrap();
+    sandbox.script("while :; do sleep 1; done");
+    sandbox.must(&["run", "-d", "--no-pivot", "ID"]);
+    sandbox.must(&["exec", "ID", "/bin/sh", "-c", "test -e /inside"]);
+    sandbox.must(&["delete", "--force", "ID"]);
+}
+
+/// What is not in PATH is not taken from the working directory, which the image may have chosen.
+#[test]
+fn nothing_runs_from_the_working_directory_unasked() {
+    let mut sandbox = Sandbox::new("workdir");
+    fs::copy("/bin/busybox", sandbox.rootfs().join("bin/true2")).unwrap();
+    sandbox.config["process"]["cwd"] = json!("/bin");
+    for env in [json!([]), json!(["PATH="]), json!(["PATH=.:"])] {
+        sandbox.config["process"]["env"] = env;
+        sandbox.config["process"]["args"] = json!(["true2"]);
+        sandbox.write_config();
+        let line = sandbox.windlass(&["run", "ID"]).error_line().to_owned();
+        assert!(
+            line.contains("executable file not found in $PATH"),
+            "{line}"
+        );
+    }
+}
+
+/// A program that is not root may open its standard output anew.
+#[test]
+fn the_standard_streams_are_the_users() {
+    let mut sandbox = Sandbox::new("streams");
+    sandbox.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    sandbox.script("echo anew >/proc/self/fd/1");
+    let run = sandbox.must(&["run", "ID"]);
+    assert_eq!(run.stdout, "anew\n");
+}
+
+/// Bad arguments end in one line, not in a panic.
+#[test]
+fn arguments_cannot_make_it_panic() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let sandbox = Sandbox::new("arguments");
+    let mut command = sandbox.command(&["state"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"\xff"));
+    assert!(finish(&mut command).code() != 0);
+    let many = sandbox.windlass(&["create", "--preserve-fds", "4294967295", "ID"]);
+    assert!(many.code() != 0);
+    let mut listen = sandbox.command(&["create", "ID"]);
+    listen.env("LISTEN_FDS", "60");
+    // Its own pid is known to the shell alone: it execs the runtime.
+    let shell = format!(
+        "LISTEN_PID=$$ LISTEN_FDS=60 exec {WINDLASS} --root {} create --bundle {} x",
+        sandbox.state_root().display(),
+        sandbox.bundle().display()
+    );
+    let refused = finish(std::process::Command::new("/bin/sh").args(["-c", &shell]));
+    assert!(refused.error_line().contains("unable to preserve fd"));
+}

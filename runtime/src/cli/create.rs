@@ -30,8 +30,8 @@ fn create_container(arguments: &Arguments, global: &Global, log: &Log) -> Result
         .as_ref()
         .is_some_and(|process| process.terminal);
     let console_socket = console_socket(options.console_socket.as_deref(), terminal, true)?;
-    check_preserved(options.preserve_fds)?;
-    let (listen_fds, extra_env) = listen_fds();
+    let (listen_fds, extra_env) = listen_fds()?;
+    check_preserved(options.preserve_fds + listen_fds)?;
     let created = create(
         &global.store()?,
         &config,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::Global;
 use super::foreground::{Foreground, Signals, Terminal};
 use super::log::Log;
-use super::options::{check_preserved, console_socket, send_pidfd};
+use super::options::{MOST_DESCRIPTORS, check_preserved, console_socket, send_pidfd};
 use crate::container::create::write_pid_file;
 use crate::container::exec::{Request, SubCgroup, exec};
 use crate::container::state::CONFIG_COPY;
@@ -39,8 +39,9 @@ pub(super) struct Arguments {
     /// Add a supplementary group; may be repeated
     #[arg(short = 'g', long, value_name = "GID")]
     additional_gids: Vec<u32>,
-    /// Take the process from this file: config.json's `process`
-    #[arg(short, long, value_name = "FILE")]
+    /// Take the process from this file, as it stands: config.json's `process`
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["cwd", "env", "user",
+        "additional_gids", "process_label", "apparmor", "no_new_privs", "cap", "command"])]
     process: Option<PathBuf>,
     /// Don't wait for the process
     #[arg(short, long)]
@@ -61,7 +62,8 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "CAPABILITY")]
     cap: Vec<String>,
     /// Pass on this many more descriptors, from 3 on
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=MOST_DESCRIPTORS))]
     preserve_fds: u32,
     /// Put the process into a cgroup below the container's; may be repeated
     #[arg(long, value_name = "[CONTROLLERS:]PATH")]

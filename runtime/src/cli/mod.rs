@@ -122,8 +122,8 @@ impl From<ExitCode> for i32 {
 pub fn main() -> ExitCode {
     // Verbs whose process enters a container. Before anything else, because the program begins
     // anew: a word that only looks like such a verb costs nothing but that.
-    let enters = |word: &String| matches!(word.as_str(), "create" | "run" | "exec");
-    if std::env::args().any(|word| enters(&word))
+    let enters = |word: std::ffi::OsString| word == "create" || word == "run" || word == "exec";
+    if std::env::args_os().any(enters)
         && let Err(error) = seal_own_binary()
     {
         Log::default().error(&error.to_string());

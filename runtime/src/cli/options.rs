@@ -8,6 +8,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::send_descriptor;
 
+/// As many descriptors as can be asked for: `fs.nr_open`'s default.
+pub(super) const MOST_DESCRIPTORS: i64 = 1 << 20;
+
 /// The options of `create` and `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ContainerOptions {
@@ -30,7 +33,8 @@ pub(super) struct ContainerOptions {
     #[arg(long)]
     pub(super) no_new_keyring: bool,
     /// Pass on this many more descriptors, from 3 on
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=MOST_DESCRIPTORS))]
     pub(super) preserve_fds: u32,
     /// The container's name
     #[arg(value_name = "CONTAINER-ID")]
@@ -54,18 +58,24 @@ impl ContainerOptions {
 
 /// Socket activation (sd_listen_fds(3)): when the descriptors were meant for us they are the
 /// container's, where its first process has the pid 1. How many, and what to tell it.
-pub(super) fn listen_fds() -> (u32, Vec<String>) {
+///
+/// # Errors
+/// When there are too many to be true.
+pub(super) fn listen_fds() -> Result<(u32, Vec<String>)> {
     let meant_for_us =
         std::env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()));
     let count = std::env::var("LISTEN_FDS")
         .ok()
-        .and_then(|count| count.parse().ok());
+        .and_then(|count| count.parse::<u32>().ok());
     match count {
-        Some(count) if meant_for_us && count > 0 => (
+        Some(count) if meant_for_us && i64::from(count) > MOST_DESCRIPTORS => Err(Error::new(
+            format!("LISTEN_FDS={count} is more than a process can have"),
+        )),
+        Some(count) if meant_for_us && count > 0 => Ok((
             count,
             vec![format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()],
-        ),
-        _ => (0, Vec::new()),
+        )),
+        _ => Ok((0, Vec::new())),
     }
 }
 

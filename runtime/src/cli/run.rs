@@ -60,8 +60,8 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         terminal = Some(ours);
         socket = Some(for_init);
     }
-    check_preserved(options.preserve_fds)?;
-    let (listen_fds, extra_env) = listen_fds();
+    let (listen_fds, extra_env) = listen_fds()?;
+    check_preserved(options.preserve_fds + listen_fds)?;
     if !arguments.detach && !arguments.no_subreaper && !has_own_pids(&spec) {
         // What the container leaves behind becomes ours to reap. Any pid says yes (prctl(2)).
         rustix::process::set_child_subreaper(Some(Pid::INIT))

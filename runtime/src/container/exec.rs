@@ -2,13 +2,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, open};
+
 use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
 use super::hook_state::HookState;
+use super::process::ProcessIdentity;
 use super::state::{Container, Status};
 use crate::cgroup::Placement;
-use crate::error::{Error, ErrorContext, Result};
+use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
-use crate::init::{self, Inheritance};
+use crate::init::{self, Inheritance, Joined};
 use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan};
 use crate::spec::{Process, Spec};
 
@@ -66,11 +69,10 @@ pub fn exec(
         }
         _ => {}
     }
-    let pidfd = match container.init() {
-        Some(init) => init.open()?,
-        None => None,
-    }
-    .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
+    let joined = container
+        .init()
+        .map_or(Ok(None), enter)?
+        .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
 
     let host = Host::detect(spec, Some(process))?;
     let plan = plan::for_exec(
@@ -85,7 +87,7 @@ pub fn exec(
     let mut entry = Entry {
         plan: &plan,
         placement: below(&state.cgroups, &request.sub_cgroups)?,
-        container: pidfd,
+        container: Some(joined),
         own_pids: spec
             .linux
             .namespaces
@@ -116,6 +118,18 @@ pub fn exec(
             Err(error)
         }
     }
+}
+
+/// What is needed to join init's container; `None` when init has ended.
+fn enter(init: ProcessIdentity) -> Result<Option<Joined>> {
+    let Some(pidfd) = init.open()? else {
+        return Ok(None);
+    };
+    let path = format!("/proc/{}/root", init.pid);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(path.as_str(), flags, Mode::empty()).call(|| format!("open({path})"))?;
+    // The root that was opened is init's if init is still there: its pid was not another's.
+    Ok(init.is_running().then_some(Joined { init: pidfd, root }))
 }
 
 /// The container's cgroups, with those asked for replaced by ones below them.
@@ -154,7 +168,7 @@ fn below(cgroups: &Placement, wanted: &[SubCgroup]) -> Result<Placement> {
 struct Entry<'e, 'a> {
     plan: &'e Plan<'a>,
     placement: Placement,
-    container: OwnedFd,
+    container: Option<Joined>,
     own_pids: bool,
     hook_state: HookState<'e>,
     console_socket: Option<OwnedFd>,
@@ -183,17 +197,16 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
 
 impl Entry<'_, '_> {
     fn start(&mut self) -> Result<()> {
-        let birth_place = if self.own_pids {
-            Some(
-                BirthPlace::enter_of(self.container.as_fd())
+        let birth_place = match &self.container {
+            Some(container) if self.own_pids => Some(
+                BirthPlace::enter_of(container.init.as_fd())
                     .context(|| "the container's pid namespace")?,
-            )
-        } else {
-            None
+            ),
+            _ => None,
         };
         let (plan, hook_state, placement) = (self.plan, self.hook_state, &self.placement);
         let console_socket = self.console_socket.take();
-        let join = &self.container;
+        let join = &mut self.container;
         let newborn = give_birth(0, None, |channel| {
             init::run(
                 plan,
@@ -202,7 +215,7 @@ impl Entry<'_, '_> {
                     hook_state,
                     console_socket,
                     exec_fifo: None,
-                    join: rustix::io::fcntl_dupfd_cloexec(join, 3).ok(),
+                    join: join.take(),
                     placement,
                 },
             );

@@ -8,8 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
-    socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 
 use crate::error::{CallContext, Error, Result};
@@ -27,13 +26,15 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Channel {
     socket: Option<OwnedFd>,
+    /// Whether this is init's end.
+    inits: bool,
 }
 
 /// Longer errors are cut.
 const LONGEST_FAILURE: usize = 8 << 10;
 
 impl Channel {
-    /// Both ends.
+    /// Both ends: the runtime's and init's.
     ///
     /// # Errors
     /// socketpair(2)'s.
@@ -46,9 +47,13 @@ impl Channel {
         )
         .call(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")?;
         Ok((
-            Channel { socket: Some(one) },
+            Channel {
+                socket: Some(one),
+                inits: false,
+            },
             Channel {
                 socket: Some(other),
+                inits: true,
             },
         ))
     }
@@ -70,22 +75,27 @@ impl Channel {
                 packet.extend_from_slice(&why.as_bytes()[..why.len().min(LONGEST_FAILURE)]);
             }
         }
-        send(socket, &packet, SendFlags::NOSIGNAL)
-            .map(drop)
-            .call(|| "send(init channel)")
+        // A filter may already be on init, and more of them allow write(2) than sendto(2). The
+        // runtime, which must not be ended by SIGPIPE, has no filter.
+        if self.inits {
+            rustix::io::write(socket, &packet).map(drop)
+        } else {
+            send(socket, &packet, SendFlags::NOSIGNAL).map(drop)
+        }
+        .call(|| "send(init channel)")
     }
 
     /// Waits for a message; `None` when the other side is gone.
     ///
     /// # Errors
-    /// recv(2)'s, and for what is no message.
+    /// read(2)'s, and for what is no message.
     pub fn receive(&self) -> Result<Option<Message>> {
         let mut packet = [0_u8; 1 + LONGEST_FAILURE];
         let length = loop {
-            match recv(self.socket()?, &mut packet[..], RecvFlags::empty()) {
+            match rustix::io::read(self.socket()?, &mut packet[..]) {
                 Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) | Ok((_, 0)) => return Ok(None),
-                result => break result.call(|| "recv(init channel)")?.1,
+                Err(Errno::CONNRESET) | Ok(0) => return Ok(None),
+                result => break result.call(|| "read(init channel)")?,
             }
         };
         decode(&packet[..length]).map(Some)
@@ -94,6 +104,11 @@ impl Channel {
     /// Closes this end.
     pub fn close(&mut self) {
         self.socket = None;
+    }
+
+    /// Its descriptor, until it is closed.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
     }
 
     fn socket(&self) -> Result<&OwnedFd> {

@@ -1,6 +1,6 @@
 //! Becoming the user: groups, uid, capabilities, umask, working directory, filter.
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::process::{chdir, getcwd, umask};
 use rustix::thread::{
@@ -23,8 +23,7 @@ use crate::sys::identity::started_as_root;
 /// # Errors
 /// With the call.
 pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
-    // Nothing that we hold reaches the app, not even for the moment of a failing execve.
-    sys::exec::close_on_exec_from(3 + step.preserve_fds).call(|| "close_range(CLOEXEC)")?;
+    own_standard_streams(step.uid)?;
     let entered = enter_directory(&step.cwd);
     drop_from_bounding_set(step.capabilities.bounding)?;
 
@@ -55,6 +54,31 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
     umask(Mode::from_raw_mode(step.umask));
     // What root may not enter, on a network file system say, the user perhaps may.
     entered.or_else(|_| enter_directory(&step.cwd))
+}
+
+/// Gives the standard streams to the user, who may want to open them anew by /dev/stdout. /dev/null
+/// is everybody's.
+fn own_standard_streams(uid: u32) -> Result<()> {
+    let null = rustix::fs::makedev(1, 3);
+    for stream in [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ] {
+        let Ok(found) = rustix::fs::fstat(stream) else {
+            continue; // closed by our caller
+        };
+        let is_device = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice;
+        if found.st_uid == uid || (is_device && found.st_rdev == null) {
+            continue;
+        }
+        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
+            // Not all files have an owner to change, nor may we change all.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
+            Err(errno) => return Err(Error::call(format!("fchown(stdio, {uid})"), errno)),
+        }
+    }
+    Ok(())
 }
 
 fn change_ids(step: &CredentialsStep) -> Result<()> {

@@ -11,7 +11,7 @@ mod program;
 mod trusted_proc;
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::Resource;
 
@@ -23,6 +23,7 @@ use crate::rootfs::console::Console;
 use crate::rootfs::device::DeviceMaker;
 use crate::rootfs::mask::{Masker, make_path_readonly};
 use crate::rootfs::{RootFd, cgroups, mount, pivot};
+use crate::spec::sysctl;
 use crate::sys;
 
 pub use channel::{Channel, Message};
@@ -40,10 +41,19 @@ pub struct Inheritance<'a> {
     pub console_socket: Option<OwnedFd>,
     /// The fifo on which `start` calls, open for reading and writing.
     pub exec_fifo: Option<OwnedFd>,
-    /// The running container that an exec'd process joins: its init's pidfd.
-    pub join: Option<OwnedFd>,
+    /// The running container that an exec'd process joins.
+    pub join: Option<Joined>,
     /// Where the container's cgroups are, for its cgroup mounts.
     pub placement: &'a crate::cgroup::Placement,
+}
+
+/// A running container, for a process that joins it.
+#[derive(Debug)]
+pub struct Joined {
+    /// Its init's pidfd.
+    pub init: OwnedFd,
+    /// Its init's root directory, which may be a chroot(2) within its mount namespace.
+    pub root: OwnedFd,
 }
 
 /// Carries out init's steps. Comes back only when one has failed and the failure has been
@@ -58,7 +68,6 @@ pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
 struct Init<'a> {
     inheritance: Inheritance<'a>,
     started: bool,
-    preserved: u32,
     pid: u32,
     proc: TrustedProc,
     root: Option<RootFd>,
@@ -73,7 +82,6 @@ impl<'a> Init<'a> {
         Init {
             inheritance,
             started: false,
-            preserved: 0,
             pid: 0,
             proc: TrustedProc::default(),
             root: None,
@@ -193,9 +201,9 @@ impl<'a> Init<'a> {
                 mount::make_readonly(mount.as_fd(), false)
             }
             Action::RootPropagation(flags) => mount::set_propagation(self.root()?.as_fd(), *flags),
-            Action::Sysctl { key, value } => {
-                self.proc.write(&format!("sys/{}", sysctl_path(key)), value)
-            }
+            Action::Sysctl { key, value } => self
+                .proc
+                .write(&format!("sys/{}", sysctl::path(key)), value),
             Action::Mask(path) => {
                 let root = self.root.as_ref().ok_or_else(no_root)?;
                 self.masker.mask(root, path)
@@ -208,7 +216,7 @@ impl<'a> Init<'a> {
             Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
             Action::ApparmorOnExec(profile) => self.proc.write_on_exec_profile(profile),
             Action::Credentials(credentials) => {
-                self.preserved = credentials.preserve_fds;
+                self.let_go_of_the_host(credentials.preserve_fds)?;
                 credentials::become_user(credentials)
             }
             Action::LocateProgram { args, path } => {
@@ -257,8 +265,12 @@ impl<'a> Init<'a> {
             .join
             .take()
             .ok_or_else(|| Error::new("no container to join"))?;
+        // The host's, for what is still to be written there (AppArmor).
         self.proc.hold()?;
-        namespaces::join_all(&container, flags)
+        namespaces::join_all(&container.init, flags)?;
+        rustix::process::fchdir(&container.root).call(|| "fchdir(container's root)")?;
+        rustix::process::chroot(".").call(|| "chroot(container's root)")?;
+        rustix::process::chdir("/").call(|| "chdir(/)")
     }
 
     /// Sends the terminal's other end away and makes this one ours.
@@ -290,6 +302,22 @@ impl<'a> Init<'a> {
         )
     }
 
+    /// Closes all that is open but what the app is to have, the channel and the fifo. From here on
+    /// paths of the image's choice are followed, `/proc/self/fd/N/..` among them: a directory of the
+    /// host must not be behind any N (CVE-2024-21626). Marking them close-on-exec is not enough.
+    fn let_go_of_the_host(&mut self, preserved: u32) -> Result<()> {
+        self.proc = TrustedProc::default();
+        self.root = None;
+        self.devices = DeviceMaker::default();
+        self.masker = Masker::default();
+        self.inheritance.console_socket = None;
+        self.inheritance.join = None;
+        let channel = self.inheritance.channel.as_fd();
+        let fifo = self.inheritance.exec_fifo.as_ref().map(AsFd::as_fd);
+        let kept: Vec<BorrowedFd<'_>> = channel.into_iter().chain(fifo).collect();
+        sys::exec::close_all_but(3 + preserved, &kept).call(|| "close_range()")
+    }
+
     /// Waits for the byte that `start` writes. The channel is closed: `create` has ended.
     fn wait_for_start(&mut self) -> Result<()> {
         let fifo = self
@@ -297,15 +325,7 @@ impl<'a> Init<'a> {
             .exec_fifo
             .as_ref()
             .ok_or_else(|| Error::new("no exec fifo to wait on"))?;
-        let fifo = fifo.as_fd();
         self.inheritance.channel.close();
-        // Whoever looks at a waiting container, or gets into it, finds nothing of the host's.
-        self.proc = TrustedProc::default();
-        self.root = None;
-        self.devices = DeviceMaker::default();
-        self.masker = Masker::default();
-        self.inheritance.console_socket = None;
-        sys::exec::close_left(3 + self.preserved, fifo).call(|| "close_range()")?;
         self.started = true;
         let mut byte = [0_u8; 1];
         loop {
@@ -369,38 +389,4 @@ fn set_limit(resource: Resource, name: &str, limits: rustix::process::Rlimit) ->
             "{name} above the caller's own hard limit takes CAP_SYS_RESOURCE"
         ))
     })
-}
-
-/// `net.ipv4.ip_forward` and `net/ipv4/conf/eth0.1/forwarding` are both in use (sysctl.d(5)): the
-/// first separator found says which one separates.
-fn sysctl_path(key: &str) -> String {
-    match key.find(['.', '/']) {
-        Some(at) if key.as_bytes()[at] == b'.' => key
-            .chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                c => c,
-            })
-            .collect(),
-        _ => key.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sysctl_path;
-
-    #[test]
-    fn both_ways_of_writing_a_sysctl() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
-        assert_eq!(
-            sysctl_path("net/ipv4/conf/eth0.1/x"),
-            "net/ipv4/conf/eth0.1/x"
-        );
-        assert_eq!(
-            sysctl_path("net.ipv4.conf.eth0/1.x"),
-            "net/ipv4/conf/eth0.1/x"
-        );
-    }
 }

@@ -1,6 +1,6 @@
 //! What config.json must satisfy that its types can't say, and what this runtime can't do.
 
-use super::{Hook, Namespace, Process, Spec};
+use super::{Hook, Namespace, Process, Spec, sysctl};
 use crate::error::{Error, Result};
 use crate::plan::NamespaceKind;
 
@@ -187,6 +187,22 @@ fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
                 "unable to restrict sys entries without a private MNT namespace",
             ));
         }
+        let of_the_host = [
+            (
+                "/root/readonly",
+                spec.root.as_ref().is_some_and(|root| root.readonly),
+            ),
+            (
+                "/linux/rootfsPropagation",
+                set(&spec.linux.rootfs_propagation),
+            ),
+        ];
+        if let Some((pointer, _)) = of_the_host.into_iter().find(|(_, asked)| *asked) {
+            return Err(Error::config(
+                pointer,
+                "without a mount namespace of the container's own this would change the host",
+            ));
+        }
         if !spec.mounts.is_empty() {
             return Err(Error::config(
                 "/mounts",
@@ -195,66 +211,9 @@ fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
         }
     }
     for key in spec.linux.sysctl.keys() {
-        check_sysctl(key, &has)?;
+        sysctl::check(key, &has)?;
     }
     Ok(())
-}
-
-/// Only sysctls of a namespace that the container has may be set: others are the host's
-/// (runc's list; CVE-2022-0811's class).
-fn check_sysctl(key: &str, has: &dyn Fn(NamespaceKind) -> bool) -> Result<()> {
-    let pointer = format!(
-        "/linux/sysctl/{}",
-        key.replace('~', "~0").replace('/', "~1")
-    );
-    let dotted = key.replace('/', ".");
-    if key.contains("..") || key.contains('\0') || dotted.starts_with('.') {
-        return Err(Error::config(pointer, format!("{key:?} is no sysctl")));
-    }
-    let of_ipc = matches!(
-        &*dotted,
-        "kernel.msgmax"
-            | "kernel.msgmnb"
-            | "kernel.msgmni"
-            | "kernel.sem"
-            | "kernel.shmall"
-            | "kernel.shmmax"
-            | "kernel.shmmni"
-            | "kernel.shm_rmid_forced"
-    ) || dotted.starts_with("fs.mqueue.");
-    if of_ipc {
-        return if has(NamespaceKind::Ipc) {
-            Ok(())
-        } else {
-            Err(Error::config(
-                pointer,
-                format!("sysctl {key:?} is not allowed in the hosts ipc namespace"),
-            ))
-        };
-    }
-    if dotted.starts_with("net.") {
-        return if has(NamespaceKind::Network) {
-            Ok(())
-        } else {
-            Err(Error::config(
-                pointer,
-                format!("sysctl {key:?} not allowed in host network namespace"),
-            ))
-        };
-    }
-    if dotted == "kernel.domainname" && has(NamespaceKind::Uts) {
-        return Ok(());
-    }
-    if dotted == "kernel.hostname" {
-        return Err(Error::config(
-            pointer,
-            format!("sysctl {key:?} is not allowed as it conflicts with the OCI hostname field"),
-        ));
-    }
-    Err(Error::config(
-        pointer,
-        format!("sysctl {key:?} is not in a separate kernel namespace"),
-    ))
 }
 
 fn check_hooks(spec: &Spec<'_>) -> Result<()> {
@@ -273,6 +232,12 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
                 return Err(Error::config(
                     format!("/hooks/{kind}/{index}/path"),
                     format!("hook path {:?} is not absolute", &*hook.path),
+                ));
+            }
+            if let Some(entry) = hook.env.iter().find(|entry| !entry.contains('=')) {
+                return Err(Error::config(
+                    format!("/hooks/{kind}/{index}/env"),
+                    format!("{:?} is no NAME=VALUE", &**entry),
                 ));
             }
             if hook.timeout.is_some_and(|timeout| timeout <= 0) {

@@ -12,6 +12,7 @@ mod locate;
 pub mod process;
 pub mod resources;
 pub mod seccomp;
+pub mod sysctl;
 mod text;
 
 use std::collections::BTreeMap;

@@ -42,34 +42,12 @@ fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
         .collect()
 }
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2), `CLOSE_RANGE_CLOEXEC`,
-/// Linux 5.11).
-///
-/// # Errors
-/// close_range(2)'s.
-pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: only sets a flag on descriptors, closes none.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(last_errno())
-    }
-}
-
 /// Below this number init leaves descriptors open: few enough for the tightest `RLIMIT_NOFILE` that
 /// programs are run with, more than a usual config.json needs.
 const LEFT_TO_EXEC: i32 = 100;
 
 /// Gives up a descriptor of init's that is close-on-exec, without a call of its own: execve closes
-/// all of them at once, as [`close_left`] does before a wait. With many open already, a thousand
+/// all of them at once, as [`close_all_but`] does before anything of the container is trusted. With many open already, a thousand
 /// mounts say, it is closed right here.
 pub fn leave_to_exec(fd: OwnedFd) {
     if fd.as_raw_fd() < LEFT_TO_EXEC {
@@ -77,18 +55,25 @@ pub fn leave_to_exec(fd: OwnedFd) {
     }
 }
 
-/// Closes what [`leave_to_exec`] has left, from `first` on, all but `kept` (close_range(2), Linux
-/// 5.9). The caller has no other descriptors there.
+/// Closes what [`leave_to_exec`] has left and all else from `first` on, but `kept`
+/// (close_range(2), Linux 5.9). The caller uses no other descriptors from there on.
 ///
 /// # Errors
 /// close_range(2)'s.
-pub fn close_left(first: u32, kept: BorrowedFd<'_>) -> Result<(), Errno> {
-    let kept = kept.as_raw_fd().unsigned_abs();
-    for (from, to) in [(first, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
-        // SAFETY: by the caller's word nothing that is still used is in either range.
+pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .map(|fd| fd.as_raw_fd().unsigned_abs())
+        .collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for until in kept.into_iter().map(Some).chain(std::iter::once(None)) {
+        let to = until.map_or(u32::MAX, |kept| kept.saturating_sub(1));
+        // SAFETY: by the caller's word nothing that is still used is in the range.
         if from <= to && unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) } != 0 {
             return Err(last_errno());
         }
+        from = until.map_or(u32::MAX, |kept| kept.max(from.saturating_sub(1)) + 1);
     }
     Ok(())
 }

@@ -38,9 +38,9 @@ pub fn bring_loopback_up() -> Result<(), Errno> {
             &raw const request,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(last_errno())
+    if result != 0 {
+        return Err(last_errno());
     }
+    leave_to_exec(socket);
+    Ok(())
 }
