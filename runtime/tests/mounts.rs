@@ -112,3 +112,77 @@ fn a_shared_rootfs_may_be_a_mount_itself() {
     );
     sandbox.assert_clean("run");
 }
+
+/// Whether the container's mounts at and below a path are all read-only, and which there are.
+fn all_read_only(mountinfo: &str, at: &str) -> (bool, usize) {
+    let flags: Vec<&str> = mountinfo
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .filter(|fields| fields[4].starts_with(at))
+        .map(|fields| fields[5])
+        .collect();
+    let read_only = |flags: &&str| flags.split(',').any(|flag| flag == "ro");
+    (flags.iter().all(read_only), flags.len())
+}
+
+/// `remount` changes what is there: recursively and in propagation as well.
+#[test]
+fn a_remount_applies_all_that_it_is_asked() {
+    let mut sandbox = Sandbox::new("remount");
+    let more = json!([
+        { "destination": "/outer", "type": "tmpfs", "source": "tmpfs" },
+        { "destination": "/outer/inner", "type": "tmpfs", "source": "tmpfs" },
+        { "destination": "/outer", "options": ["remount", "rro", "rshared"] },
+    ]);
+    let mounts = sandbox.config["mounts"].as_array_mut().unwrap();
+    mounts.extend(more.as_array().unwrap().iter().cloned());
+    sandbox.script("cat /proc/self/mountinfo");
+    let ran = sandbox.must(&["run", "ID"]);
+    assert_eq!(
+        all_read_only(&ran.stdout, "/outer"),
+        (true, 2),
+        "{}",
+        ran.stdout
+    );
+    let shared = |line: &&str| line.contains(" /outer") && line.contains(" shared:");
+    assert_eq!(
+        ran.stdout.lines().filter(shared).count(),
+        2,
+        "{}",
+        ran.stdout
+    );
+
+    sandbox.config["mounts"].as_array_mut().unwrap().pop();
+    let refused = json!({ "destination": "/outer", "options": ["remount", "size=1m"] });
+    sandbox.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(refused);
+    sandbox.write_config();
+    let failed = sandbox.windlass(&["run", "ID"]);
+    let line = failed.error_line();
+    assert!(
+        line.contains("/mounts/6/options") && line.contains("size"),
+        "{line}"
+    );
+    sandbox.assert_clean("run");
+}
+
+/// A container that may write to its cgroups raises its own limits.
+#[test]
+fn recursive_options_hold_for_the_cgroups() {
+    for option in ["ro", "rro"] {
+        let mut sandbox = Sandbox::new("cgroup-options");
+        let cgroups = json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", option] });
+        sandbox.config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(cgroups);
+        sandbox.script("cat /proc/self/mountinfo");
+        let ran = sandbox.must(&["run", "ID"]);
+        let (read_only, count) = all_read_only(&ran.stdout, "/sys/fs/cgroup");
+        assert!(read_only && count > 0, "{option}: {}", ran.stdout);
+        sandbox.assert_clean("run");
+    }
+}

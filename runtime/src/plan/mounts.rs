@@ -138,6 +138,28 @@ struct Options<'a> {
     remount: bool,
 }
 
+impl Options<'_> {
+    /// A bind mount, a remount and the cgroups are other mounts of a file system that is there
+    /// already: its own options can't be theirs. Those that say what is so anyway do no harm.
+    fn refuse_those_of_a_filesystem(&self, what: &str, pointer: Pointer<'_>) -> Result<()> {
+        let superblock = self.superblock.iter().copied();
+        let changes = superblock.filter(|name| !matches!(*name, "async" | "nolazytime" | "nomand"));
+        let Some(name) = self
+            .data
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(changes)
+            .next()
+        else {
+            return Ok(());
+        };
+        Err(Error::config(
+            format!("{pointer}/options"),
+            format!("{what} mounts cannot have any filesystem-specific options applied: {name}"),
+        ))
+    }
+}
+
 /// The step for the mount at `/mounts/INDEX`. `bundle` is what a relative source is relative to.
 pub(super) fn step<'a>(mount: &'a Mount<'a>, index: usize, bundle: &str) -> Result<MountStep<'a>> {
     let pointer = Pointer::element("/mounts", index);
@@ -153,10 +175,12 @@ pub(super) fn step<'a>(mount: &'a Mount<'a>, index: usize, bundle: &str) -> Resu
         .bind
         .or_else(|| (kind == "bind" || kind == "rbind").then_some(kind == "rbind"));
     let source = if options.remount {
+        options.refuse_those_of_a_filesystem("remount", pointer)?;
         MountSource::Remount
     } else if let Some(recursive) = recursive_bind {
         bind(mount, &options, recursive, pointer, bundle)?
     } else if kind == "cgroup" || kind == "cgroup2" {
+        options.refuse_those_of_a_filesystem("cgroup", pointer)?;
         MountSource::Cgroups
     } else if kind == "none" || kind.is_empty() {
         return Err(Error::config(
@@ -185,10 +209,10 @@ pub(super) fn step<'a>(mount: &'a Mount<'a>, index: usize, bundle: &str) -> Resu
             options: options.data,
         }
     };
-    if options.copy_up && kind != "tmpfs" {
+    if options.copy_up && !matches!(source, MountSource::Filesystem { kind: "tmpfs", .. }) {
         return Err(Error::config(
             format!("{pointer}/options"),
-            "tmpcopyup is only for mounts of type tmpfs",
+            "tmpcopyup is only for new mounts of type tmpfs",
         ));
     }
     Ok(MountStep {
@@ -215,12 +239,7 @@ fn bind<'a>(
     pointer: Pointer<'_>,
     bundle: &str,
 ) -> Result<MountSource<'a>> {
-    if let Some((name, _)) = options.data.first() {
-        return Err(Error::config(
-            format!("{pointer}/options"),
-            format!("bind mounts cannot have any filesystem-specific options applied: {name}"),
-        ));
-    }
+    options.refuse_those_of_a_filesystem("bind", pointer)?;
     let source = mount
         .source
         .as_deref()
@@ -316,6 +335,33 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn options_of_a_filesystem_are_for_new_ones() {
+        for (kind, option) in [("bind", "bind"), ("none", "remount"), ("cgroup", "ro")] {
+            for refused in [
+                "size=1m",
+                "sync",
+                "dirsync",
+                "mand",
+                "lazytime",
+                "tmpcopyup",
+            ] {
+                let bad = mount(kind, &[option, refused]);
+                let error = step(&bad, 3, "/b").unwrap_err().to_string();
+                let named = refused.trim_end_matches("=1m");
+                assert!(error.contains("/mounts/3/options"), "{error}");
+                assert!(error.contains(named), "{error}");
+            }
+            let usual = [
+                "nosuid", "noexec", "nodev", "relatime", "rw", "async", "defaults",
+            ];
+            let good = mount(kind, &[&[option], &usual[..]].concat());
+            step(&good, 3, "/b").unwrap();
+        }
+        let covered = mount("tmpfs", &["bind", "tmpcopyup"]);
+        assert!(step(&covered, 0, "/b").is_err());
     }
 
     #[test]

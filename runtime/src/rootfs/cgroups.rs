@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
-use super::mount::{new_filesystem, set_propagation};
+use super::mount::{new_filesystem, propagate, set_recursive};
 use super::{RootFd, Wanted, attach};
 use crate::cgroup::{Place, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
@@ -37,8 +37,9 @@ fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, place: &Place) -> Resul
     let tree = own_part(place)?;
     // The superblock is the host's: only the flags of this mount may change.
     set(tree.as_fd(), step.attributes, true)?;
+    set_recursive(tree.as_fd(), step)?;
     attach(tree.as_fd(), target.as_fd()).call(|| format!("move_mount({:?})", step.destination))?;
-    propagate(step, &tree)
+    propagate(tree.as_fd(), step)
 }
 
 fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -> Result<()> {
@@ -76,7 +77,8 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
         }
     }
     set(tmpfs.as_fd(), step.attributes, true)?;
-    propagate(step, &tmpfs)
+    set_recursive(tmpfs.as_fd(), step)?;
+    propagate(tmpfs.as_fd(), step)
 }
 
 /// The container's own cgroup as a mount: with and without a cgroup namespace the container sees
@@ -105,10 +107,4 @@ fn set(mount: std::os::fd::BorrowedFd<'_>, attributes: Attributes, recursive: bo
     }
     mount_setattr(mount, attributes, recursive)
         .call(|| format!("mount_setattr(set {:#x})", attributes.set))
-}
-
-fn propagate(step: &MountStep<'_>, mount: &OwnedFd) -> Result<()> {
-    step.propagation
-        .iter()
-        .try_for_each(|flags| set_propagation(mount.as_fd(), *flags))
 }

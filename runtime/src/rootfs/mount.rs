@@ -188,22 +188,42 @@ fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
     if !step.attributes.is_empty() {
         set(existing.as_fd(), step.attributes, false)?;
     }
+    set_recursive(existing.as_fd(), step)?;
+    propagate(existing.as_fd(), step)?;
+    leave_to_exec(existing);
     Ok(())
 }
 
 /// Sets what holds for the mounts below as well, moves the mount to its place, and sets how it
 /// propagates from there.
 fn put_in_place(step: &MountStep<'_>, mount: OwnedFd, target: OwnedFd) -> Result<()> {
-    if !step.recursive.is_empty() {
-        set(mount.as_fd(), step.recursive, true)?;
-    }
+    set_recursive(mount.as_fd(), step)?;
     attach(mount.as_fd(), target.as_fd()).call(|| format!("move_mount({:?})", step.destination))?;
-    for flags in &step.propagation {
-        set_propagation(mount.as_fd(), *flags)?;
-    }
+    propagate(mount.as_fd(), step)?;
     leave_to_exec(mount);
     leave_to_exec(target);
     Ok(())
+}
+
+/// Sets what the step asks for the mount and all below it (`rro`, …).
+///
+/// # Errors
+/// mount_setattr(2)'s.
+pub fn set_recursive(mount: BorrowedFd<'_>, step: &MountStep<'_>) -> Result<()> {
+    if step.recursive.is_empty() {
+        return Ok(());
+    }
+    set(mount, step.recursive, true)
+}
+
+/// Sets how the mount propagates, once it is in its place.
+///
+/// # Errors
+/// mount_setattr(2)'s.
+pub fn propagate(mount: BorrowedFd<'_>, step: &MountStep<'_>) -> Result<()> {
+    step.propagation
+        .iter()
+        .try_for_each(|flags| set_propagation(mount, *flags))
 }
 
 /// Changes the propagation of a mount: `MS_*`, with `MS_REC` for those below it too.
