@@ -44,14 +44,11 @@ impl Masker {
     }
 
     fn mask_directory(&mut self, target: OwnedFd, path: &str) -> Result<()> {
-        let masked = match &self.empty_directory {
-            Some(first) => {
-                clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
-            }
-            None => {
-                let options = std::iter::empty();
-                new_filesystem("tmpfs", None, options, libc::MOUNT_ATTR_RDONLY)?
-            }
+        let masked = if let Some(first) = &self.empty_directory {
+            clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
+        } else {
+            let options = std::iter::empty();
+            new_filesystem("tmpfs", None, options, libc::MOUNT_ATTR_RDONLY)?
         };
         attach(masked.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
         leave_to_exec(target);
