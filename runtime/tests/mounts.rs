@@ -186,3 +186,28 @@ fn recursive_options_hold_for_the_cgroups() {
         sandbox.assert_clean("run");
     }
 }
+
+/// As runc words it, and with nothing left behind.
+#[test]
+fn mounts_inside_proc_are_refused() {
+    let mut sandbox = Sandbox::new("inside-proc");
+    let emulated = sandbox.directory().join("uptime");
+    fs::write(&emulated, "emulated").unwrap();
+    let good = json!({ "destination": "/proc/uptime", "type": "bind", "source": emulated,
+        "options": ["bind", "ro"] });
+    sandbox.config["mounts"].as_array_mut().unwrap().push(good);
+    sandbox.script("cat /proc/uptime");
+    assert_eq!(sandbox.must(&["run", "ID"]).stdout, "emulated");
+    for destination in ["/proc/version", "/dev/../proc/sys/kernel/hostname"] {
+        sandbox.config["mounts"][4]["destination"] = json!(destination);
+        sandbox.write_config();
+        let failed = sandbox.windlass(&["run", "ID"]);
+        let line = failed.error_line();
+        let says = "cannot be mounted because it is inside /proc";
+        assert!(
+            line.contains(says) && line.contains("/mounts/4/destination"),
+            "{line}"
+        );
+    }
+    sandbox.assert_clean("refusals");
+}

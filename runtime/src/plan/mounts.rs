@@ -174,6 +174,9 @@ pub(super) fn step<'a>(mount: &'a Mount<'a>, index: usize, bundle: &str) -> Resu
     let recursive_bind = options
         .bind
         .or_else(|| (kind == "bind" || kind == "rbind").then_some(kind == "rbind"));
+    if !options.remount {
+        check_below_proc(mount, kind, recursive_bind.is_some(), pointer)?;
+    }
     let source = if options.remount {
         options.refuse_those_of_a_filesystem("remount", pointer)?;
         MountSource::Remount
@@ -223,6 +226,52 @@ pub(super) fn step<'a>(mount: &'a Mount<'a>, index: usize, bundle: &str) -> Resu
         propagation: options.propagation,
         copy_up: options.copy_up,
     })
+}
+
+/// A mount in /proc hides from the container, and from whoever looks into it, what the kernel says
+/// there, or what it is told there (CVE-2019-16884). Emulations of single files are in use: the
+/// list is runc's.
+fn check_below_proc(mount: &Mount<'_>, kind: &str, bind: bool, pointer: Pointer<'_>) -> Result<()> {
+    const EMULATED: [&str; 11] = [
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "net/dev",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "sys/crypto/fips_enabled",
+        "sys/kernel/ns_last_pid",
+        "uptime",
+    ];
+    let destination = clean(&mount.destination);
+    let new_proc = kind == "proc" && !bind;
+    let refusal = match destination.split_once('/') {
+        None if destination == "proc" && !new_proc && !bind => "it is not of type proc",
+        Some(("proc", file)) if !new_proc && !EMULATED.contains(&file) => "it is inside /proc",
+        _ => return Ok(()),
+    };
+    Err(Error::config(
+        format!("{pointer}/destination"),
+        format!(
+            "{:?} cannot be mounted because {refusal}",
+            mount.destination
+        ),
+    ))
+}
+
+/// A path of the container without its first slash, `.`, `..` and empty names.
+fn clean(path: &str) -> String {
+    let mut names = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join("/")
 }
 
 fn in_memory(kind: &str) -> bool {
@@ -335,6 +384,47 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn only_emulations_of_single_files_go_into_proc() {
+        let at = |destination: &'static str, kind, options: &[&'static str]| {
+            let mut mount = mount(kind, options);
+            mount.destination = Text::from(destination);
+            step(&mount, 2, "/b")
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        for inside in [
+            "/proc/sys",
+            "/proc/1/../acpi/",
+            "//./proc/self",
+            "/a/../proc/net",
+            "proc/x",
+        ] {
+            for (kind, option) in [("bind", "ro"), ("proc", "rbind"), ("tmpfs", "ro")] {
+                let error = at(inside, kind, &[option]).unwrap_err();
+                assert!(error.contains("inside /proc"), "{error}");
+                assert!(error.contains("/mounts/2/destination"), "{error}");
+            }
+            at(inside, "proc", &[]).unwrap();
+        }
+        for allowed in [
+            "/proc/cpuinfo",
+            "/proc/./net//dev",
+            "/proc/../x",
+            "/process",
+            "/proc",
+        ] {
+            at(allowed, "bind", &["ro"]).unwrap();
+        }
+        assert!(
+            at("/proc/", "tmpfs", &[])
+                .unwrap_err()
+                .contains("not of type proc")
+        );
+        at("/proc", "proc", &["nosuid"]).unwrap();
+        at("/proc", "none", &["remount", "ro"]).unwrap();
     }
 
     #[test]
