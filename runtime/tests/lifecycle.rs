@@ -147,7 +147,7 @@ fn run_gives_the_status_of_the_program() {
 
 #[test]
 fn run_leaves_another_container_of_its_name_alone() {
-    let sandbox = Sandbox::new("anew");
+    let mut sandbox = Sandbox::new("anew");
     let mut child = sandbox.command(&["run", "ID"]).spawn().unwrap();
     wait_until("the container", || {
         let state = sandbox.windlass(&["state", "ID"]).stdout;
@@ -156,6 +156,9 @@ fn run_leaves_another_container_of_its_name_alone() {
     let run = Pid::from_child(&child);
     kill_process(run, Signal::STOP).unwrap();
     sandbox.must(&["delete", "--force", "ID"]);
+    // Elsewhere, so that no cgroup in use is in the way of the first one's removal.
+    sandbox.config["linux"]["cgroupsPath"] = json!(format!("/{}/second", sandbox.id));
+    sandbox.write_config();
     sandbox.must(&["run", "-d", "ID"]);
     let pid = sandbox.pid();
     kill_process(run, Signal::CONT).unwrap();

@@ -244,7 +244,7 @@ mod tests {
                 }
             });
             let mut made = 0;
-            while made < 2000 {
+            while made < 200 {
                 match store.make("c") {
                     Ok((directory, Lock(held))) => {
                         let named = directory.path().metadata().map(|found| found.ino());
