@@ -9,13 +9,10 @@ use super::foreground::{Foreground, Signals, Terminal};
 use super::log::Log;
 use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
 use super::{Global, own_name};
-use crate::container::ContainerDirectory;
 use crate::container::create::{Created, Request, create, load_bundle};
 use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
-use crate::container::journal::{self, Record};
 use crate::container::start::run_poststart;
-use crate::container::state::init_of;
 use crate::error::{CallContext, Result};
 use crate::plan::NamespaceKind;
 use crate::spec::Spec;
@@ -95,25 +92,6 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         bundle: &bundle,
         annotations: Some(&spec.annotations),
     };
-    let finish = |directory: &ContainerDirectory, records: &[Record]| {
-        let mut warn = |warning: &str| log.warn(warning);
-        let deleted = directory.lock().and_then(|_lock| {
-            // It may have been deleted, and another been made by its name.
-            if init_of(&journal::read(directory)?) != init_of(records) {
-                return Ok(());
-            }
-            delete_done(
-                directory,
-                records,
-                &spec.hooks.poststop,
-                &hook_state,
-                &mut warn,
-            )
-        });
-        if let Err(error) = deleted {
-            log.warn(&format!("deleting the container: {error}"));
-        }
-    };
     let Created {
         directory,
         init,
@@ -121,11 +99,27 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         records,
         lock,
     } = created;
-    drop(lock);
+    // Others may change the container while it runs; the directory that is held stays this one's,
+    // whatever has its name by then.
+    let unlocked = lock.release()?;
+    let finish = || {
+        let mut warn = |warning: &str| log.warn(warning);
+        let deleted = match unlocked.lock_again() {
+            Ok(Some(_lock)) => {
+                let poststop = &spec.hooks.poststop;
+                delete_done(&directory, &records, poststop, &hook_state, &mut warn)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            log.warn(&format!("deleting the container: {error}"));
+        }
+    };
     let started = send_pidfd(options.pidfd_socket.as_deref(), &pidfd)
         .and_then(|()| run_poststart(init, &spec.hooks.poststart, &hook_state));
     if let Err(error) = started {
-        finish(&directory, &records);
+        finish();
         return Err(error);
     }
     let Some(signals) = signals else {
@@ -139,7 +133,7 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
     };
     let status = foreground.wait()?;
     if !arguments.keep {
-        finish(&directory, &records);
+        finish();
     }
     Ok(status)
 }

@@ -30,7 +30,47 @@ pub struct ContainerDirectory {
 /// Held while a verb changes a container; given up when dropped, and by the kernel when its
 /// holder is killed.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "dropping it closes it")] File);
+pub struct Lock(File);
+
+/// A container's directory, held open without the lock.
+#[derive(Debug)]
+pub struct Unlocked(File);
+
+impl Lock {
+    /// Gives the lock up, and keeps the directory open.
+    ///
+    /// # Errors
+    /// flock(2)'s.
+    pub fn release(self) -> Result<Unlocked> {
+        flock(&self.0, FlockOperation::Unlock).call(|| "flock(LOCK_UN)")?;
+        Ok(Unlocked(self.0))
+    }
+}
+
+impl Unlocked {
+    /// Waits for the lock again; none if the directory has been deleted meanwhile, whatever has its
+    /// name now.
+    ///
+    /// # Errors
+    /// flock(2)'s.
+    pub fn lock_again(self) -> Result<Option<Lock>> {
+        wait_for_lock(self.0)
+    }
+}
+
+fn wait_for_lock(directory: File) -> Result<Option<Lock>> {
+    while let Err(errno) = flock(&directory, FlockOperation::LockExclusive) {
+        if errno != Errno::INTR {
+            return Err(Error::call("flock(LOCK_EX)", errno));
+        }
+    }
+    // One that was deleted while we waited has no name that leads to it any more.
+    let links = directory
+        .metadata()
+        .call(|| "stat(container's directory)")?
+        .nlink();
+    Ok((links > 0).then_some(Lock(directory)))
+}
 
 impl Store {
     /// The containers below `root`.
@@ -174,20 +214,7 @@ impl ContainerDirectory {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             result => result.call(|| format!("open {}", self.path.display()))?,
         };
-        while let Err(errno) = flock(&directory, FlockOperation::LockExclusive) {
-            if errno != Errno::INTR {
-                return Err(Error::call(
-                    format!("flock({})", self.path.display()),
-                    errno,
-                ));
-            }
-        }
-        // One that was deleted while we waited has no name that leads to it any more.
-        let links = directory
-            .metadata()
-            .call(|| format!("stat {}", self.path.display()))?
-            .nlink();
-        Ok((links > 0).then_some(Lock(directory)))
+        wait_for_lock(directory)
     }
 
     /// Whether a verb is changing the container right now.

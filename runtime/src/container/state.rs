@@ -144,7 +144,7 @@ impl Status {
 }
 
 /// The first process that a journal tells of.
-pub fn init_of(records: &[Record]) -> Option<ProcessIdentity> {
+fn init_of(records: &[Record]) -> Option<ProcessIdentity> {
     records.iter().find_map(|record| match record {
         Record::Init {
             pid, start_time, ..
