@@ -1,54 +1,57 @@
 //! `windlass create`
 
-use super::ExitCode;
-
+use super::container_options::{self as options, ContainerOptions};
+use super::global::Global;
 use super::log::Log;
-use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
-use super::{Global, own_name};
-use crate::container::create::{Request, create, load_bundle};
+use super::parse::Arguments;
+use super::syntax::{Positionals, Verb};
+use super::{ExitCode, own_name};
+use crate::container::create::{create, load_bundle};
 use crate::error::Result;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    options: ContainerOptions,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "create",
+    summary: "create a container, and let it wait for \"start\"",
+    description: "\
+The container is set up as the bundle's config.json says, up to the execution of
+its program, which \"start\" brings about.",
+    positionals: Positionals::CONTAINER,
+    flags: &[
+        &options::BUNDLE,
+        &options::CONSOLE_SOCKET,
+        &options::PIDFD_SOCKET,
+        &options::PID_FILE,
+        &options::NO_PIVOT,
+        &options::NO_NEW_KEYRING,
+        &options::PRESERVE_FDS,
+    ],
+    enters_container: true,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
     create_container(arguments, global, log)
         .map_err(|error| error.context(format!("{} create failed", own_name())))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn create_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<()> {
-    let options = &arguments.options;
-    let bundle = options.bundle()?;
-    let config = load_bundle(&bundle)?;
+fn create_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<()> {
+    let options = ContainerOptions::new(arguments)?;
+    let config = load_bundle(&options.bundle)?;
     let spec = config.spec()?;
     let terminal = spec
         .process
         .as_ref()
         .is_some_and(|process| process.terminal);
-    let console_socket = console_socket(options.console_socket.as_deref(), terminal, true)?;
-    let (listen_fds, extra_env) = listen_fds()?;
-    check_preserved(options.preserve_fds + listen_fds)?;
+    let console_socket = options::console_socket(arguments, terminal, true)?;
     let created = create(
-        &global.store()?,
+        &global.store(),
         &config,
         &spec,
-        Request {
-            id: &options.id,
-            bundle: &bundle,
-            no_pivot: options.no_pivot,
-            no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds + listen_fds,
-            extra_env: &extra_env,
-            console_socket,
-            pid_file: options.pid_file.as_deref(),
-            wait_for_start: true,
-        },
+        options.request(console_socket, true),
         &mut |warning| log.warn(warning),
     )?;
     log.debug("created the container");
-    send_pidfd(options.pidfd_socket.as_deref(), &created.pidfd)
+    options::send_pidfd(arguments, &created.pidfd)
 }

@@ -1,30 +1,39 @@
 //! `windlass delete`
 
 use super::ExitCode;
-
-use super::Global;
+use super::global::Global;
 use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
 use crate::container::delete::delete;
 use crate::error::Result;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// End the container if it is running, and succeed if there is none
-    #[arg(short, long)]
-    force: bool,
-    /// The container's name
-    #[arg(value_name = "CONTAINER-ID")]
-    id: String,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "delete",
+    summary: "delete a stopped container and all that was made for it",
+    description: "",
+    positionals: Positionals::CONTAINER,
+    flags: &[&FORCE],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
-    let found = global.container(&arguments.id);
+static FORCE: Flag = Flag::switch(
+    "force",
+    "end the container (SIGKILL) if it is running, and succeed if there is none",
+)
+.or('f');
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
+    let found = global.container(arguments.id()?);
+    let force = arguments.switch(&FORCE);
     match found {
-        Err(error) if arguments.force && error.to_string() == "container does not exist" => {
+        Err(error) if force && error.to_string() == "container does not exist" => {
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}
     }
-    delete(found?, arguments.force, &mut |warning| log.warn(warning))?;
+    delete(found?, force, &mut |warning| log.warn(warning))?;
     Ok(ExitCode::SUCCESS)
 }

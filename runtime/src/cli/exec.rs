@@ -1,13 +1,14 @@
 //! `windlass exec`
 
-use super::ExitCode;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 
-use super::Global;
-use super::foreground::{Foreground, Signals, Terminal};
+use super::ExitCode;
+use super::container_options as options;
+use super::foreground::{Foreground, Signals, Terminal, own_size};
+use super::global::Global;
 use super::log::Log;
-use super::options::{MOST_DESCRIPTORS, check_preserved, console_socket, send_pidfd};
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
 use crate::container::create::write_pid_file;
 use crate::container::exec::{Request, SubCgroup, exec};
 use crate::container::state::CONFIG_COPY;
@@ -16,123 +17,120 @@ use crate::spec::{
     Capabilities, ConfigText, Process, Text, User, check_process, read_config, read_process_file,
 };
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// A unix socket to which the pseudo-terminal's other end is sent
-    #[arg(long, value_name = "PATH")]
-    console_socket: Option<PathBuf>,
-    /// A unix socket to which a pidfd of the process is sent
-    #[arg(long, value_name = "PATH")]
-    pidfd_socket: Option<PathBuf>,
-    /// The working directory
-    #[arg(long, value_name = "DIR")]
-    cwd: Option<String>,
-    /// Add this to the environment; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// Give the process a pseudo-terminal
-    #[arg(short, long)]
-    tty: bool,
-    /// The user, and the group
-    #[arg(short, long, value_name = "UID[:GID]")]
-    user: Option<String>,
-    /// Add a supplementary group; may be repeated
-    #[arg(short = 'g', long, value_name = "GID")]
-    additional_gids: Vec<u32>,
-    /// Take the process from this file, as it stands: config.json's `process`
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["cwd", "env", "user",
-        "additional_gids", "process_label", "apparmor", "no_new_privs", "cap", "command"])]
-    process: Option<PathBuf>,
-    /// Don't wait for the process
-    #[arg(short, long)]
-    detach: bool,
-    /// Write the process id to this file
-    #[arg(long, value_name = "FILE")]
-    pid_file: Option<PathBuf>,
-    /// The SELinux label
-    #[arg(long, value_name = "LABEL")]
-    process_label: Option<String>,
-    /// The AppArmor profile
-    #[arg(long, value_name = "PROFILE")]
-    apparmor: Option<String>,
-    /// Set no_new_privs
-    #[arg(long)]
-    no_new_privs: bool,
-    /// Add a capability to the bounding, effective and permitted sets; may be repeated
-    #[arg(short, long, value_name = "CAPABILITY")]
-    cap: Vec<String>,
-    /// Pass on this many more descriptors, from 3 on
-    #[arg(long, value_name = "N", default_value_t = 0,
-        value_parser = clap::value_parser!(u32).range(..=MOST_DESCRIPTORS))]
-    preserve_fds: u32,
-    /// Put the process into a cgroup below the container's; may be repeated
-    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
-    cgroup: Vec<String>,
-    /// Go ahead in a paused container: the process runs when it is resumed
-    #[arg(long)]
-    ignore_paused: bool,
-    /// The container's name
-    #[arg(value_name = "CONTAINER-ID")]
-    id: String,
-    /// The command and its arguments
-    #[arg(
-        value_name = "COMMAND",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    command: Vec<String>,
+pub(super) static VERB: Verb = Verb {
+    name: "exec",
+    summary: "run one more process in a container",
+    description: "\
+The process is the container's own with what the options say instead, or, with
+--process, what the file says; \"command\" and the other options about the process
+are then of no effect.",
+    positionals: Positionals {
+        shown: "<container-id> <command> [command options]  || -p process.json <container-id>",
+        least: 1,
+        most: usize::MAX,
+        end_options: true,
+    },
+    flags: &[
+        &options::CONSOLE_SOCKET,
+        &options::PIDFD_SOCKET,
+        &CWD,
+        &ENV,
+        &TTY,
+        &USER,
+        &ADDITIONAL_GIDS,
+        &PROCESS,
+        &DETACH,
+        &options::PID_FILE,
+        &PROCESS_LABEL,
+        &APPARMOR,
+        &NO_NEW_PRIVS,
+        &CAP,
+        &options::PRESERVE_FDS,
+        &CGROUP,
+        &IGNORE_PAUSED,
+    ],
+    enters_container: true,
+    failure_status: 255,
+    run,
+};
+
+static CWD: Flag = Flag::text("cwd", "dir", "the working directory");
+static ENV: Flag = Flag::texts("env", "name=value", "add this to the environment").or('e');
+static TTY: Flag = Flag::switch("tty", "give the process a pseudo-terminal").or('t');
+static USER: Flag = Flag::text("user", "uid[:gid]", "the user, and the group").or('u');
+static ADDITIONAL_GIDS: Flag =
+    Flag::numbers("additional-gids", "gid", "add a supplementary group").or('g');
+static PROCESS: Flag = Flag::path(
+    "process",
+    "file",
+    "take the process from this file, as it stands: config.json's \"process\"",
+)
+.or('p');
+static DETACH: Flag = Flag::switch("detach", "don't wait for the process").or('d');
+static PROCESS_LABEL: Flag = Flag::text("process-label", "label", "the SELinux label");
+static APPARMOR: Flag = Flag::text("apparmor", "profile", "the AppArmor profile");
+static NO_NEW_PRIVS: Flag = Flag::switch("no-new-privs", "set no_new_privs");
+static CAP: Flag = Flag::texts(
+    "cap",
+    "capability",
+    "add a capability to the bounding, effective and permitted sets",
+)
+.or('c');
+static CGROUP: Flag = Flag::texts(
+    "cgroup",
+    "[controllers:]path",
+    "put the process into a cgroup below the container's",
+);
+static IGNORE_PAUSED: Flag = Flag::switch(
+    "ignore-paused",
+    "go ahead in a paused container: the process runs when it is resumed",
+);
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
+    execute(arguments, global, log).map_err(|error| error.context("exec failed"))
 }
 
-pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
-    let container = global.container(&arguments.id)?;
+fn execute(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
+    let container = global.container(arguments.id()?)?;
+    let detach = arguments.switch(&DETACH);
     let config = container
         .created()
         .and_then(|_| read_config(&container.directory.file(CONFIG_COPY)))?;
     let mut spec = config.spec()?;
-    let own_file = match &arguments.process {
+    let own_file = match arguments.path(&PROCESS) {
         Some(path) => Some(read_process_file(path)?),
         None => None,
     };
-    let process = process_of(arguments, spec.process.take(), own_file.as_ref())?;
+    let mut process = process_of(arguments, spec.process.take(), own_file.as_ref())?;
     check_process(&process)?;
 
     let mut terminal = None;
-    let mut socket = console_socket(
-        arguments.console_socket.as_deref(),
-        process.terminal,
-        arguments.detach,
-    )?;
+    let mut socket = options::console_socket(arguments, process.terminal, detach)?;
     if process.terminal && socket.is_none() {
         let (ours, for_init) = Terminal::pair()?;
         terminal = Some(ours);
+        process.console_size = own_size().or(process.console_size);
         socket = Some(for_init);
     }
-    check_preserved(arguments.preserve_fds)?;
-    let signals = if arguments.detach {
-        None
-    } else {
-        Some(Signals::take()?)
-    };
+    let preserve_fds = options::preserve_fds(arguments)?;
+    options::check_open(preserve_fds)?;
+    let signals = if detach { None } else { Some(Signals::take()?) };
     let executed = exec(
         &container,
         &spec,
         &process,
         Request {
-            preserve_fds: arguments.preserve_fds,
+            preserve_fds,
             console_socket: socket,
-            sub_cgroups: arguments
-                .cgroup
-                .iter()
-                .map(|text| sub_cgroup(text))
-                .collect(),
-            ignore_paused: arguments.ignore_paused,
+            sub_cgroups: arguments.texts(&CGROUP).map(sub_cgroup).collect(),
+            ignore_paused: arguments.switch(&IGNORE_PAUSED),
         },
         &mut |warning| log.warn(warning),
     )?;
-    if let Some(path) = &arguments.pid_file {
+    if let Some(path) = arguments.path(&options::PID_FILE) {
         write_pid_file(path, executed.pid)?;
     }
-    send_pidfd(arguments.pidfd_socket.as_deref(), &executed.pidfd)?;
+    options::send_pidfd(arguments, &executed.pidfd)?;
     let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
     };
@@ -148,48 +146,52 @@ pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<E
 /// The process to run: the file's as it stands, or the container's own with what the command line
 /// says instead.
 fn process_of<'a>(
-    arguments: &'a Arguments,
+    arguments: &Arguments<'a>,
     configured: Option<Process<'a>>,
     own_file: Option<&'a ConfigText>,
 ) -> Result<Process<'a>> {
     if let Some(file) = own_file {
         let mut process: Process<'a> = file.parse()?;
-        process.terminal |= arguments.tty;
+        process.terminal |= arguments.switch(&TTY);
         return Ok(process);
     }
-    if arguments.command.is_empty() {
+    let command = arguments.positionals().get(1..).unwrap_or_default();
+    if command.is_empty() {
         return Err(Error::new("process args cannot be empty").hint("name a command, or -p FILE"));
     }
     let mut process =
         configured.ok_or_else(|| Error::new("the container's config.json has no process"))?;
-    process.args = arguments
-        .command
+    process.args = command
         .iter()
-        .map(|word| Text::from(word.as_str()))
-        .collect();
-    process.terminal = arguments.tty;
+        .map(|word| word.to_str().map(Text::from))
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::new("the command is not UTF-8"))?;
+    process.terminal = arguments.switch(&TTY);
     process.console_size = None;
-    if let Some(cwd) = &arguments.cwd {
-        process.cwd = Text::from(cwd.as_str());
+    if let Some(cwd) = arguments.text(&CWD) {
+        process.cwd = Text::from(cwd);
     }
-    process
-        .env
-        .extend(arguments.env.iter().map(|entry| Text::from(entry.as_str())));
-    if let Some(user) = &arguments.user {
+    process.env.extend(arguments.texts(&ENV).map(Text::from));
+    if let Some(user) = arguments.text(&USER) {
         set_user(&mut process.user, user)?;
     }
-    process
-        .user
-        .additional_gids
-        .extend(&arguments.additional_gids);
-    process.no_new_privileges |= arguments.no_new_privs;
-    if let Some(profile) = &arguments.apparmor {
-        process.apparmor_profile = Some(Text::from(profile.as_str()));
+    for gid in arguments.numbers(&ADDITIONAL_GIDS) {
+        let gid = u32::try_from(gid).ok().filter(|gid| *gid != u32::MAX);
+        let gid = gid.ok_or_else(|| {
+            Error::new("additional-gids must be a positive number").hint("from 0 to 4294967294")
+        })?;
+        process.user.additional_gids.push(gid);
     }
-    if let Some(label) = &arguments.process_label {
-        process.selinux_label = Some(Text::from(label.as_str()));
+    if arguments.has(&NO_NEW_PRIVS) {
+        process.no_new_privileges = arguments.switch(&NO_NEW_PRIVS);
     }
-    add_capabilities(&mut process, &arguments.cap);
+    if let Some(profile) = arguments.text(&APPARMOR) {
+        process.apparmor_profile = Some(Text::from(profile));
+    }
+    if let Some(label) = arguments.text(&PROCESS_LABEL) {
+        process.selinux_label = Some(Text::from(label));
+    }
+    add_capabilities(&mut process, arguments.texts(&CAP));
     Ok(process)
 }
 
@@ -218,15 +220,16 @@ fn set_user(user: &mut User, text: &str) -> Result<()> {
 
 /// To bounding, effective and permitted; to ambient only what the container's own inheritable set
 /// has, and to inheritable never (CVE-2022-29162).
-fn add_capabilities<'a>(process: &mut Process<'a>, added: &'a [String]) {
-    if added.is_empty() {
+fn add_capabilities<'a>(process: &mut Process<'a>, added: impl Iterator<Item = &'a str>) {
+    let mut added = added.peekable();
+    if added.peek().is_none() {
         return;
     }
     let sets = process
         .capabilities
         .get_or_insert_with(Capabilities::default);
     for name in added {
-        let name = Text::from(name.as_str());
+        let name = Text::from(name);
         if sets.inheritable.contains(&name) {
             sets.ambient.push(name.clone());
         }
@@ -290,8 +293,7 @@ mod tests {
         let mut process: Process<'_> =
             serde_json::from_str(r#"{"args":["a"],"capabilities":{"inheritable":["CAP_KILL"]}}"#)
                 .unwrap();
-        let added = ["CAP_KILL".to_owned(), "CAP_CHOWN".to_owned()];
-        add_capabilities(&mut process, &added);
+        add_capabilities(&mut process, ["CAP_KILL", "CAP_CHOWN"].into_iter());
         let sets = process.capabilities.unwrap();
         assert_eq!(sets.inheritable, [Text::from("CAP_KILL")]);
         assert_eq!(sets.ambient, [Text::from("CAP_KILL")]);

@@ -1,34 +1,35 @@
 //! `windlass explain`: the plan of a bundle, as `create` would carry it out.
 
-use super::ExitCode;
-use std::path::{Path, PathBuf};
-
 use serde_json::json;
 
-use super::to_json;
+use super::container_options::{BUNDLE, bundle};
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
+use super::{ExitCode, to_json};
 use crate::container::create::load_bundle;
-use crate::error::{CallContext, Error, Result};
+use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{ContainerRequest, Plan, for_container};
 use crate::spec::check;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// The bundle: the directory with config.json; default: the current one
-    #[arg(short, long, value_name = "DIR")]
-    bundle: Option<PathBuf>,
-    /// Print the steps as JSON
-    #[arg(long)]
-    json: bool,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "explain",
+    summary: "print what \"create\" would do for a bundle, step by step, without doing it",
+    description: "",
+    positionals: Positionals::NONE,
+    flags: &[&BUNDLE, &JSON],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let bundle = arguments.bundle.as_deref().unwrap_or(Path::new("."));
-    let bundle = std::fs::canonicalize(bundle).call(|| format!("bundle {}", bundle.display()))?;
-    let bundle = bundle
-        .to_str()
-        .ok_or_else(|| Error::new("the bundle's path is not UTF-8"))?;
-    let config = load_bundle(bundle)?;
+static JSON: Flag = Flag::switch("json", "print the steps as JSON");
+
+fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
+    let bundle = bundle(arguments)?;
+    let config = load_bundle(&bundle)?;
     let spec = config.spec()?;
     check(&spec)?;
     let host = Host::detect(&spec, spec.process.as_ref())?;
@@ -36,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     host.hierarchies
         .place(spec.linux.cgroups_path.as_deref(), "explain")?;
     let request = ContainerRequest {
-        bundle,
+        bundle: &bundle,
         no_pivot: false,
         no_new_keyring: false,
         preserve_fds: 0,
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         wait_for_start: true,
     };
     let plan = for_container(&spec, &host, &request)?;
-    if arguments.json {
+    if arguments.switch(&JSON) {
         println!("{}", to_json(&as_json(&plan))?);
     } else {
         print_lines(&plan);

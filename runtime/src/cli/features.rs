@@ -1,17 +1,30 @@
 //! `windlass features` (runtime-spec, features.md and features-linux.md).
 
-use super::ExitCode;
-
 use serde_json::json;
 
-use super::to_json;
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Positionals, Verb};
 use super::version::SPEC_VERSION;
+use super::{ExitCode, print, to_json};
 use crate::error::Result;
 use crate::plan::{CAPABILITY_NAMES, HookKind, MOUNT_OPTIONS, NamespaceKind, namespace_kinds};
 use crate::seccomp;
 use crate::sys::seccomp::{Abilities, Flags, takes_action};
 
-pub(super) fn run() -> Result<ExitCode> {
+pub(super) static VERB: Verb = Verb {
+    name: "features",
+    summary: "print what this runtime can do, as JSON (runtime-spec, features.md)",
+    description: "",
+    positionals: Positionals::NONE,
+    flags: &[],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
+
+fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let mut namespaces = namespace_kinds().map(NamespaceKind::name);
     namespaces.sort_unstable();
     let mut options = MOUNT_OPTIONS;
@@ -58,6 +71,6 @@ pub(super) fn run() -> Result<ExitCode> {
         },
         "potentiallyUnsafeConfigAnnotations": [],
     });
-    println!("{}", to_json(&features)?);
+    print(&(to_json(&features)? + "\n"));
     Ok(ExitCode::SUCCESS)
 }

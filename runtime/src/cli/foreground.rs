@@ -13,6 +13,7 @@ use rustix::time::Timespec;
 
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::receive_descriptor;
+use crate::spec::ConsoleSize;
 use crate::sys::signal::{all_signals, ended_child, next_signal, send};
 
 /// The process to wait for.
@@ -309,6 +310,15 @@ fn has_input(fd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
     poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
         && fds[0].revents().contains(PollFlags::IN)
+}
+
+/// The size of our own terminal: the process' one is to have it from its first moment.
+pub(super) fn own_size() -> Option<ConsoleSize> {
+    let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    Some(ConsoleSize {
+        height: size.ws_row,
+        width: size.ws_col,
+    })
 }
 
 fn resize(master: &OwnedFd) {

@@ -1,31 +1,41 @@
 //! `windlass kill`
 
 use super::ExitCode;
-
-use super::Global;
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
 use crate::container::kill::kill;
 use crate::error::{Error, Result};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Signal every process of the container, not its first one only
-    #[arg(short, long)]
-    all: bool,
-    /// The container's name
-    #[arg(value_name = "CONTAINER-ID")]
-    id: String,
-    /// The signal, by name or number
-    #[arg(
-        value_name = "SIGNAL",
-        default_value = "SIGTERM",
-        allow_hyphen_values = true
-    )]
-    signal: String,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "kill",
+    summary: "send a signal (default: SIGTERM) to a container's first process",
+    description: "\
+The signal is given by name or number: TERM, SIGTERM and 15 are the same.",
+    positionals: Positionals {
+        shown: "<container-id> [signal]",
+        least: 1,
+        most: 2,
+        end_options: true,
+    },
+    flags: &[&ALL],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
-    let signal = signal_number(&arguments.signal)?;
-    kill(&global.container(&arguments.id)?, signal, arguments.all)?;
+static ALL: Flag = Flag::switch(
+    "all",
+    "signal every process of the container, not its first one only",
+)
+.or('a');
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
+    let signal = arguments.positionals().get(1);
+    let signal = signal_number(&signal.map_or("TERM".into(), |word| word.to_string_lossy()))?;
+    let container = global.container(arguments.id()?)?;
+    kill(&container, signal, arguments.switch(&ALL))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,26 +1,35 @@
 //! `windlass list`
 
-use super::ExitCode;
 use std::os::unix::fs::MetadataExt;
 
-use super::Global;
+use super::ExitCode;
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
 use crate::container::Container;
 use crate::container::state::Report;
 use crate::error::{Error, Result};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// table or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    format: String,
-    /// Print ids only
-    #[arg(short, long)]
-    quiet: bool,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "list",
+    summary: "list the containers that are kept in the given root",
+    description: "",
+    positionals: Positionals::NONE,
+    flags: &[&FORMAT, &QUIET],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
+static FORMAT: Flag = Flag::text("format", "format", "table or json")
+    .or('f')
+    .by_default("table");
+static QUIET: Flag = Flag::switch("quiet", "print ids only").or('q');
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let mut reports = Vec::new();
-    for directory in global.store()?.list(global.root.is_some())? {
+    for directory in global.store().list(global.has_root())? {
         let owner = owner_of(directory.path());
         match Container::load(directory).and_then(|container| container.report()) {
             Ok(report) => reports.push(Report { owner, ..report }),
@@ -28,13 +37,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
             Err(error) => eprintln!("load container: {error}"),
         }
     }
-    if arguments.quiet {
+    if arguments.switch(&QUIET) {
         for report in &reports {
             println!("{}", report.id);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    match arguments.format.as_str() {
+    match arguments.text(&FORMAT).unwrap_or_default() {
         "table" => print_table(&reports),
         "json" => {
             let json = serde_json::to_string(&reports)

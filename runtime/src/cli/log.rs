@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::Write;
 
-use super::Global;
-use crate::error::{CallContext, Result};
+use super::global::Global;
+use crate::error::{CallContext, Error, Result};
 
 /// Where messages go.
 #[derive(Debug, Default)]
@@ -24,19 +24,19 @@ pub(super) enum LogFormat {
 }
 
 impl std::str::FromStr for LogFormat {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self> {
         match name {
             "text" | "" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
-            other => Err(format!("invalid log-format: {other}")),
+            other => Err(Error::new(format!("invalid log-format: {other}"))),
         }
     }
 }
 
 impl Log {
-    pub(super) fn open(global: &Global) -> Result<Self> {
+    pub(super) fn open(global: &Global<'_>) -> Result<Self> {
         let file = match &global.log {
             None => None,
             Some(path) => Some(

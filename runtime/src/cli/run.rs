@@ -3,13 +3,14 @@
 use rustix::process::Pid;
 use std::os::fd::AsFd;
 
-use super::ExitCode;
-
-use super::foreground::{Foreground, Signals, Terminal};
+use super::container_options::{self as options, ContainerOptions};
+use super::foreground::{Foreground, Signals, Terminal, own_size};
+use super::global::Global;
 use super::log::Log;
-use super::options::{ContainerOptions, check_preserved, console_socket, listen_fds, send_pidfd};
-use super::{Global, own_name};
-use crate::container::create::{Created, Request, create, load_bundle};
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
+use super::{ExitCode, own_name};
+use crate::container::create::{Created, create, load_bundle};
 use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
 use crate::container::start::run_poststart;
@@ -17,79 +18,78 @@ use crate::error::{CallContext, Result};
 use crate::plan::NamespaceKind;
 use crate::spec::Spec;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    options: ContainerOptions,
-    /// Don't wait for the container
-    #[arg(short, long)]
-    detach: bool,
-    /// Keep the container's state when it has ended
-    #[arg(long)]
-    keep: bool,
-    /// Leave orphans of the container to the system's own reaper
-    #[arg(long)]
-    no_subreaper: bool,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "run",
+    summary: "create and start a container, and wait for it unless told to detach",
+    description: "\
+In the foreground, signals are passed on to the container's process, whose exit
+status is then this program's, and the container is deleted when it has ended.",
+    positionals: Positionals::CONTAINER,
+    flags: &[
+        &options::BUNDLE,
+        &options::CONSOLE_SOCKET,
+        &options::PIDFD_SOCKET,
+        &DETACH,
+        &KEEP,
+        &options::PID_FILE,
+        &NO_SUBREAPER,
+        &options::NO_PIVOT,
+        &options::NO_NEW_KEYRING,
+        &options::PRESERVE_FDS,
+    ],
+    enters_container: true,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
+static DETACH: Flag = Flag::switch("detach", "don't wait for the container").or('d');
+static KEEP: Flag = Flag::switch("keep", "don't delete the container when it has ended");
+static NO_SUBREAPER: Flag = Flag::switch(
+    "no-subreaper",
+    "leave orphans of the container to the system's own reaper",
+);
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
     run_container(arguments, global, log)
         .map_err(|error| error.context(format!("{} run failed", own_name())))
 }
 
-fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<ExitCode> {
-    let options = &arguments.options;
-    let bundle = options.bundle()?;
-    let config = load_bundle(&bundle)?;
-    let spec = config.spec()?;
+fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
+    let options = ContainerOptions::new(arguments)?;
+    let detach = arguments.switch(&DETACH);
+    let config = load_bundle(&options.bundle)?;
+    let mut spec = config.spec()?;
     let wants_terminal = spec
         .process
         .as_ref()
         .is_some_and(|process| process.terminal);
     let mut terminal = None;
-    let mut socket = console_socket(
-        options.console_socket.as_deref(),
-        wants_terminal,
-        arguments.detach,
-    )?;
+    let mut socket = options::console_socket(arguments, wants_terminal, detach)?;
     if wants_terminal && socket.is_none() {
         let (ours, for_init) = Terminal::pair()?;
         terminal = Some(ours);
+        if let (Some(process), Some(size)) = (&mut spec.process, own_size()) {
+            process.console_size = Some(size);
+        }
         socket = Some(for_init);
     }
-    let (listen_fds, extra_env) = listen_fds()?;
-    check_preserved(options.preserve_fds + listen_fds)?;
-    if !arguments.detach && !arguments.no_subreaper && !has_own_pids(&spec) {
+    if !detach && !arguments.switch(&NO_SUBREAPER) && !has_own_pids(&spec) {
         // What the container leaves behind becomes ours to reap. Any pid says yes (prctl(2)).
         rustix::process::set_child_subreaper(Some(Pid::INIT))
             .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
     }
-    let signals = if arguments.detach {
-        None
-    } else {
-        Some(Signals::take()?)
-    };
+    let signals = if detach { None } else { Some(Signals::take()?) };
     let created = create(
-        &global.store()?,
+        &global.store(),
         &config,
         &spec,
-        Request {
-            id: &options.id,
-            bundle: &bundle,
-            no_pivot: options.no_pivot,
-            no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds + listen_fds,
-            extra_env: &extra_env,
-            console_socket: socket,
-            pid_file: options.pid_file.as_deref(),
-            wait_for_start: false,
-        },
+        options.request(socket, false),
         &mut |warning| log.warn(warning),
     )?;
     let hook_state = HookState {
         oci_version: &spec.oci_version,
-        id: &options.id,
-        bundle: &bundle,
+        id: options.id,
+        bundle: &options.bundle,
         annotations: Some(&spec.annotations),
     };
     let Created {
@@ -116,7 +116,7 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
             log.warn(&format!("deleting the container: {error}"));
         }
     };
-    let started = send_pidfd(options.pidfd_socket.as_deref(), &pidfd)
+    let started = options::send_pidfd(arguments, &pidfd)
         .and_then(|()| run_poststart(init, &spec.hooks.poststart, &hook_state));
     if let Err(error) = started {
         finish();
@@ -132,7 +132,7 @@ fn run_container(arguments: &Arguments, global: &Global, log: &Log) -> Result<Ex
         terminal,
     };
     let status = foreground.wait()?;
-    if !arguments.keep {
+    if !arguments.switch(&KEEP) {
         finish();
     }
     Ok(status)

@@ -2,29 +2,45 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::ExitCode;
-
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
 use crate::error::{CallContext, Error, Result};
 
 /// What runc's `spec` writes, but for the hostname.
 const DEFAULT_CONFIG: &str = include_str!("default_config.json");
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// The directory to write it to; default: the current one
-    #[arg(short, long, value_name = "DIR")]
-    bundle: Option<PathBuf>,
-    /// For a container that a user without root's rights runs
-    #[arg(long)]
-    rootless: bool,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "spec",
+    summary: "write a config.json to start from",
+    description: "\
+It is written to the bundle's directory, and runs a shell with a terminal. What is
+there already is not touched.",
+    positionals: Positionals::NONE,
+    flags: &[&BUNDLE, &ROOTLESS],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+static BUNDLE: Flag = Flag::path(
+    "bundle",
+    "dir",
+    "where to write it; default: the current directory",
+)
+.or('b');
+static ROOTLESS: Flag = Flag::switch(
+    "rootless",
+    "for a container that a user without root's rights runs",
+);
+
+fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let path = arguments
-        .bundle
-        .as_deref()
+        .path(&BUNDLE)
         .unwrap_or(Path::new("."))
         .join("config.json");
     let mut file = match File::options().write(true).create_new(true).open(&path) {
@@ -36,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         result => result.call(|| format!("open {}", path.display()))?,
     };
-    let text = if arguments.rootless {
+    let text = if arguments.switch(&ROOTLESS) {
         rootless_config()?
     } else {
         DEFAULT_CONFIG.to_owned()

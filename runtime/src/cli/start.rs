@@ -1,19 +1,25 @@
 //! `windlass start`
 
 use super::ExitCode;
-
-use super::Global;
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Positionals, Verb};
 use crate::container::start::start;
 use crate::error::Result;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// The container's name
-    #[arg(value_name = "CONTAINER-ID")]
-    id: String,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "start",
+    summary: "start the program of a created container",
+    description: "",
+    positionals: Positionals::CONTAINER,
+    flags: &[],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
-    start(&global.container(&arguments.id)?)?;
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
+    start(&global.container(arguments.id()?)?)?;
     Ok(ExitCode::SUCCESS)
 }

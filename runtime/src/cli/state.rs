@@ -1,19 +1,25 @@
 //! `windlass state`
 
-use super::ExitCode;
-
-use super::{Global, to_json};
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Positionals, Verb};
+use super::{ExitCode, print, to_json};
 use crate::error::Result;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// The container's name
-    #[arg(value_name = "CONTAINER-ID")]
-    id: String,
-}
+pub(super) static VERB: Verb = Verb {
+    name: "state",
+    summary: "print a container's state as JSON",
+    description: "",
+    positionals: Positionals::CONTAINER,
+    flags: &[],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
 
-pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
-    let report = global.container(&arguments.id)?.report()?;
-    print!("{}", to_json(&report)?);
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
+    let report = global.container(arguments.id()?)?.report()?;
+    print(&to_json(&report)?);
     Ok(ExitCode::SUCCESS)
 }

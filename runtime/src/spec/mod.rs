@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 pub use check::{check, check_process};
 pub use load::{ConfigText, read_config, read_process_file};
-pub use process::{Capabilities, Process, Rlimit, User};
+pub use process::{Capabilities, ConsoleSize, Process, Rlimit, User};
 pub use text::{Text, null_is_default};
 
 use resources::Resources;

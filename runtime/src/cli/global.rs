@@ -1,0 +1,127 @@
+//! The options that stand in front of the verb, or after it.
+
+use std::path::{Path, PathBuf};
+
+use super::log::LogFormat;
+use super::parse::{Arguments, boolean};
+use super::syntax::Flag;
+use crate::container::{Container, Store};
+use crate::error::{Error, Result};
+
+static DEBUG: Flag = Flag::switch("debug", "write debug messages as well");
+static LOG: Flag = Flag::path(
+    "log",
+    "file",
+    "write messages to this file; errors go to standard error too",
+);
+static LOG_FORMAT: Flag =
+    Flag::text("log-format", "format", "the form of messages: text or json").by_default("text");
+pub(super) static ROOT: Flag = Flag::path(
+    "root",
+    "dir",
+    "where containers are kept (default: /run/windlass, or $XDG_RUNTIME_DIR/windlass without \
+     root's rights)",
+);
+static SYSTEMD_CGROUP: Flag = Flag::switch(
+    "systemd-cgroup",
+    "let systemd make the cgroups (not supported yet: refused)",
+);
+static ROOTLESS: Flag = Flag::text(
+    "rootless",
+    "bool",
+    "ignore cgroup permission errors: true, false or auto",
+)
+.by_default("auto");
+
+/// The table of them.
+pub(super) static FLAGS: &[&Flag] = &[&DEBUG, &LOG, &LOG_FORMAT, &ROOT, &SYSTEMD_CGROUP, &ROOTLESS];
+
+/// What they were set to.
+#[derive(Debug)]
+pub(super) struct Global<'w> {
+    /// `--debug`
+    pub(super) debug: bool,
+    /// `--log`
+    pub(super) log: Option<&'w Path>,
+    /// `--log-format`
+    pub(super) log_format: LogFormat,
+    /// `--root`, absolute.
+    root: Option<PathBuf>,
+    systemd_cgroup: bool,
+    rootless: &'w str,
+}
+
+impl<'w> Global<'w> {
+    /// Takes them out of the command line.
+    ///
+    /// # Errors
+    /// When a value can't be used.
+    pub(super) fn new(arguments: &Arguments<'w>) -> Result<Self> {
+        Ok(Global {
+            debug: arguments.switch(&DEBUG),
+            log: arguments.path(&LOG),
+            log_format: arguments.text(&LOG_FORMAT).unwrap_or_default().parse()?,
+            root: root(arguments)?,
+            systemd_cgroup: arguments.switch(&SYSTEMD_CGROUP),
+            rootless: arguments.text(&ROOTLESS).unwrap_or_default(),
+        })
+    }
+
+    /// What can be said of them when there is a log to say it in.
+    ///
+    /// # Errors
+    /// When one can't be honoured.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.systemd_cgroup {
+            return Err(Error::new("--systemd-cgroup is not supported yet")
+                .hint("set native.cgroupdriver=cgroupfs in the engine"));
+        }
+        check_rootless(self.rootless)
+    }
+
+    /// Whether the caller said where containers are kept.
+    pub(super) fn has_root(&self) -> bool {
+        self.root.is_some()
+    }
+
+    pub(super) fn store(&self) -> Store {
+        Store::new(self.root.clone().unwrap_or_else(default_root))
+    }
+
+    pub(super) fn container(&self, id: &str) -> Result<Container> {
+        Container::load(self.store().find(id)?)
+    }
+}
+
+fn check_rootless(value: &str) -> Result<()> {
+    if value.is_empty() || value.eq_ignore_ascii_case("auto") || boolean(value).is_some() {
+        return Ok(());
+    }
+    Err(Error::new(format!("invalid value {value:?} for --rootless")).hint("true, false or auto"))
+}
+
+fn root(arguments: &Arguments<'_>) -> Result<Option<PathBuf>> {
+    if !arguments.has(&ROOT) {
+        return Ok(None);
+    }
+    let given = arguments.path(&ROOT).unwrap_or(Path::new("."));
+    let root = std::path::absolute(given)
+        .map_err(|error| Error::new(format!("--root {}: {error}", given.display())))?;
+    // By however many ways it was written: `..` at the top stays there.
+    if root.components().all(|component| {
+        use std::path::Component::{CurDir, ParentDir, RootDir};
+        matches!(component, RootDir | CurDir | ParentDir)
+    }) || arguments.path(&ROOT).is_none()
+    {
+        return Err(Error::new("Option --root argument should not be set to /"));
+    }
+    Ok(Some(root))
+}
+
+fn default_root() -> PathBuf {
+    let runtime_directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
+    match runtime_directory {
+        Some(path) if !rustix::process::geteuid().is_root() => PathBuf::from(path).join("windlass"),
+        _ => PathBuf::from("/run/windlass"),
+    }
+}
