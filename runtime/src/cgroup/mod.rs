@@ -13,7 +13,8 @@
 //! 5. [`Placement::freeze`], [`Placement::signal_all`] and [`Placement::remove`] are the rest of
 //!    its life.
 //!
-//! This is what runc calls the cgroupfs driver: it makes and removes the directories itself.
+//! This is what runc calls the cgroupfs driver: it makes and removes the directories itself. Where
+//! systemd is to make them, [`systemd`] takes the place of the first half of step 4.
 
 mod apply;
 mod create;
@@ -26,6 +27,7 @@ mod limits;
 mod placement;
 mod processes;
 mod remove;
+pub mod systemd;
 mod tree;
 
 pub use create::Entrance;
