@@ -9,24 +9,25 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Seek;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{
-    Access, AtFlags, CWD, MemfdFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags,
-    accessat, fcntl_add_seals, fcntl_get_seals, memfd_create, statvfs, statx,
+    Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, StatxAttributes,
+    StatxFlags, accessat, fcntl_add_seals, fcntl_get_seals, memfd_create, open, statvfs, statx,
 };
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::{CallContext, Error, Result};
 use crate::rootfs::mount::make_readonly;
 use crate::sys::exec::execve_fd;
+use crate::sys::own_image;
 
 const OWN_BINARY: &str = "/proc/self/exe";
 
-/// Makes sure that this program runs from a file that can't be written: executes itself anew from
-/// one if it does not. Whether it does is asked of the kernel, not of the environment or the
-/// arguments, which a caller could forge.
+/// Makes sure that this program runs from a file that can't be written: goes on from one if it does
+/// not, or, where the kernel does not let it, executes itself anew from one. Whether it does is
+/// asked of the kernel, not of the environment or the arguments, which a caller could forge.
 ///
 /// # Errors
 /// When no such file can be made.
@@ -36,6 +37,7 @@ pub fn seal_own_binary() -> Result<()> {
         return Ok(());
     }
     let sealed = match read_only_mount() {
+        Ok(mount) if goes_on_from(&mount) => return Ok(()),
         Ok(mount) => mount,
         Err(_) if cannot_be_written() => return Ok(()),
         Err(_) => sealed_copy()?,
@@ -87,6 +89,15 @@ fn read_only_mount() -> Result<OwnedFd> {
     .call(|| format!("open_tree({OWN_BINARY}, OPEN_TREE_CLONE)"))?;
     make_readonly(mount.as_fd(), false)?;
     Ok(mount)
+}
+
+/// Whether the kernel lets us run on from the file behind the mount, without a new start. That the
+/// old mount is not in use any more is the kernel's condition for it.
+fn goes_on_from(mount: &OwnedFd) -> bool {
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| own_image::run_from(file.as_fd(), std::env::args_os().len()))
+        .is_ok()
 }
 
 /// A copy in memory that can't be written any more, for callers who may not make mounts.

@@ -35,6 +35,13 @@ fn the_waiting_init_runs_from_a_file_that_nobody_can_write() {
     let reader = File::open(&program).unwrap();
     let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
     assert!(File::options().write(true).open(again).is_err());
+    // Nor through what is mapped of it.
+    let mapped = fs::read_dir(format!("/proc/{}/map_files", sandbox.pid())).unwrap();
+    for mapping in mapped {
+        let mapping = mapping.unwrap().path();
+        let error = File::options().write(true).open(&mapping).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EROFS), "{mapping:?}");
+    }
     assert_eq!(own.len(), before.len() as u64);
     sandbox.must(&["delete", "--force", "ID"]);
     assert!(

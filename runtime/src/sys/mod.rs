@@ -9,6 +9,7 @@ pub mod identity;
 pub mod keyring;
 pub mod mount;
 pub mod net;
+pub mod own_image;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
