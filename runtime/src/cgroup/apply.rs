@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::device_filter::Program;
 use super::files;
-use super::limits::{Absent, Write};
+use super::limits::{Above, Absent, Write};
 use super::placement::{Place, Placement};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
 use crate::sys::bpf;
@@ -20,16 +20,15 @@ impl Placement {
     /// so that the right order depends on the values before: one that the kernel finds invalid is
     /// tried once more after the rest.
     pub fn apply(&self, writes: &[Write<'_>]) -> Result<()> {
+        for write in writes {
+            if let Some(above) = &write.above {
+                self.place_of(write)?.refuse_below_usage(above, write)?;
+            }
+        }
         let mut writer = Writer { open: None };
         let mut again = Vec::new();
         for (index, write) in writes.iter().enumerate() {
-            let place = self.with_controller(&write.controller).ok_or_else(|| {
-                Error::new(format!(
-                    "the container is in no {} cgroup",
-                    write.controller
-                ))
-                .at(write.pointer.clone())
-            })?;
+            let place = self.place_of(write)?;
             match writer.write(place, write) {
                 Err(error)
                     if error.errno() == Some(Errno::INVAL)
@@ -47,7 +46,20 @@ impl Placement {
             .try_for_each(|(place, write)| writer.write(place, write))
     }
 
-    /// Puts `program` on the container's cgroup of version 2, in place of any that are there.
+    /// The cgroup that `write` is for.
+    pub(super) fn place_of(&self, write: &Write<'_>) -> Result<&Place> {
+        self.with_controller(&write.controller).ok_or_else(|| {
+            Error::new(format!(
+                "the container is in no {} cgroup",
+                write.controller
+            ))
+            .at(write.pointer.clone())
+        })
+    }
+
+    /// Puts `program` on the container's cgroup of version 2, in place of any that are there: one is
+    /// replaced at once, of several the others go when the new one is there, and until then what
+    /// any of them denies is denied.
     pub fn apply_device_filter(&self, program: &Program) -> Result<()> {
         let place = self
             .v2()
@@ -57,6 +69,11 @@ impl Placement {
         let before = bpf::device_filters(&cgroup)
             .call(|| format!("bpf(BPF_PROG_QUERY, {:?})", place.path))?;
         let filter = load(program)?;
+        if let [one] = before.as_slice()
+            && bpf::replace_device_filter(&cgroup, &filter, one).is_ok()
+        {
+            return Ok(());
+        }
         bpf::attach_device_filter(&cgroup, &filter)
             .call(|| format!("bpf(BPF_PROG_ATTACH, {:?})", place.path))?;
         before.iter().try_for_each(|filter| {
@@ -104,9 +121,6 @@ struct Writer {
 
 impl Writer {
     fn write(&mut self, place: &Place, write: &Write<'_>) -> Result<()> {
-        if let Some(usage) = write.not_below {
-            place.refuse_below(usage, write)?;
-        }
         let path = format!("{}/{}", place.path, write.file);
         let result = match (self.write_to(&path, &write.value), &write.absent) {
             (Err(error), Absent::Ignore) if error.errno() == Some(Errno::NOENT) => Ok(()),
@@ -150,20 +164,20 @@ impl Writer {
 }
 
 impl Place {
-    /// Refuses a value below the number in the file `usage`, which the kernel would enforce by
-    /// killing.
-    fn refuse_below(&self, usage: &str, write: &Write<'_>) -> Result<()> {
-        let Ok(wanted) = write.value.parse::<u64>() else {
-            return Ok(());
-        };
-        let current = files::read(&format!("{}/{usage}", self.path))?;
-        let current = current.trim_end().parse::<u64>().unwrap_or(0);
-        if wanted >= current {
-            return Ok(());
+    /// Refuses a limit that is not above what is in use. What can't be read is no reason to refuse.
+    fn refuse_below_usage(&self, above: &Above, write: &Write<'_>) -> Result<()> {
+        let usage = files::read(&format!("{}/{}", self.path, above.usage))
+            .ok()
+            .and_then(|usage| usage.trim_end().parse::<u64>().ok());
+        match usage {
+            Some(usage) if above.wanted <= usage => Err(Error::config(
+                write.pointer.clone(),
+                format!(
+                    "rejecting {} limit {} <= usage {usage}",
+                    above.what, above.wanted
+                ),
+            )),
+            _ => Ok(()),
         }
-        Err(Error::config(
-            write.pointer.clone(),
-            format!("rejecting memory limit {wanted}: {current} bytes are in use"),
-        ))
     }
 }

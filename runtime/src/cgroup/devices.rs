@@ -344,7 +344,7 @@ fn write(file: &'static str, value: String, entry: Option<usize>) -> Write<'stat
         }),
         clause: CLAUSE,
         absent: Absent::Refuse,
-        not_below: None,
+        above: None,
     }
 }
 

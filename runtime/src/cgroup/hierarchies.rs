@@ -125,6 +125,19 @@ impl Hierarchies {
             .find(|hierarchy| hierarchy.controllers.iter().any(|c| c == controller))
     }
 
+    /// The directory of the process' cgroup of version 2; none if it has ended, or is in none below
+    /// what is mounted here.
+    pub fn v2_cgroup_of(&self, pid: i32) -> Option<String> {
+        let mut all = self.list.iter();
+        let hierarchy = all.find(|hierarchy| hierarchy.version == Version::V2)?;
+        let membership = files::read(&format!("/proc/{pid}/cgroup")).ok()?;
+        let cgroup = membership
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))?;
+        let outside = cgroup.starts_with("/..") || cgroup.ends_with(" (deleted)");
+        (!outside).then(|| format!("{}{cgroup}", hierarchy.mount_point))
+    }
+
     /// Whether `controller` can be used at all.
     pub fn has(&self, controller: &str) -> bool {
         self.with_controller(controller).is_some()

@@ -24,13 +24,17 @@ mod files;
 mod freezer;
 mod hierarchies;
 mod limits;
+mod oom;
 mod placement;
 mod processes;
 mod remove;
+pub mod stats;
 pub mod systemd;
 mod tree;
+mod update;
 
 pub use create::Entrance;
 pub use hierarchies::{Hierarchies, Hierarchy, Layout, Version};
-pub use limits::{Absent, Ignored, Write, ignored, writes};
+pub use limits::{Above, Absent, Ignored, Write, ignored, writes};
+pub use oom::{News, Watch};
 pub use placement::{Place, Placement};

@@ -18,14 +18,6 @@ use crate::error::{CallContext as _, Result};
 const ROUNDS: usize = 64;
 
 impl Placement {
-    /// Puts `pid` into the container's cgroups, all of them.
-    pub fn attach(&self, pid: Pid) -> Result<()> {
-        let pid = pid.as_raw_nonzero().to_string();
-        self.places
-            .iter()
-            .try_for_each(|place| files::write_to(&format!("{}/cgroup.procs", place.path), &pid))
-    }
-
     /// All processes in the container's cgroup and those below it; none if it is gone. Processes
     /// that our pid namespace can't see are left out.
     pub fn processes(&self) -> Result<Vec<Pid>> {
@@ -105,6 +97,15 @@ impl Placement {
 }
 
 impl Place {
+    /// Puts `pid` into this cgroup.
+    ///
+    /// # Errors
+    /// cgroups(7)'s, with the file.
+    pub fn attach(&self, pid: Pid) -> Result<()> {
+        let pid = pid.as_raw_nonzero().to_string();
+        files::write_to(&format!("{}/cgroup.procs", self.path), &pid)
+    }
+
     /// The processes of this cgroup and those below it.
     pub(super) fn processes(&self) -> Result<Vec<Pid>> {
         let mut found = Processes(Vec::new());

@@ -3,21 +3,26 @@
 mod container_options;
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod explain;
 mod features;
 mod foreground;
 mod global;
+mod go_values;
 mod help;
 mod kill;
 mod list;
 mod log;
 mod parse;
+mod pause;
+mod resume;
 mod run;
 mod spec;
 mod start;
 mod state;
 mod syntax;
+mod update;
 mod version;
 
 use std::ffi::OsString;
@@ -34,15 +39,19 @@ use syntax::{Flag, Verb};
 static VERBS: &[&Verb] = &[
     &create::VERB,
     &delete::VERB,
+    &events::VERB,
     &exec::VERB,
     &explain::VERB,
     &features::VERB,
     &kill::VERB,
     &list::VERB,
+    &pause::VERB,
+    &resume::VERB,
     &run::VERB,
     &spec::VERB,
     &start::VERB,
     &state::VERB,
+    &update::VERB,
 ];
 
 static HELP: Flag = Flag::switch("help", "show this help").or('h');

@@ -8,7 +8,8 @@ use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
 use super::state::{Container, Status};
-use crate::cgroup::Placement;
+use super::sub_cgroups::Destination;
+pub use super::sub_cgroups::SubCgroup;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
 use crate::init::{self, Inheritance, Joined};
@@ -27,15 +28,6 @@ pub struct Request {
     pub sub_cgroups: Vec<SubCgroup>,
     /// `--ignore-paused`.
     pub ignore_paused: bool,
-}
-
-/// One `--cgroup [CONTROLLERS:]PATH`.
-#[derive(Debug)]
-pub struct SubCgroup {
-    /// The controllers; none: all.
-    pub controllers: Vec<String>,
-    /// The path below the container's cgroup.
-    pub path: String,
 }
 
 /// A process that runs in the container.
@@ -86,7 +78,9 @@ pub fn exec(
     plan.warnings.iter().for_each(|warning| warn(warning));
     let mut entry = Entry {
         plan: &plan,
-        placement: below(&state.cgroups, &request.sub_cgroups)?,
+        host: &host,
+        destination: Destination::new(&state.cgroups, &request.sub_cgroups)?,
+        init: container.init(),
         container: Some(joined),
         own_pids: spec
             .linux
@@ -132,42 +126,12 @@ fn enter(init: ProcessIdentity) -> Result<Option<Joined>> {
     Ok(init.is_running().then_some(Joined { init: pidfd, root }))
 }
 
-/// The container's cgroups, with those asked for replaced by ones below them.
-fn below(cgroups: &Placement, wanted: &[SubCgroup]) -> Result<Placement> {
-    let mut cgroups = cgroups.clone();
-    for sub in wanted {
-        if sub.path.split('/').any(|part| part == "..") {
-            return Err(Error::new(format!(
-                "bad sub cgroup path {:?}: it leads out of the container's cgroup",
-                sub.path
-            )));
-        }
-        let path = sub.path.trim_matches('/');
-        let mut found = sub.controllers.is_empty();
-        for place in &mut cgroups.places {
-            let named = place
-                .hierarchy
-                .split(',')
-                .any(|controller| sub.controllers.iter().any(|wanted| wanted == controller));
-            if (named || sub.controllers.is_empty()) && !path.is_empty() {
-                place.path = format!("{}/{path}", place.path);
-            }
-            found |= named;
-        }
-        if !found {
-            return Err(Error::new(format!(
-                "unknown controller {} in --cgroup",
-                sub.controllers.join(",")
-            )));
-        }
-    }
-    Ok(cgroups)
-}
-
 /// The runtime's side of the walk.
 struct Entry<'e, 'a> {
     plan: &'e Plan<'a>,
-    placement: Placement,
+    host: &'e Host,
+    destination: Destination,
+    init: Option<ProcessIdentity>,
     container: Option<Joined>,
     own_pids: bool,
     hook_state: HookState<'e>,
@@ -184,7 +148,8 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
                     .newborn
                     .as_ref()
                     .ok_or_else(|| Error::new("the plan enters cgroups before the birth"))?;
-                self.placement.attach(newborn.pid)
+                self.destination
+                    .enter(newborn.pid, self.init, &self.host.hierarchies)
             }
             _ => Err(Error::new("a step of init came to the runtime")),
         }
@@ -204,7 +169,8 @@ impl Entry<'_, '_> {
             ),
             _ => None,
         };
-        let (plan, hook_state, placement) = (self.plan, self.hook_state, &self.placement);
+        let (plan, hook_state) = (self.plan, self.hook_state);
+        let placement = &self.destination.placement;
         let console_socket = self.console_socket.take();
         let join = &mut self.container;
         let newborn = give_birth(0, None, |channel| {

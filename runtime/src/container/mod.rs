@@ -5,13 +5,17 @@ mod conduct;
 pub mod create;
 pub mod delete;
 pub mod directory;
+pub mod events;
 pub mod exec;
 pub mod hook_state;
 pub mod journal;
 pub mod kill;
+pub mod pause;
 pub mod process;
 pub mod start;
 pub mod state;
+pub mod sub_cgroups;
+pub mod update;
 
 pub use directory::{ContainerDirectory, Store};
 pub use state::{Container, Status};

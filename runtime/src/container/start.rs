@@ -28,7 +28,9 @@ pub fn start(container: &Container) -> Result<()> {
         Status::Stopped => {
             return Err(Error::new("cannot start a container that has stopped"));
         }
-        Status::Creating | Status::Running | Status::Paused => {
+        // Its first process couldn't become the program.
+        Status::Paused => return Err(Error::new("cannot start a container in the paused state")),
+        Status::Creating | Status::Running => {
             return Err(Error::new("cannot start an already running container"));
         }
     }

@@ -124,7 +124,7 @@ pub enum Status {
     Created,
     /// The program runs.
     Running,
-    /// Frozen.
+    /// Frozen, be it before or after the start.
     Paused,
     /// The program has ended, or `create` was killed.
     Stopped,
@@ -234,11 +234,11 @@ impl Container {
         if !self.init().is_some_and(|init| init.is_running()) {
             return Ok(Status::Stopped);
         }
-        if waits {
-            return Ok(Status::Created);
+        if state.cgroups.is_frozen()? {
+            return Ok(Status::Paused);
         }
-        Ok(if state.cgroups.is_frozen()? {
-            Status::Paused
+        Ok(if waits {
+            Status::Created
         } else {
             Status::Running
         })

@@ -8,6 +8,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod show;
+pub mod update;
 
 use std::ffi::CString;
 use std::fmt;

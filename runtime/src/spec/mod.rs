@@ -7,6 +7,7 @@
 //! (docs/decisions/own-config-types.md).
 
 mod check;
+mod go_json;
 mod load;
 mod locate;
 pub mod process;

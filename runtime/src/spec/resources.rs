@@ -2,23 +2,24 @@
 //!
 //! Engines write Go's zero values for what they leave alone (`"shares": 0`, `"weight": 0`). What
 //! zero means is decided where the value is used, [`crate::cgroup::writes`], as runc decides it.
+//! Keys are read as Go reads them ([`super::go_json`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Serialize;
+
+use super::go_json::object;
 
 /// `linux.resources`: the limits on what a container may use.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Resources<'a> {
     /// Which devices may be used, in the order in which the entries apply ("Allowed Device list").
-    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub devices: Vec<DeviceRule<'a>>,
     /// "Memory".
     pub memory: Option<Memory>,
     /// "CPU".
-    #[serde(borrow)]
     pub cpu: Option<Cpu<'a>>,
     /// "PIDs".
     pub pids: Option<Pids>,
@@ -26,40 +27,54 @@ pub struct Resources<'a> {
     #[serde(rename = "blockIO")]
     pub block_io: Option<BlockIo>,
     /// "Huge page limits".
-    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub hugepage_limits: Vec<HugepageLimit<'a>>,
     /// "Network".
-    #[serde(borrow)]
     pub network: Option<Network<'a>>,
     /// "RDMA": limits by the name of the device.
-    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub rdma: BTreeMap<Cow<'a, str>, Rdma>,
     /// "Unified": values by the name of a file of cgroup v2.
-    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub unified: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
+object!(Resources<'a>, requires [], {
+    "devices" => list(devices),
+    "memory" => object_or_none(memory),
+    "cpu" => object_or_none(cpu),
+    "pids" => object_or_none(pids),
+    "blockIO" => object_or_none(block_io),
+    "hugepageLimits" => list(hugepage_limits),
+    "network" => object_or_none(network),
+    "rdma" => list(rdma),
+    "unified" => list(unified),
+});
+
 /// An entry of `devices`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct DeviceRule<'a> {
     /// Whether what matches is allowed or denied.
     pub allow: bool,
     /// `a` (all, also when empty), `c` (character) or `b` (block).
-    #[serde(borrow, rename = "type")]
+    #[serde(rename = "type")]
     pub kind: Cow<'a, str>,
     /// The major number; unset means all.
     pub major: Option<i64>,
     /// The minor number; unset means all.
     pub minor: Option<i64>,
     /// A composition of `r` (read), `w` (write) and `m` (mknod).
-    #[serde(borrow)]
     pub access: Cow<'a, str>,
 }
 
+object!(DeviceRule<'a>, requires [], {
+    "allow" => value(allow),
+    "type" => text(kind),
+    "major" => value(major),
+    "minor" => value(minor),
+    "access" => text(access),
+});
+
 /// `memory`: limits are in bytes, -1 is unlimited.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// The limit of memory usage.
     pub limit: Option<i64>,
@@ -83,9 +98,21 @@ pub struct Memory {
     pub check_before_update: Option<bool>,
 }
 
+object!(Memory, requires [], {
+    "limit" => value(limit),
+    "reservation" => value(reservation),
+    "swap" => value(swap),
+    "kernel" => value(kernel),
+    "kernelTCP" => value(kernel_tcp),
+    "swappiness" => value(swappiness),
+    "disableOOMKiller" => value(disable_oom_killer),
+    "useHierarchy" => value(use_hierarchy),
+    "checkBeforeUpdate" => value(check_before_update),
+});
+
 /// `cpu`: times are in microseconds.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cpu<'a> {
     /// The relative share, 2 to 262144; 1024 is the kernel's default.
     pub shares: Option<u64>,
@@ -100,50 +127,70 @@ pub struct Cpu<'a> {
     /// The length of a real-time period.
     pub realtime_period: Option<u64>,
     /// The processors to run on, such as `0-3,7`.
-    #[serde(borrow)]
     pub cpus: Cow<'a, str>,
     /// The memory nodes to run on.
-    #[serde(borrow)]
     pub mems: Cow<'a, str>,
     /// 1 runs only when nothing else wants to (`SCHED_IDLE`), 0 is the default.
     pub idle: Option<i64>,
 }
 
+object!(Cpu<'a>, requires [], {
+    "shares" => value(shares),
+    "quota" => value(quota),
+    "burst" => value(burst),
+    "period" => value(period),
+    "realtimeRuntime" => value(realtime_runtime),
+    "realtimePeriod" => value(realtime_period),
+    "cpus" => text(cpus),
+    "mems" => text(mems),
+    "idle" => value(idle),
+});
+
 /// `pids`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Pids {
     /// The greatest number of tasks; -1 is unlimited.
     pub limit: Option<i64>,
 }
 
+object!(Pids, requires [], {
+    "limit" => value(limit),
+});
+
 /// `blockIO`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BlockIo {
     /// The weight on all devices, 10 to 1000.
     pub weight: Option<u16>,
     /// The weight of this cgroup's tasks against its sub-cgroups (CFQ, gone from Linux 5.0 on).
     pub leaf_weight: Option<u16>,
     /// Weights for single devices.
-    #[serde(deserialize_with = "null_is_empty")]
     pub weight_device: Vec<WeightDevice>,
     /// Limits of reading, in bytes a second.
-    #[serde(deserialize_with = "null_is_empty")]
     pub throttle_read_bps_device: Vec<ThrottleDevice>,
     /// Limits of writing, in bytes a second.
-    #[serde(deserialize_with = "null_is_empty")]
     pub throttle_write_bps_device: Vec<ThrottleDevice>,
     /// Limits of reading, in operations a second.
-    #[serde(rename = "throttleReadIOPSDevice", deserialize_with = "null_is_empty")]
+    #[serde(rename = "throttleReadIOPSDevice")]
     pub throttle_read_iops_device: Vec<ThrottleDevice>,
     /// Limits of writing, in operations a second.
-    #[serde(rename = "throttleWriteIOPSDevice", deserialize_with = "null_is_empty")]
+    #[serde(rename = "throttleWriteIOPSDevice")]
     pub throttle_write_iops_device: Vec<ThrottleDevice>,
 }
 
+object!(BlockIo, requires [], {
+    "weight" => value(weight),
+    "leafWeight" => value(leaf_weight),
+    "weightDevice" => list(weight_device),
+    "throttleReadBpsDevice" => list(throttle_read_bps_device),
+    "throttleWriteBpsDevice" => list(throttle_write_bps_device),
+    "throttleReadIOPSDevice" => list(throttle_read_iops_device),
+    "throttleWriteIOPSDevice" => list(throttle_write_iops_device),
+});
+
 /// An entry of `blockIO.weightDevice`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightDevice {
     /// The device's major number.
@@ -151,15 +198,20 @@ pub struct WeightDevice {
     /// The device's minor number.
     pub minor: i64,
     /// The weight on this device, 10 to 1000.
-    #[serde(default)]
     pub weight: Option<u16>,
     /// As [`BlockIo::leaf_weight`], on this device.
-    #[serde(default)]
     pub leaf_weight: Option<u16>,
 }
 
+object!(WeightDevice, requires ["major", "minor"], {
+    "major" => value(major),
+    "minor" => value(minor),
+    "weight" => value(weight),
+    "leafWeight" => value(leaf_weight),
+});
+
 /// An entry of one of the four lists of throttled devices.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ThrottleDevice {
     /// The device's major number.
     pub major: i64,
@@ -169,42 +221,59 @@ pub struct ThrottleDevice {
     pub rate: u64,
 }
 
+object!(ThrottleDevice, requires ["major", "minor", "rate"], {
+    "major" => value(major),
+    "minor" => value(minor),
+    "rate" => value(rate),
+});
+
 /// An entry of `hugepageLimits`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit<'a> {
     /// The size of the pages in the kernel's spelling: `64KB`, `2MB`, `1GB`.
-    #[serde(borrow)]
     pub page_size: Cow<'a, str>,
     /// The limit in bytes.
     pub limit: u64,
 }
 
+object!(HugepageLimit<'a>, requires ["pageSize", "limit"], {
+    "pageSize" => text(page_size),
+    "limit" => value(limit),
+});
+
 /// `network`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Network<'a> {
     /// What the container's packets are tagged with.
     #[serde(rename = "classID")]
     pub class_id: Option<u32>,
     /// Priorities of the container's packets by interface.
-    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub priorities: Vec<InterfacePriority<'a>>,
 }
 
+object!(Network<'a>, requires [], {
+    "classID" => value(class_id),
+    "priorities" => list(priorities),
+});
+
 /// An entry of `network.priorities`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct InterfacePriority<'a> {
     /// The interface's name in the runtime's network namespace.
-    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// The priority of what leaves by it.
     pub priority: u32,
 }
 
+object!(InterfacePriority<'a>, requires ["name", "priority"], {
+    "name" => text(name),
+    "priority" => value(priority),
+});
+
 /// An entry of `rdma`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rdma {
     /// The greatest number of handles.
     pub hca_handles: Option<u32>,
@@ -212,14 +281,10 @@ pub struct Rdma {
     pub hca_objects: Option<u32>,
 }
 
-/// Go writes an empty list or map that was never made as `null`.
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+object!(Rdma, requires [], {
+    "hcaHandles" => value(hca_handles),
+    "hcaObjects" => value(hca_objects),
+});
 
 #[cfg(test)]
 mod tests {

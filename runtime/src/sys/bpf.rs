@@ -16,6 +16,7 @@ const PROG_QUERY: libc::c_int = 16;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_TYPE_CGROUP_DEVICE: u32 = 6;
 const F_ALLOW_MULTI: u32 = 2;
+const F_REPLACE: u32 = 4;
 
 /// As many programs as the kernel lets be attached to one cgroup (`BPF_CGROUP_MAX_PROGS`).
 const MOST_PROGRAMS: usize = 64;
@@ -60,6 +61,19 @@ pub fn load_device_filter(program: &[Instruction]) -> rustix::io::Result<OwnedFd
 /// to allow.
 pub fn attach_device_filter(cgroup: impl AsFd, filter: impl AsFd) -> rustix::io::Result<()> {
     let mut request = Attachment::new(&cgroup, &filter, F_ALLOW_MULTI);
+    // SAFETY: `request` is laid out as the kernel wants it for this command and points nowhere.
+    unsafe { bpf(PROG_ATTACH, &mut request) }.map(drop)
+}
+
+/// Attaches a loaded device filter to a cgroup in the place of one that it has: at no time does
+/// neither decide, or both (`BPF_F_REPLACE`, Linux 5.6; before that `EINVAL`).
+pub fn replace_device_filter(
+    cgroup: impl AsFd,
+    filter: impl AsFd,
+    replaced: impl AsFd,
+) -> rustix::io::Result<()> {
+    let mut request = Attachment::new(&cgroup, &filter, F_ALLOW_MULTI | F_REPLACE);
+    request.replaced = number(&replaced);
     // SAFETY: `request` is laid out as the kernel wants it for this command and points nowhere.
     unsafe { bpf(PROG_ATTACH, &mut request) }.map(drop)
 }

@@ -24,8 +24,19 @@ pub struct Write<'a> {
     pub clause: &'static str,
     /// What to do if this kernel has no such file.
     pub absent: Absent<'a>,
-    /// A file of the same cgroup whose number `value` must not be below.
-    pub not_below: Option<&'static str>,
+    /// A number that must be above what is in use already.
+    pub above: Option<Above>,
+}
+
+/// See [`Write::above`]: the kernel would enforce a limit below the usage by killing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Above {
+    /// The file of the same cgroup that tells what is in use.
+    pub usage: &'static str,
+    /// The number that is asked for, in the file's unit.
+    pub wanted: u64,
+    /// What it limits, in runc's words.
+    pub what: &'static str,
 }
 
 /// What a missing file means.
@@ -153,7 +164,7 @@ impl<'a> Write<'a> {
             pointer: Cow::Owned(format!("/linux/resources/{}", pointer.as_ref())),
             clause,
             absent: Absent::Refuse,
-            not_below: None,
+            above: None,
         }
     }
 

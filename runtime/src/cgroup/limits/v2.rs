@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Absent, Write, clause, escape, huge_pages, pids_max, rdma, set, swappiness};
+use super::{Above, Absent, Write, clause, escape, huge_pages, pids_max, rdma, set, swappiness};
 use crate::error::{Error, Result};
 use crate::spec::resources::{BlockIo, Cpu, Memory, Resources};
 
@@ -72,17 +72,26 @@ fn memory(memory: &Memory, out: &mut Vec<Write<'_>>) -> Result<()> {
     let write = |file: &'static str, value, pointer: &str| {
         Write::new("memory", file, value, pointer, clause::MEMORY)
     };
+    let above = |limit: Option<i64>, what| {
+        let wanted = u64::try_from(limit?).ok().filter(|wanted| *wanted > 0)?;
+        (memory.check_before_update == Some(true)).then_some(Above {
+            usage: "memory.current",
+            wanted,
+            what,
+        })
+    };
     if let Some(swap) = swap_max(memory)? {
         // Without swap there is no such file, and nothing to limit.
         let needless = swap == "max" || swap == "0";
-        let swap = write("memory.swap.max", swap, "memory/swap");
+        let swap = Write {
+            above: above(memory.swap, "memory+swap"),
+            ..write("memory.swap.max", swap, "memory/swap")
+        };
         out.push(if needless { swap.optional() } else { swap });
     }
     if let Some(limit) = set(memory.limit) {
-        let check = memory.check_before_update == Some(true);
-        let not_below = check.then_some("memory.current");
         out.push(Write {
-            not_below,
+            above: above(memory.limit, "memory"),
             ..write("memory.max", number(limit), "memory/limit")
         });
     }
@@ -290,7 +299,7 @@ fn unified<'a>(resources: &'a Resources<'_>, out: &mut Vec<Write<'a>>) -> Result
             pointer: pointer.clone().into(),
             clause: clause::UNIFIED,
             absent: Absent::Refuse,
-            not_below: None,
+            above: None,
         }));
     }
     Ok(())
