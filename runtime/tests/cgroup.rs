@@ -742,7 +742,7 @@ fn symlinks_on_the_way_are_refused() {
             ..place.clone()
         }],
     };
-    let refusal = placement
+    let refusal = placement.places[0]
         .attach(rustix::process::getpid())
         .unwrap_err()
         .to_string();

@@ -15,8 +15,9 @@ pub(super) static VERB: Verb = Verb {
     name: "events",
     summary: "print what a container uses, and that it ran out of memory",
     description: "\
-A line of JSON for each: {\"type\":\"stats\",...} at every interval, and {\"type\":\"oom\",...} when a
-process of the container was killed because its limit of memory was reached.
+A line of JSON for each: {\"type\":\"stats\",...} at every interval, and
+{\"type\":\"oom\",...} when a process of the container was killed because its limit of
+memory was reached.
 Ends when the container is deleted.",
     positionals: Positionals::CONTAINER,
     flags: &[&INTERVAL, &STATS],
@@ -36,8 +37,7 @@ static STATS: Flag = Flag::switch("stats", "print what is used now, and end");
 fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
     let interval = arguments.text(&INTERVAL).unwrap_or_default();
     let interval = duration(interval)
-        .ok_or_else(|| Error::new(format!("invalid value {interval:?} for --interval")))?
-        .ok_or_else(|| Error::new("duration interval must be greater than 0"))?;
+        .ok_or_else(|| Error::new(format!("invalid value {interval:?} for --interval")))?;
     let container = global.container(arguments.id()?)?;
     if arguments.switch(&STATS) {
         print(&stats(&container)?)?;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// Go's `time.ParseDuration`: numbers with units, such as `1m30s`, `1.5h`, `100ms`. None if it is
-/// not one; an inner none if it is not above zero.
-pub(super) fn duration(text: &str) -> Option<Option<Duration>> {
+/// Go's `time.ParseDuration`: numbers with units, such as `1m30s`, `1.5h`, `100ms`; what is
+/// below zero is zero. None if it is none.
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     if rest == "0" {
-        return Some(None);
+        return Some(Duration::ZERO);
     }
     if rest.is_empty() {
         return None;
@@ -36,7 +36,7 @@ pub(super) fn duration(text: &str) -> Option<Option<Duration>> {
         sum = sum.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
         rest = &rest[unit..];
     }
-    Some((!negative && !sum.is_zero()).then_some(sum))
+    Some(if negative { Duration::ZERO } else { sum })
 }
 
 /// A size in bytes as Docker writes it: `1048576`, `1024k`, `1.5 GiB`, in powers of 1024. `Err` is
@@ -90,10 +90,10 @@ mod tests {
             ("1000µs", 1),
         ] {
             let expected = Duration::from_millis(milliseconds);
-            assert_eq!(duration(text), Some(Some(expected)), "{text}");
+            assert_eq!(duration(text), Some(expected), "{text}");
         }
         for zero in ["0", "0s", "-1s", "-0"] {
-            assert_eq!(duration(zero), Some(None), "{zero}");
+            assert_eq!(duration(zero), Some(Duration::ZERO), "{zero}");
         }
         for bad in ["", "5", "s", "5 s", "1d", "1s2", "--1s", "é"] {
             assert_eq!(duration(bad), None, "{bad:?}");
