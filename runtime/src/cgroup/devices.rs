@@ -50,7 +50,9 @@ impl Access {
     }
 
     fn parse(words: &str) -> Option<Access> {
-        let access = words.chars().try_fold(Access::NONE, |access, letter| {
+        // runc takes `rwa` for `rw`.
+        let mut letters = words.chars().filter(|letter| *letter != 'a');
+        let access = letters.try_fold(Access::NONE, |access, letter| {
             let (_, one) = LETTERS.iter().find(|(known, _)| *known == letter)?;
             Some(access.union(*one))
         })?;

@@ -222,15 +222,17 @@ impl Setup<'_, '_> {
             Action::WriteCgroups(writes) => Some(writes.as_slice()),
             _ => None,
         });
-        let journal = &mut self.journal;
+        let (journal, records) = (&mut self.journal, &mut self.records);
         let entrance = self.placement.create(
             &self.host.hierarchies,
             writes.unwrap_or_default(),
             &mut |placement| {
                 let record = Record::MakingCgroups(placement.clone());
-                journal
+                let journaled = journal
                     .as_mut()
-                    .map_or(Ok(()), |journal| journal.add(&record))
+                    .map_or(Ok(()), |journal| journal.add(&record));
+                records.push(record);
+                journaled
             },
         )?;
         self.entrance = Some(entrance);

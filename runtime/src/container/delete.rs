@@ -101,16 +101,19 @@ pub fn delete_done(
 /// When a process doesn't end or a cgroup can't be removed; the rest is undone all the same.
 pub fn undo(records: &[Record]) -> Result<()> {
     let mut result = end_all(records);
-    let made = records
-        .iter()
-        .any(|record| matches!(record, Record::Cgroups(_)));
+    // The last of these records knows best which cgroups were there before.
+    let mut known = false;
     for record in records.iter().rev() {
         let undone = match record {
-            Record::MakingCgroups(placement) if !made => {
+            Record::MakingCgroups(placement) if !known => {
+                known = true;
                 placement.abandon();
                 Ok(())
             }
-            Record::Cgroups(placement) => placement.remove(),
+            Record::Cgroups(placement) => {
+                known = true;
+                placement.remove()
+            }
             Record::Begun { .. } | Record::MakingCgroups(_) | Record::Init { .. } => Ok(()),
         };
         result = result.and(undone);
