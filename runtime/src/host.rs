@@ -4,7 +4,8 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup::Hierarchies;
 use crate::error::{CallContext, Result};
-use crate::spec::{Process, Spec};
+use crate::resctrl::Resctrl;
+use crate::spec::{Process, Spec, Text};
 use crate::sys::seccomp::Abilities;
 
 /// The host, as far as the plan depends on it.
@@ -18,6 +19,10 @@ pub struct Host {
     pub seccomp: Option<Abilities>,
     /// Whether AppArmor is there and enabled; looked for only when there is a profile.
     pub apparmor: bool,
+    /// Whether SELinux is there and enabled; looked for only when there is a label.
+    pub selinux: bool,
+    /// The resctrl file system; looked for only when a group is asked for.
+    pub resctrl: Option<Resctrl>,
 }
 
 impl Host {
@@ -33,15 +38,37 @@ impl Host {
                 .call(|| "capget()")?
                 .permitted,
             seccomp: spec.linux.seccomp.is_some().then(Abilities::probe),
-            apparmor: asks_for_apparmor(process)
+            apparmor: asks_for(process, |process| &process.apparmor_profile)
                 && std::fs::read("/sys/module/apparmor/parameters/enabled")
                     .is_ok_and(|enabled| enabled.starts_with(b"Y")),
+            selinux: asks_for(process, |process| &process.selinux_label) && selinux_is_enabled(),
+            resctrl: spec
+                .linux
+                .intel_rdt
+                .as_ref()
+                .and_then(|_| Resctrl::detect()),
         })
     }
 }
 
-fn asks_for_apparmor(process: Option<&Process<'_>>) -> bool {
+fn asks_for<'p, 'a>(
+    process: Option<&'p Process<'a>>,
+    field: impl Fn(&'p Process<'a>) -> &'p Option<Text<'a>>,
+) -> bool {
     process
-        .and_then(|process| process.apparmor_profile.as_deref())
-        .is_some_and(|profile| !profile.is_empty())
+        .and_then(|process| field(process).as_deref())
+        .is_some_and(|value| !value.is_empty())
+}
+
+/// Its file system is mounted, and a policy is loaded: before that, everything is labelled
+/// `kernel`.
+fn selinux_is_enabled() -> bool {
+    /// `SELINUX_MAGIC` (include/uapi/linux/magic.h).
+    const MAGIC: i64 = 0xf97c_ff8c;
+    #[allow(clippy::useless_conversion)] // the type differs between architectures
+    let mounted =
+        rustix::fs::statfs("/sys/fs/selinux").is_ok_and(|found| i64::from(found.f_type) == MAGIC);
+    mounted
+        && std::fs::read("/proc/self/attr/current")
+            .is_ok_and(|label| label.split(|byte| *byte == 0).next() != Some(b"kernel"))
 }

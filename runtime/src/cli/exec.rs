@@ -63,7 +63,8 @@ static ADDITIONAL_GIDS: Flag =
 static PROCESS: Flag = Flag::path(
     "process",
     "file",
-    "take the process from this file, as it stands: config.json's \"process\"",
+    "take the process from this file: config.json's \"process\"; rights, limits and \
+     scheduling that it doesn't name are the container's",
 )
 .or('p');
 static DETACH: Flag = Flag::switch("detach", "don't wait for the process").or('d');
@@ -153,6 +154,9 @@ fn process_of<'a>(
     if let Some(file) = own_file {
         let mut process: Process<'a> = file.parse()?;
         process.terminal |= arguments.switch(&TTY);
+        if let Some(configured) = configured {
+            take_over(&mut process, configured);
+        }
         return Ok(process);
     }
     let command = arguments.positionals().get(1..).unwrap_or_default();
@@ -193,6 +197,32 @@ fn process_of<'a>(
     }
     add_capabilities(&mut process, arguments.texts(&CAP));
     Ok(process)
+}
+
+/// What a process of its own file gets from the container's where it says nothing, as with runc:
+/// what bounds it, and how it is scheduled.
+fn take_over<'a>(process: &mut Process<'a>, configured: Process<'a>) {
+    fn unless_set<T>(own: &mut Option<T>, configured: Option<T>) {
+        if own.is_none() {
+            *own = configured;
+        }
+    }
+    let named = |text: &Option<Text<'_>>| text.as_deref().is_some_and(|text| !text.is_empty());
+    unless_set(&mut process.capabilities, configured.capabilities);
+    if !named(&process.apparmor_profile) {
+        process.apparmor_profile = configured.apparmor_profile;
+    }
+    if !named(&process.selinux_label) {
+        process.selinux_label = configured.selinux_label;
+    }
+    if process.rlimits.is_empty() {
+        process.rlimits = configured.rlimits;
+    }
+    unless_set(&mut process.scheduler, configured.scheduler);
+    unless_set(&mut process.io_priority, configured.io_priority);
+    unless_set(&mut process.exec_cpu_affinity, configured.exec_cpu_affinity);
+    unless_set(&mut process.oom_score_adj, configured.oom_score_adj);
+    unless_set(&mut process.user.umask, configured.user.umask);
 }
 
 /// A uid, or a uid and a gid: what is printed back is what was given, digit by digit
@@ -286,6 +316,42 @@ mod tests {
         ] {
             assert!(set_user(&mut User::default(), text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_process_of_its_own_file_is_bound_as_the_container_is() {
+        let configured: Process<'_> = serde_json::from_str(
+            r#"{"args":["c"],"env":["A=1"],"noNewPrivileges":true,
+                "user":{"uid":5,"gid":6,"umask":63,"additionalGids":[7]},
+                "capabilities":{"bounding":["CAP_KILL"]},"apparmorProfile":"p","selinuxLabel":"l",
+                "rlimits":[{"type":"RLIMIT_CORE","soft":1,"hard":1}],"oomScoreAdj":5,
+                "scheduler":{"policy":"SCHED_BATCH"},"ioPriority":{"class":"IOPRIO_CLASS_BE"},
+                "execCPUAffinity":{"initial":"0"}}"#,
+        )
+        .unwrap();
+        let mut process: Process<'_> = serde_json::from_str(
+            r#"{"args":["a"],"apparmorProfile":"","ioPriority":{"class":"IOPRIO_CLASS_IDLE"}}"#,
+        )
+        .unwrap();
+        take_over(&mut process, configured);
+        assert_eq!(
+            process.capabilities.unwrap().bounding,
+            [Text::from("CAP_KILL")]
+        );
+        assert_eq!(process.apparmor_profile.as_deref(), Some("p"));
+        assert_eq!(process.selinux_label.as_deref(), Some("l"));
+        assert_eq!((process.rlimits.len(), process.oom_score_adj), (1, Some(5)));
+        assert_eq!(process.user.umask, Some(63));
+        assert_eq!(&*process.scheduler.unwrap().policy, "SCHED_BATCH");
+        assert_eq!(&*process.io_priority.unwrap().class, "IOPRIO_CLASS_IDLE");
+        assert_eq!(
+            process.exec_cpu_affinity.unwrap().initial.as_deref(),
+            Some("0")
+        );
+        // Who it is and what it is handed is its own alone, and so is no_new_privs.
+        assert_eq!((process.user.uid, process.user.gid), (0, 0));
+        assert!(process.env.is_empty() && process.user.additional_gids.is_empty());
+        assert!(!process.no_new_privileges);
     }
 
     #[test]

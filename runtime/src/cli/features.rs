@@ -9,7 +9,10 @@ use super::syntax::{Positionals, Verb};
 use super::version::SPEC_VERSION;
 use super::{ExitCode, print, to_json};
 use crate::error::Result;
-use crate::plan::{CAPABILITY_NAMES, HookKind, MOUNT_OPTIONS, NamespaceKind, namespace_kinds};
+use crate::plan::{
+    CAPABILITY_NAMES, HookKind, MOUNT_OPTIONS, NamespaceKind, memory_policy_flags,
+    memory_policy_modes, namespace_kinds,
+};
 use crate::seccomp;
 use crate::sys::seccomp::{Abilities, Flags, takes_action};
 
@@ -61,10 +64,14 @@ fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
                 "supportedFlags": supported,
             },
             "apparmor": {"enabled": true},
-            "selinux": {"enabled": false},
-            "intelRdt": {"enabled": false},
+            "selinux": {"enabled": true},
+            "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
+            "memoryPolicy": {
+                "modes": memory_policy_modes(),
+                "flags": memory_policy_flags(),
+            },
             "mountExtensions": {"idmap": {"enabled": false}},
-            "netDevices": {"enabled": false},
+            "netDevices": {"enabled": true},
         },
         "annotations": {
             "io.windlass.version": env!("CARGO_PKG_VERSION"),

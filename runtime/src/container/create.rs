@@ -12,6 +12,7 @@ use super::delete;
 use super::directory::{ContainerDirectory, Lock, Store};
 use super::hook_state::HookState;
 use super::journal::{Journal, Record};
+use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
 use crate::cgroup::{Entrance, Placement};
@@ -19,7 +20,9 @@ use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks;
 use crate::host::Host;
 use crate::init::{self, Inheritance};
-use crate::plan::{self, Action, ContainerRequest, HookKind, NamespaceKind, Plan};
+use crate::plan::{
+    self, Action, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan, ResctrlStep,
+};
 use crate::spec::{ConfigText, Spec, check, read_config};
 use crate::sys::identity::started_as_root;
 
@@ -116,6 +119,7 @@ pub fn create(
         placement,
         entrance: None,
         newborn: None,
+        net_devices: None,
         identity: None,
         created: jiff::Timestamp::now().to_string(),
         request,
@@ -143,6 +147,7 @@ struct Setup<'s, 'a> {
     placement: Placement,
     entrance: Option<Entrance>,
     newborn: Option<Newborn>,
+    net_devices: Option<NetDeviceMover>,
     identity: Option<ProcessIdentity>,
     created: String,
     request: Request<'s>,
@@ -183,6 +188,10 @@ impl Setup<'_, '_> {
     fn clean_up(mut self, warn: &mut dyn FnMut(&str)) {
         self.journal = None;
         self.entrance = None;
+        // As long as their namespace is there.
+        if let Some(devices) = self.net_devices.take() {
+            devices.take_back(warn);
+        }
         let poststop = match self.newborn {
             Some(_) => self.spec.hooks.poststop.as_slice(),
             None => &[],
@@ -352,6 +361,7 @@ impl Setup<'_, '_> {
                 .collect(),
             cgroups: self.placement.clone(),
             own_pids: self.own_pids(),
+            no_new_keyring: self.request.no_new_keyring,
             late_hooks: !self.spec.hooks.poststart.is_empty()
                 || !self.spec.hooks.poststop.is_empty(),
         };
@@ -360,6 +370,17 @@ impl Setup<'_, '_> {
             Some(path) => write_pid_file(path, identity.pid),
             None => Ok(()),
         }
+    }
+
+    fn move_net_device(&mut self, device: &NetDeviceStep<'_>) -> Result<()> {
+        let mover = match self.net_devices.take() {
+            Some(mover) => mover,
+            None => match &self.newborn {
+                Some(newborn) => NetDeviceMover::to(newborn.pid)?,
+                None => return Err(Error::new("the plan has started no process")),
+            },
+        };
+        self.net_devices.insert(mover).carry(device)
     }
 
     fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
@@ -379,6 +400,17 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
                 pid_namespace,
             } => self.start_init(*namespaces, *pid_namespace),
             Action::EnterCgroups => self.enter_cgroups(),
+            Action::Resctrl(ResctrlStep::Make(group, schemata)) => {
+                let id = self.hook_state.id;
+                group.make(id, schemata, &mut |path| {
+                    self.record(Record::ResctrlDirectory(path.to_owned()))
+                })
+            }
+            Action::Resctrl(ResctrlStep::Enter(group)) => {
+                let pid = self.identity.map_or(0, |init| init.pid);
+                group.enter(self.hook_state.id, pid)
+            }
+            Action::MoveNetDevice(device) => self.move_net_device(device),
             Action::Hooks(kind, list) => self.run_hooks(*kind, list),
             Action::RecordCreated => self.record_created(),
             _ => Err(Error::new("a step of init came to the runtime")),

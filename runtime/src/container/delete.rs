@@ -17,6 +17,7 @@ use super::state::{CONFIG_COPY, Container, Status};
 use crate::error::{CallContext, Error, Result};
 use crate::hooks;
 use crate::plan::HookKind;
+use crate::resctrl;
 use crate::spec::{Hook, read_config};
 
 /// How long a killed process may take to end; one in an uninterruptible sleep takes longer.
@@ -114,6 +115,7 @@ pub fn undo(records: &[Record]) -> Result<()> {
                 known = true;
                 placement.remove()
             }
+            Record::ResctrlDirectory(path) => resctrl::remove(path),
             Record::Begun { .. } | Record::MakingCgroups(_) | Record::Init { .. } => Ok(()),
         };
         result = result.and(undone);

@@ -13,8 +13,9 @@ pub use super::sub_cgroups::SubCgroup;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
 use crate::init::{self, Inheritance, Joined};
-use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan};
+use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan, ResctrlStep};
 use crate::spec::{Process, Spec};
+use crate::sys::scheduling;
 
 /// What `exec` was asked beyond the process itself.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ pub fn exec(
         &host,
         &ExecRequest {
             preserve_fds: request.preserve_fds,
+            no_new_keyring: state.no_new_keyring,
         },
     )?;
     plan.warnings.iter().for_each(|warning| warn(warning));
@@ -150,6 +152,16 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
                     .ok_or_else(|| Error::new("the plan enters cgroups before the birth"))?;
                 self.destination
                     .enter(newborn.pid, self.init, &self.host.hierarchies)
+            }
+            Action::BearOnCpus(cpus) => {
+                scheduling::run_on(cpus.words()).call(|| "error setting initial CPU affinity")
+            }
+            Action::Resctrl(ResctrlStep::Enter(group)) => {
+                let pid = self
+                    .newborn
+                    .as_ref()
+                    .map_or(0, |newborn| newborn.pid.as_raw_nonzero().get());
+                group.enter(self.hook_state.id, pid)
             }
             _ => Err(Error::new("a step of init came to the runtime")),
         }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub enum Record {
     MakingCgroups(Placement),
     /// Its cgroups have been made. Undo: end what runs in them, and remove them.
     Cgroups(Placement),
+    /// A directory of resctrl's is being made for it. Undo: remove it.
+    ResctrlDirectory(PathBuf),
     /// Its first process is there. Undo: end it.
     Init {
         /// Its pid on the host.

@@ -54,6 +54,9 @@ pub struct StateFile {
     pub cgroups: Placement,
     /// Whether the container has a pid namespace of its own.
     pub own_pids: bool,
+    /// Whether the container kept its caller's keyring.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_new_keyring: bool,
     /// Whether config.json has hooks for `start` or `delete`, which then read it again.
     pub late_hooks: bool,
 }

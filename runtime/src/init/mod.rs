@@ -6,8 +6,10 @@
 pub mod channel;
 mod credentials;
 mod environment;
+mod keyring;
 mod namespaces;
 mod program;
+mod scheduling;
 mod trusted_proc;
 
 use std::ffi::CString;
@@ -134,9 +136,17 @@ impl<'a> Init<'a> {
         }
     }
 
+    #[allow(
+        clippy::too_many_lines,
+        reason = "an arm for each action, nothing else"
+    )]
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         match &step.action {
-            Action::NewSession { keyring } => self.new_session(*keyring),
+            Action::NewSession => new_session(),
+            Action::SessionKeyring(step) => {
+                keyring::join(step, self.inheritance.hook_state.id, &mut self.proc)
+            }
+            Action::Schedule(step) => scheduling::schedule(step),
             Action::JoinNamespace(kind, path) => namespaces::join(*kind, path),
             Action::JoinContainer(flags) => self.join_container(*flags),
             Action::NewCgroupNamespace => {
@@ -214,7 +224,7 @@ impl<'a> Init<'a> {
                 Ok(())
             }
             Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
-            Action::ApparmorOnExec(profile) => self.proc.write_on_exec_profile(profile),
+            Action::LabelOnExec(module, label) => self.proc.write_on_exec_label(*module, label),
             Action::Credentials(credentials) => {
                 self.let_go_of_the_host(credentials.preserve_fds)?;
                 credentials::become_user(credentials)
@@ -231,32 +241,15 @@ impl<'a> Init<'a> {
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
             | Action::EnterCgroups
+            | Action::Resctrl(_)
+            | Action::BearOnCpus(_)
+            | Action::MoveNetDevice(_)
             | Action::RecordCreated => Ok(()),
         }
     }
 
     fn root(&self) -> Result<&RootFd> {
         self.root.as_ref().ok_or_else(no_root)
-    }
-
-    fn new_session(&self, keyring: bool) -> Result<()> {
-        // Whoever can trace us could take what we still hold of the host.
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
-        rustix::process::setsid().call(|| "setsid()")?;
-        if !keyring {
-            return Ok(());
-        }
-        let name = format!("_ses.{}", self.inheritance.hook_state.id);
-        let name = CString::new(name).map_err(|_| Error::new("container id with a NUL byte"))?;
-        match sys::keyring::join_new_session_keyring(&name) {
-            // A kernel without keyrings has none to keep apart.
-            Ok(()) | Err(rustix::io::Errno::NOSYS) => Ok(()),
-            Err(errno) => Err(
-                Error::call(format!("keyctl_join_session_keyring({name:?})"), errno)
-                    .hint("--no-new-keyring keeps the caller's"),
-            ),
-        }
     }
 
     fn join_container(&mut self, flags: u64) -> Result<()> {
@@ -371,6 +364,13 @@ fn explain(error: Error, step: &Step<'_>) -> Error {
             .at(step.pointer.to_string())
             .context("error during container init"),
     }
+}
+
+fn new_session() -> Result<()> {
+    // Whoever can trace us could take what we still hold of the host.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    rustix::process::setsid().map(drop).call(|| "setsid()")
 }
 
 fn no_root() -> Error {

@@ -4,9 +4,11 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags, accessat, open, openat2};
+use rustix::io::Errno;
 
 use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::plan::SecurityModule;
 
 /// `PROC_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const PROC_MAGIC: i64 = 0x9fa0;
@@ -55,16 +57,51 @@ impl TrustedProc {
             .call(|| format!("write(/proc/{path}, {value:?})"))
     }
 
-    /// Writes the AppArmor profile to change to at the next execve. The file has a name of its
-    /// own since Linux 5.8; before, it shared one with the other security modules.
+    /// Writes the label to change to at the next execve (aa_change_onexec(2), setexeccon(3)). AppArmor
+    /// has a file of its own since Linux 5.8; before, it shared one with the other modules.
     ///
     /// # Errors
     /// As [`TrustedProc::write`].
-    pub(crate) fn write_on_exec_profile(&mut self, profile: &str) -> Result<()> {
-        let value = format!("exec {profile}");
-        self.write("self/attr/apparmor/exec", &value)
-            .or_else(|_| self.write("self/attr/exec", &value))
-            .context(|| "unable to apply apparmor profile")
+    pub(crate) fn write_on_exec_label(
+        &mut self,
+        module: SecurityModule,
+        label: &str,
+    ) -> Result<()> {
+        match module {
+            SecurityModule::AppArmor => {
+                let value = format!("exec {label}");
+                match self.write("self/attr/apparmor/exec", &value) {
+                    Err(error)
+                        if error.errno() == Some(Errno::NOENT)
+                            && !self.has_apparmor_directory() =>
+                    {
+                        self.write("self/attr/exec", &value)
+                    }
+                    result => result,
+                }
+                .context(|| "unable to apply apparmor profile: apparmor failed to apply profile")
+            }
+            SecurityModule::SeLinux => self
+                .write("self/attr/exec", label)
+                .context(|| "can't set process label"),
+        }
+    }
+
+    /// A missing profile is ENOENT, too.
+    fn has_apparmor_directory(&self) -> bool {
+        self.directory.as_ref().is_some_and(|proc| {
+            accessat(proc, "self/attr/apparmor", Access::EXISTS, AtFlags::empty()).is_ok()
+        })
+    }
+
+    /// Writes the SELinux label of keyrings that are made from here on; an empty one means what
+    /// the policy says (`setkeycreatecon(3)`).
+    ///
+    /// # Errors
+    /// As [`TrustedProc::write`].
+    pub(crate) fn write_keyring_label(&mut self, label: &str) -> Result<()> {
+        self.write("self/attr/keycreate", label)
+            .context(|| "can't set the label of the session keyring")
     }
 }
 

@@ -1,10 +1,12 @@
 //! The order of things: the steps of a container, and those of one more process in it.
 
 use rustix::fs::FileType;
+use rustix::thread::CapabilitySet;
 
 use super::{
-    Action, ConsoleStep, DeviceStep, HookKind, MountSource, NamespaceKind, OwnMount, Plan, Pointer,
-    Step, mounts, process,
+    Action, ConsoleStep, DeviceStep, HookKind, KeyringStep, MountSource, NamespaceKind, OwnMount,
+    Plan, Pointer, ResctrlStep, SecurityModule, Step, intel_rdt, mounts, net_devices, process,
+    scheduling,
 };
 use crate::cgroup;
 use crate::cgroup::devices::Enforcement;
@@ -35,6 +37,8 @@ pub struct ContainerRequest<'a> {
 pub struct ExecRequest {
     /// How many descriptors from 3 on the process inherits.
     pub preserve_fds: u32,
+    /// Whether the container kept its caller's keyring (`--no-new-keyring`).
+    pub no_new_keyring: bool,
 }
 
 /// The clauses, as `file#heading` of runtime-spec.
@@ -53,6 +57,7 @@ mod clause {
     pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
     pub(super) const PROPAGATION: &str = "config-linux.md#rootfs-mount-propagation";
     pub(super) const PERSONALITY: &str = "config-linux.md#personality";
+    pub(super) const INTEL_RDT: &str = "config-linux.md#intelrdt";
     pub(super) const SYSCTL: &str = "config-linux.md#sysctl";
     pub(super) const SECCOMP: &str = "config-linux.md#seccomp";
     pub(super) const MASKED: &str = "config-linux.md#masked-paths";
@@ -80,6 +85,7 @@ pub fn for_container<'a>(
         .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
 
     builder.cgroups(spec, host)?;
+    builder.make_resctrl_group(spec, host)?;
     builder.push(
         Action::StartInit {
             namespaces: namespaces.made_by_clone,
@@ -94,17 +100,24 @@ pub fn for_container<'a>(
         clause::CGROUPS_PATH,
     );
 
-    builder.push(
-        Action::NewSession {
-            keyring: !request.no_new_keyring,
-        },
-        Pointer::to("/process"),
-        clause::PROCESS,
-    );
-    builder.enter_namespaces(spec, &namespaces);
+    builder.enter_resctrl_group(spec, host)?;
+
+    builder.steps.push(scheduling::all_cpus());
+    // As long as /proc/self is ours: it is root's once we can't be traced any more.
     builder.oom_score(process);
+    builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
+    if !request.no_new_keyring {
+        builder.keyring(process, &namespaces, true);
+    }
+    builder.enter_namespaces(spec, &namespaces);
     builder.personality(spec)?;
     builder.rootfs(spec, &namespaces, process, request)?;
+    net_devices::steps(
+        &spec.linux.net_devices,
+        namespaces.has(NamespaceKind::Network),
+        host.capabilities.contains(CapabilitySet::NET_ADMIN),
+        &mut builder.steps,
+    )?;
     builder.hooks(spec, HookKind::Prestart);
     builder.hooks(spec, HookKind::CreateRuntime);
     builder.hooks(spec, HookKind::CreateContainer);
@@ -117,10 +130,8 @@ pub fn for_container<'a>(
     };
     process::prepare(
         process,
+        &surroundings(spec, host, request.preserve_fds, request.extra_env),
         &mut filter,
-        host.capabilities,
-        request.preserve_fds,
-        request.extra_env,
         &mut builder.steps,
         &mut builder.warnings,
     )?;
@@ -153,6 +164,8 @@ pub fn for_exec<'a>(
         ..Builder::default()
     };
     let namespaces = Namespaces::of(spec);
+    let mut affinity = scheduling::Affinity::of(process)?;
+    builder.steps.extend(affinity.initial());
     builder.push(
         Action::StartInit {
             namespaces: 0,
@@ -166,28 +179,28 @@ pub fn for_exec<'a>(
         Pointer::to("/linux/cgroupsPath"),
         clause::CGROUPS_PATH,
     );
-    builder.push(
-        Action::NewSession { keyring: false },
-        Pointer::to("/process"),
-        clause::PROCESS,
-    );
+    builder.enter_resctrl_group(spec, host)?;
+    builder.steps.extend(affinity.later());
     builder.oom_score(process);
+    builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
     builder.personality(spec)?;
     builder.push(
         Action::JoinContainer(namespaces.all),
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
+    if !request.no_new_keyring {
+        // In the container's user namespace, which has names of keyrings of its own.
+        builder.keyring(process, &namespaces, false);
+    }
     builder.console(process, false);
     let mut filter = process::Filter {
         program: compile_filter(spec, host)?,
     };
     process::prepare(
         process,
+        &surroundings(spec, host, request.preserve_fds, &[]),
         &mut filter,
-        host.capabilities,
-        request.preserve_fds,
-        &[],
         &mut builder.steps,
         &mut builder.warnings,
     )?;
@@ -198,6 +211,27 @@ pub fn for_exec<'a>(
         clause::PROCESS,
     );
     builder.done(host)
+}
+
+fn surroundings<'a>(
+    spec: &'a Spec<'a>,
+    host: &Host,
+    preserve_fds: u32,
+    extra_env: &'a [String],
+) -> process::Surroundings<'a> {
+    let cpus = spec
+        .linux
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.cpu.as_ref())
+        .map(|cpu| &*cpu.cpus);
+    process::Surroundings {
+        grantable: host.capabilities,
+        preserve_fds,
+        extra_env,
+        memory_policy: spec.linux.memory_policy.as_ref(),
+        on_some_cpus: cpus.is_some_and(|cpus| !cpus.is_empty()),
+    }
 }
 
 fn compile_filter(spec: &Spec<'_>, host: &Host) -> Result<Option<seccomp::Program>> {
@@ -287,12 +321,21 @@ impl<'a> Builder<'a> {
 
     fn done(self, host: &Host) -> Result<Plan<'a>> {
         for step in &self.steps {
-            if matches!(step.action, Action::ApparmorOnExec(_)) && !host.apparmor {
-                return Err(Error::config(
-                    step.pointer.to_string(),
-                    "apparmor is not enabled on this host",
-                )
-                .hint("leave apparmorProfile out"));
+            let (there, problem, hint) = match step.action {
+                Action::LabelOnExec(SecurityModule::AppArmor, _) => (
+                    host.apparmor,
+                    "apparmor: config provided but apparmor not supported",
+                    "leave apparmorProfile out, or enable AppArmor on this host",
+                ),
+                Action::LabelOnExec(SecurityModule::SeLinux, _) => (
+                    host.selinux,
+                    "selinux label is specified in config, but selinux is disabled or not supported",
+                    "leave selinuxLabel out, or enable SELinux on this host",
+                ),
+                _ => continue,
+            };
+            if !there {
+                return Err(Error::config(step.pointer.to_string(), problem).hint(hint));
             }
         }
         Ok(Plan {
@@ -383,6 +426,43 @@ impl<'a> Builder<'a> {
                 clause::DOMAINNAME,
             );
         }
+    }
+
+    fn make_resctrl_group(&mut self, spec: &'a Spec<'a>, host: &Host) -> Result<()> {
+        if let Some(wanted) = &spec.linux.intel_rdt {
+            let (group, schemata) = intel_rdt::group(wanted, host.resctrl.as_ref())?;
+            self.push(
+                Action::Resctrl(ResctrlStep::Make(group, schemata)),
+                Pointer::to("/linux/intelRdt"),
+                clause::INTEL_RDT,
+            );
+        }
+        Ok(())
+    }
+
+    fn enter_resctrl_group(&mut self, spec: &'a Spec<'a>, host: &Host) -> Result<()> {
+        if let Some(wanted) = &spec.linux.intel_rdt {
+            let (group, _) = intel_rdt::group(wanted, host.resctrl.as_ref())?;
+            self.push(
+                Action::Resctrl(ResctrlStep::Enter(group)),
+                Pointer::to("/linux/intelRdt"),
+                clause::INTEL_RDT,
+            );
+        }
+        Ok(())
+    }
+
+    fn keyring(&mut self, process: &'a Process<'a>, namespaces: &Namespaces<'_>, first: bool) {
+        let label = process.selinux_label.as_deref();
+        self.push(
+            Action::SessionKeyring(KeyringStep {
+                label: label.filter(|label| !label.is_empty()),
+                first,
+                in_user_namespace: namespaces.has(NamespaceKind::User),
+            }),
+            Pointer::to("/process"),
+            clause::PROCESS,
+        );
     }
 
     /// Before the filter, which may refuse the call. The numbers are of

@@ -4,9 +4,13 @@
 
 mod build;
 mod capabilities;
+mod intel_rdt;
+mod memory_policy;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
+mod scheduling;
 mod show;
 pub mod update;
 
@@ -17,13 +21,19 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup;
 use crate::seccomp::Program;
-use crate::spec::{Hook, Text};
+use crate::spec::{Hook, NumberList, Text};
 use crate::sys::mount::Attributes;
 
 pub use build::{ContainerRequest, ExecRequest, for_container, for_exec};
 pub use capabilities::NAMES as CAPABILITY_NAMES;
+pub use intel_rdt::ResctrlStep;
+pub use memory_policy::{
+    MemoryPolicyStep, flag_names as memory_policy_flags, mode_names as memory_policy_modes,
+};
 pub use mounts::OPTION_NAMES as MOUNT_OPTIONS;
 pub use namespaces::{NamespaceKind, kinds as namespace_kinds};
+pub use net_devices::NetDeviceStep;
+pub use scheduling::{IoPriorityStep, ScheduleStep, SchedulerStep};
 
 /// What has to be done to set a container up, or to run one more process in it, in order.
 #[derive(Debug)]
@@ -126,6 +136,12 @@ pub enum Action<'a> {
     },
     /// Put init into the cgroups.
     EnterCgroups,
+    /// The container's resctrl group.
+    Resctrl(ResctrlStep<'a>),
+    /// Run on these CPUs while the process is born.
+    BearOnCpus(NumberList),
+    /// Move a network device into the container's network namespace.
+    MoveNetDevice(NetDeviceStep<'a>),
     /// Run hooks of this kind, in order.
     Hooks(HookKind, &'a [Hook<'a>]),
 
@@ -133,11 +149,12 @@ pub enum Action<'a> {
     JoinNamespace(NamespaceKind, &'a str),
     /// Join the namespaces of a running container's init (`CLONE_NEW*`), all at once.
     JoinContainer(u64),
-    /// A new session, and a new session keyring with the container's name.
-    NewSession {
-        /// Whether the keyring is made too.
-        keyring: bool,
-    },
+    /// A new session.
+    NewSession,
+    /// The session keyring with the container's name, which the first process makes.
+    SessionKeyring(KeyringStep<'a>),
+    /// Where and when the process runs.
+    Schedule(ScheduleStep),
     /// unshare(CLONE_NEWCGROUP), once init is in its cgroups.
     NewCgroupNamespace,
     /// Bring `lo` up in the new network namespace.
@@ -208,8 +225,8 @@ pub enum Action<'a> {
     RecordCreated,
     /// Install the filter.
     Seccomp(Program),
-    /// Write the AppArmor profile that execve will change to.
-    ApparmorOnExec(&'a str),
+    /// Write the label that execve will change to.
+    LabelOnExec(SecurityModule, &'a str),
     /// Wait until `start` is called.
     WaitForStart,
     /// Become the app.
@@ -225,6 +242,9 @@ impl Action<'_> {
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
             | Action::EnterCgroups
+            | Action::Resctrl(_)
+            | Action::BearOnCpus(_)
+            | Action::MoveNetDevice(_)
             | Action::RecordCreated
             | Action::Hooks(HookKind::Prestart | HookKind::CreateRuntime, _) => Side::Runtime,
             _ => Side::Init,
@@ -271,6 +291,26 @@ impl HookKind {
         HookKind::Poststart,
         HookKind::Poststop,
     ];
+}
+
+/// A security module of the kernel that labels processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityModule {
+    /// AppArmor.
+    AppArmor,
+    /// SELinux.
+    SeLinux,
+}
+
+/// The session keyring.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyringStep<'a> {
+    /// The SELinux label that it gets.
+    pub label: Option<&'a str>,
+    /// Whether the process is the container's first one, which makes it.
+    pub first: bool,
+    /// Whether the process is in a user namespace, where its own id is not the keyring's owner's.
+    pub in_user_namespace: bool,
 }
 
 /// One resource limit.

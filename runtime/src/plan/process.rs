@@ -5,30 +5,43 @@ use std::ffi::CString;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
-use super::capabilities;
-use super::{Action, CredentialsStep, EnvironmentStep, Pointer, RlimitStep, Step};
+use super::{Action, CredentialsStep, EnvironmentStep, Pointer, RlimitStep, SecurityModule, Step};
+use super::{capabilities, memory_policy, scheduling};
 use crate::error::{Error, Result};
 use crate::seccomp::Program;
-use crate::spec::{Process, Rlimit, Text};
+use crate::spec::{MemoryPolicy, Process, Rlimit, Text};
 
 /// The filter of a process, and how it is to be installed.
 pub(super) struct Filter {
     pub(super) program: Option<Program>,
 }
 
+/// What beyond `process` itself decides what becomes of it.
+pub(super) struct Surroundings<'a> {
+    /// The capabilities that we can give it.
+    pub(super) grantable: CapabilitySet,
+    /// How many descriptors from 3 on it inherits.
+    pub(super) preserve_fds: u32,
+    /// What is added to its environment.
+    pub(super) extra_env: &'a [String],
+    /// `linux.memoryPolicy`.
+    pub(super) memory_policy: Option<&'a MemoryPolicy<'a>>,
+    /// Whether the cgroup is bound to some CPUs.
+    pub(super) on_some_cpus: bool,
+}
+
 /// The steps up to, and without, the wait for `start`.
 pub(super) fn prepare<'a>(
     process: &'a Process<'a>,
+    surroundings: &Surroundings<'a>,
     filter: &mut Filter,
-    grantable: CapabilitySet,
-    preserve_fds: u32,
-    extra_env: &[String],
     steps: &mut Vec<Step<'a>>,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     let (mut env, home_of) = environment(process)?;
     env.extend(
-        extra_env
+        surroundings
+            .extra_env
             .iter()
             .filter_map(|entry| CString::new(entry.as_bytes()).ok()),
     );
@@ -44,13 +57,28 @@ pub(super) fn prepare<'a>(
             clause: "config.md#posix-process",
         });
     }
+    scheduling::priorities(process, surroundings.on_some_cpus, steps)?;
+    if let Some(policy) = surroundings.memory_policy {
+        steps.push(memory_policy::step(policy)?);
+    }
+    if let Some(label) = process
+        .selinux_label
+        .as_deref()
+        .filter(|label| !label.is_empty())
+    {
+        steps.push(Step {
+            action: Action::LabelOnExec(SecurityModule::SeLinux, label),
+            pointer: Pointer::to("/process/selinuxLabel"),
+            clause: "config.md#linux-process",
+        });
+    }
     if let Some(profile) = process
         .apparmor_profile
         .as_deref()
         .filter(|name| !name.is_empty())
     {
         steps.push(Step {
-            action: Action::ApparmorOnExec(profile),
+            action: Action::LabelOnExec(SecurityModule::AppArmor, profile),
             pointer: Pointer::to("/process/apparmorProfile"),
             clause: "config.md#linux-process",
         });
@@ -67,10 +95,14 @@ pub(super) fn prepare<'a>(
             groups: process.user.additional_gids.clone(),
             umask: process.user.umask.unwrap_or(0o022),
             cwd: process.cwd.to_string(),
-            capabilities: capabilities::resolve(process.capabilities.as_ref(), grantable, warnings),
+            capabilities: capabilities::resolve(
+                process.capabilities.as_ref(),
+                surroundings.grantable,
+                warnings,
+            ),
             no_new_privileges: process.no_new_privileges,
             early_filter,
-            preserve_fds,
+            preserve_fds: surroundings.preserve_fds,
         }),
         pointer: Pointer::to("/process"),
         clause: "config.md#linux-process",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, MountSource, MountStep, Side};
+use super::{Action, MountSource, MountStep, ResctrlStep, SecurityModule, Side};
 
 impl Side {
     /// The word for it.
@@ -19,6 +19,12 @@ impl Action<'_> {
     pub fn undo(&self) -> Option<&'static str> {
         match self {
             Action::CreateCgroups => Some("end what runs in the cgroups and remove them"),
+            Action::Resctrl(ResctrlStep::Make(..)) => {
+                Some("remove the directories that were made for it")
+            }
+            Action::MoveNetDevice(_) => {
+                Some("move it back, as long as the container is not created")
+            }
             Action::StartInit { .. } => Some("kill init and wait for its end"),
             Action::RecordCreated => Some("remove the container's state directory"),
             _ => None,
@@ -27,6 +33,10 @@ impl Action<'_> {
 }
 
 impl fmt::Display for Action<'_> {
+    #[allow(
+        clippy::too_many_lines,
+        reason = "an arm for each action, nothing else"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Action::CreateCgroups => f.write_str("make the container's cgroups"),
@@ -63,8 +73,12 @@ impl fmt::Display for Action<'_> {
             }
             Action::JoinNamespace(kind, path) => write!(f, "join the {kind} namespace {path}"),
             Action::JoinContainer(_) => f.write_str("join the container's namespaces"),
-            Action::NewSession { keyring: true } => f.write_str("new session and session keyring"),
-            Action::NewSession { keyring: false } => f.write_str("new session"),
+            Action::Resctrl(step) => step.fmt(f),
+            Action::BearOnCpus(cpus) => write!(f, "start on the CPUs {cpus}"),
+            Action::Schedule(step) => step.fmt(f),
+            Action::MoveNetDevice(step) => step.fmt(f),
+            Action::NewSession => f.write_str("new session"),
+            Action::SessionKeyring(_) => f.write_str("join the container's session keyring"),
             Action::NewCgroupNamespace => f.write_str("new cgroup namespace"),
             Action::LoopbackUp => f.write_str("bring lo up"),
             Action::Hostname(name) => write!(f, "set hostname {name}"),
@@ -124,7 +138,12 @@ impl fmt::Display for Action<'_> {
                     program.instructions().len()
                 )
             }
-            Action::ApparmorOnExec(profile) => write!(f, "change to AppArmor profile {profile}"),
+            Action::LabelOnExec(SecurityModule::AppArmor, profile) => {
+                write!(f, "change to AppArmor profile {profile}")
+            }
+            Action::LabelOnExec(SecurityModule::SeLinux, label) => {
+                write!(f, "change to SELinux label {label}")
+            }
             Action::WaitForStart => f.write_str("wait for `start`"),
             Action::Execute => f.write_str("execute the program"),
         }

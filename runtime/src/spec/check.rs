@@ -94,25 +94,6 @@ pub fn check_process(process: &Process<'_>) -> Result<()> {
             format!("{score} is not between -1000 and 1000"),
         ));
     }
-    if process
-        .selinux_label
-        .as_deref()
-        .is_some_and(|label| !label.is_empty())
-    {
-        return Err(Error::config(
-            "/process/selinuxLabel",
-            "selinux label is specified in config, but selinux is disabled or not supported",
-        ));
-    }
-    for (key, value) in [
-        ("scheduler", &process.scheduler),
-        ("ioPriority", &process.io_priority),
-        ("execCPUAffinity", &process.exec_cpu_affinity),
-    ] {
-        if value.as_ref().is_some_and(|value| !value.is_null()) {
-            return Err(unsupported(format!("/process/{key}")));
-        }
-    }
     Ok(())
 }
 
@@ -254,18 +235,11 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
 /// Fields that are read and understood, and that this version can't carry out.
 fn check_supported(spec: &Spec<'_>) -> Result<()> {
     let linux = &spec.linux;
-    for (key, value) in [
-        ("intelRdt", &linux.intel_rdt),
-        ("memoryPolicy", &linux.memory_policy),
-        ("netDevices", &linux.net_devices),
-        ("timeOffsets", &linux.time_offsets),
-    ] {
-        let asked = value.as_ref().is_some_and(|value| {
-            !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
-        });
-        if asked {
-            return Err(unsupported(format!("/linux/{key}")));
-        }
+    let offsets = linux.time_offsets.as_ref();
+    if offsets.is_some_and(|value| {
+        !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
+    }) {
+        return Err(unsupported("/linux/timeOffsets".to_owned()));
     }
     for (key, mappings) in [
         ("uidMappings", &linux.uid_mappings),

@@ -8,10 +8,15 @@
 
 mod check;
 mod go_json;
+mod intel_rdt;
 mod load;
 mod locate;
+mod memory_policy;
+mod net_device;
+mod number_list;
 pub mod process;
 pub mod resources;
+mod scheduling;
 pub mod seccomp;
 pub mod sysctl;
 mod text;
@@ -21,8 +26,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use check::{check, check_process};
+pub use intel_rdt::IntelRdt;
 pub use load::{ConfigText, read_config, read_process_file};
+pub use memory_policy::MemoryPolicy;
+pub use net_device::NetDevice;
+pub use number_list::NumberList;
 pub use process::{Capabilities, ConsoleSize, Process, Rlimit, User};
+pub use scheduling::{CpuAffinity, IoPriority, Scheduler};
 pub use text::{Text, null_is_default};
 
 use resources::Resources;
@@ -179,12 +189,15 @@ pub struct Linux<'a> {
     /// `personality`.
     #[serde(borrow)]
     pub personality: Option<Personality<'a>>,
-    /// `intelRdt`, kept raw until it is supported.
-    pub intel_rdt: Option<serde_json::Value>,
-    /// `memoryPolicy`, kept raw until it is supported.
-    pub memory_policy: Option<serde_json::Value>,
-    /// `netDevices`, kept raw until they are supported.
-    pub net_devices: Option<serde_json::Value>,
+    /// `intelRdt`.
+    #[serde(borrow)]
+    pub intel_rdt: Option<IntelRdt<'a>>,
+    /// `memoryPolicy`.
+    #[serde(borrow)]
+    pub memory_policy: Option<MemoryPolicy<'a>>,
+    /// `netDevices`: by their names on the host.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub net_devices: BTreeMap<Text<'a>, NetDevice<'a>>,
     /// `timeOffsets`, kept raw until they are supported.
     pub time_offsets: Option<serde_json::Value>,
 }

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Text, null_is_default};
+use super::{CpuAffinity, IoPriority, Scheduler, Text, null_is_default};
 
 /// `process`.
 #[derive(Debug, Deserialize)]
@@ -43,13 +43,15 @@ pub struct Process<'a> {
     /// The SELinux label.
     #[serde(borrow)]
     pub selinux_label: Option<Text<'a>>,
-    /// Kept raw until it is supported.
-    pub scheduler: Option<serde_json::Value>,
-    /// Kept raw until it is supported.
-    pub io_priority: Option<serde_json::Value>,
-    /// Kept raw until it is supported.
-    #[serde(rename = "execCPUAffinity")]
-    pub exec_cpu_affinity: Option<serde_json::Value>,
+    /// The scheduling policy and its parameters; absent: the caller's.
+    #[serde(borrow)]
+    pub scheduler: Option<Scheduler<'a>>,
+    /// The I/O priority; absent: the caller's.
+    #[serde(borrow)]
+    pub io_priority: Option<IoPriority<'a>>,
+    /// The CPUs of a process of `exec`.
+    #[serde(borrow, rename = "execCPUAffinity")]
+    pub exec_cpu_affinity: Option<CpuAffinity<'a>>,
 }
 
 fn root_directory() -> Text<'static> {
@@ -69,9 +71,11 @@ pub struct ConsoleSize {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// The uid inside the container.
+    /// The uid inside the container; absent: 0.
+    #[serde(default)]
     pub uid: u32,
-    /// The gid inside the container.
+    /// The gid inside the container; absent: 0.
+    #[serde(default)]
     pub gid: u32,
     /// The umask; the runtime's own default is 0022.
     pub umask: Option<u32>,
