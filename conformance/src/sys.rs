@@ -47,16 +47,21 @@ pub fn block_signals() -> io::Result<()> {
 /// # Errors
 /// That of sigwaitinfo(2).
 pub fn next_signal() -> io::Result<i32> {
-    // SAFETY: `set` is initialised by sigfillset; a null siginfo pointer is allowed.
-    let signal = unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut set);
-        libc::sigwaitinfo(&raw const set, std::ptr::null_mut())
-    };
-    if signal == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(signal)
+    loop {
+        // SAFETY: `set` is initialised by sigfillset; a null siginfo pointer is allowed.
+        let signal = unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut set);
+            libc::sigwaitinfo(&raw const set, std::ptr::null_mut())
+        };
+        if signal != -1 {
+            return Ok(signal);
+        }
+        // Being frozen on cgroup v2 interrupts it (signal(7)).
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod capabilities;
 mod cgroups;
 mod console;
+mod control;
 mod devices;
 mod engine_contract;
 mod exec;
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         seccomp::CASES,
         cgroups::CASES,
         hooks::CASES,
+        control::CASES,
         console::CASES,
         exec::CASES,
         engine_contract::CASES,

@@ -257,6 +257,22 @@ pub struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// Waits until what it has written to standard output is `enough`.
+    ///
+    /// # Errors
+    /// A failure of the runtime when that does not come within 5 s.
+    pub fn wait_for_output(&self, enough: impl Fn(&str) -> bool) -> Result<String, Stop> {
+        super::wait_for_text(&self.stdout_file, enough)
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// That of waitpid(2).
+    pub fn has_ended(&mut self) -> Result<bool, Stop> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for the runtime's end.
     ///
     /// # Errors

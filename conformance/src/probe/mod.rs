@@ -7,6 +7,7 @@
 //! | `wait [FILE]` | appends the name of each signal to FILE; SIGTERM and SIGINT end it with 0 |
 //! | `exit N` | exits with N |
 //! | `die N` | ends by signal N |
+//! | `hoard N` | takes N bytes of memory, and writes to all of it |
 //! | `fork-wait FILE` | leaves a child that ignores signals, writes its pid to FILE, then waits |
 //! | `hook FILE LABEL [STATUS [SECONDS]]` | appends a [`HookVisit`] to FILE; sleeps; exits |
 //! | `pounce FILE` | grabs other processes' programs, appends to FILE what it can write to |
@@ -51,6 +52,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["wait", file] => wait(Some(file)),
         ["exit", status] => return exit_with(status),
         ["die", signal] => die(signal),
+        ["hoard", bytes] => hoard(bytes),
         ["fork-wait", file] => fork_wait(file),
         ["hook", file, label, rest @ ..] => return hook(file, label, rest),
         ["pounce", file] => pounce(file),
@@ -113,6 +115,14 @@ fn die(signal: &str) -> io::Result<()> {
     Err(io::Error::other(format!(
         "signal {signal} did not end the process"
     )))
+}
+
+fn hoard(bytes: &str) -> io::Result<()> {
+    let hoard = vec![1_u8; bytes.parse().map_err(io::Error::other)?];
+    // Read back, so that it is not left out.
+    let sum: u64 = hoard.iter().copied().map(u64::from).sum();
+    println!("{sum}");
+    Ok(())
 }
 
 fn fork_wait(file: &str) -> io::Result<()> {

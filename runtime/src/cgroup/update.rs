@@ -20,19 +20,21 @@ impl Placement {
         before.reverse();
         // Again what fits only after another one: twice is enough for pairs.
         for _ in 0..2 {
-            before.retain(|(path, value)| files::write_to(path, value).is_err());
+            before.retain(|before| {
+                let changed = files::read(&before.path).is_ok_and(|now| now != before.text);
+                changed && files::write_to(&before.path, &before.way_back).is_err()
+            });
         }
-        let Some((path, value)) = before.first() else {
+        let Some(Before { path, way_back, .. }) = before.first() else {
             return result;
         };
         result.map_err(|error: Error| {
-            error.hint(format!("{path} could not be set back to {value:?}"))
+            error.hint(format!("{path} could not be set back to {way_back:?}"))
         })
     }
 
-    /// The file that `write` goes to, and what to write there to undo it; none where there is no
-    /// such file or no way back.
-    fn value_before(&self, write: &Write<'_>) -> Result<Option<(String, String)>> {
+    /// What there is where `write` goes; none where there is no such file or no way back.
+    fn value_before(&self, write: &Write<'_>) -> Result<Option<Before>> {
         let directory = &self.place_of(write)?.path;
         let mut path = format!("{directory}/{}", write.file);
         let mut text = files::read(&path);
@@ -40,11 +42,21 @@ impl Placement {
             path = format!("{directory}/{file}");
             text = files::read(&path);
         }
-        Ok(text
-            .ok()
-            .and_then(|text| way_back(&text, &write.value))
-            .map(|value| (path, value)))
+        let Ok(text) = text else { return Ok(None) };
+        Ok(way_back(&text, &write.value).map(|way_back| Before {
+            path,
+            text,
+            way_back,
+        }))
     }
+}
+
+/// A file before a write.
+struct Before {
+    path: String,
+    text: String,
+    /// What to write to have the text again.
+    way_back: String,
 }
 
 /// What to write to a file that has `text` and gets `value`, to have `text` again.
