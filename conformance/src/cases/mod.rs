@@ -13,8 +13,10 @@ mod hostile;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod rootfs;
+mod scheduling;
 mod seccomp;
 mod state;
 
@@ -26,8 +28,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         lifecycle::CASES,
         state::CASES,
         process::CASES,
+        scheduling::CASES,
         capabilities::CASES,
         namespaces::CASES,
+        net_devices::CASES,
         mounts::CASES,
         rootfs::CASES,
         devices::CASES,

@@ -302,6 +302,21 @@ pub const CASES: &[Case] = &[
         why: "came with runc 1.2; ignored before",
     }]),
     Case::contract(
+        "process/session-keyring",
+        "the program and executed ones share a session keyring that is not the caller's",
+        "compares the keyrings' numbers, which keyctl(2) tells",
+        session_keyring,
+    )
+    .clause(
+        "runc",
+        "libcontainer/keys",
+        "Do not inherit the parent's session keyring",
+    )
+    .known(&[Known {
+        runtimes: CRUN,
+        why: "gives an executed process a keyring of its own",
+    }]),
+    Case::contract(
         "process/scheduling-untouched",
         "without process.scheduler policy and priority stay the caller's",
         "reads sched_getscheduler(2) and getpriority(2)",
@@ -620,4 +635,35 @@ fn scheduling(context: &Context) -> Verdict {
     let nice = rustix::process::getpriority_process(None)?;
     let wanted = (20 - nice).to_string();
     equal("priority", seen.answer("call:getpriority:0:0").text, wanted)
+}
+
+fn session_keyring(context: &Context) -> Verdict {
+    // KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING, which is not to be made.
+    const KEYRING: &str = "call:keyctl:0:18446744073709551613:0";
+    let mut bundle = context.bundle()?;
+    bundle.set_probe(&["see-into", "/tmp/seen", KEYRING]);
+    let own = crate::sys::call(libc::SYS_keyctl, [0, libc::c_ulong::MAX - 2, 1, 0, 0, 0]);
+    let Ok(own) = own else {
+        return Err(crate::case::Stop::Skipped(
+            "needs a kernel with keyrings".to_owned(),
+        ));
+    };
+    let file = bundle.rootfs().join("tmp/seen");
+    let container = context.create(&bundle)?;
+    let exec = ["/probe", "probe", "see", KEYRING];
+    let executed = crate::harness::observation(&container.call("exec", &[], &exec)?.must_work()?)?;
+    let pid = container.pid()?;
+    container.start()?;
+    container.wait(pid)?;
+    let first: crate::probe::Observation = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    let (first, executed) = (first.answer(KEYRING), executed.answer(KEYRING));
+    check(
+        first.worked(),
+        format_args!("no session keyring: {first:?}"),
+    )?;
+    check(
+        first.text != own.to_string(),
+        "the program has its caller's session keyring",
+    )?;
+    equal("keyring of exec", executed.text, first.text)
 }

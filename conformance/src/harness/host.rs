@@ -103,6 +103,7 @@ impl Host {
                 self.seccomp_actions.contains(name),
                 format!("seccomp filters with {name}"),
             ),
+            Need::File(path) => (Path::new(path).exists(), format!("a kernel with {path}")),
             Need::Verb(verb) => (
                 self.verbs.contains(verb),
                 format!("a runtime with the optional verb {verb}"),
