@@ -10,6 +10,7 @@ pub mod error;
 pub mod hooks;
 pub mod host;
 pub mod init;
+mod mountinfo;
 pub mod netlink;
 pub mod plan;
 pub mod resctrl;

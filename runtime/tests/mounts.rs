@@ -211,3 +211,97 @@ fn mounts_inside_proc_are_refused() {
     }
     sandbox.assert_clean("refusals");
 }
+
+/// Every mount of an engine's list is there once, whatever it lists twice.
+#[test]
+fn a_path_masked_twice_is_masked_once() {
+    let mut sandbox = Sandbox::new("masked-twice");
+    fs::write(sandbox.rootfs().join("etc/secret"), "secret").unwrap();
+    fs::create_dir(sandbox.rootfs().join("hidden")).unwrap();
+    sandbox.config["linux"]["maskedPaths"] = json!([
+        "/etc/secret",
+        "/hidden",
+        "/etc/secret",
+        "/hidden/",
+        "/missing"
+    ]);
+    sandbox.script("cat /etc/secret; cat /proc/self/mountinfo");
+    let ran = sandbox.must(&["run", "ID"]);
+    for path in ["/etc/secret", "/hidden"] {
+        let there = |line: &&str| line.split(' ').nth(4) == Some(path);
+        assert_eq!(ran.stdout.lines().filter(there).count(), 1, "{path}");
+    }
+    assert!(!ran.stdout.contains("secret\n"), "{}", ran.stdout);
+    sandbox.assert_clean("run");
+}
+
+/// Whoever has a user namespace could mount a procfs of his own, without the masks, as long as the
+/// host's is anywhere in the mount namespace.
+#[test]
+fn without_pivot_root_the_hosts_proc_is_out_of_reach() {
+    let mut sandbox = Sandbox::new("no-pivot");
+    for set in ["bounding", "permitted", "effective"] {
+        sandbox.config["process"]["capabilities"][set] =
+            json!(["CAP_SYS_ADMIN", "CAP_SETFCAP", "CAP_SYS_CHROOT"]);
+    }
+    let nested = "busybox unshare -mrpf busybox mount -t proc none /proc";
+    sandbox.script(&format!("{nested} 2>&1; echo $?; cat /proc/self/mountinfo"));
+    let ran = sandbox.must(&["run", "--no-pivot", "ID"]);
+    let mut lines = ran.stdout.lines();
+    assert_eq!(
+        (lines.next(), lines.next()),
+        (Some("mount: permission denied (are you root?)"), Some("1")),
+        "{}",
+        ran.stdout
+    );
+    let whole = |line: &&str| line.contains(" - proc ") || line.contains(" - sysfs ");
+    let points: Vec<&str> = lines
+        .filter(whole)
+        .filter_map(|line| line.split(' ').nth(4))
+        .collect();
+    assert!(
+        points
+            .iter()
+            .all(|point| point.starts_with("/proc") || point.starts_with("/sys")),
+        "{points:?}"
+    );
+    sandbox.assert_clean("run");
+}
+
+/// As runc's host-mntns.bats: the mounts are the caller's, and stay.
+#[test]
+fn without_a_mount_namespace_the_mounts_are_the_hosts() {
+    const HOST: &str = "\"$@\" || exit; grep -c rootfs/proc /proc/self/mountinfo; \
+        umount --recursive rootfs; grep -c rootfs /proc/self/mountinfo";
+    let mut sandbox = Sandbox::new("host-mounts");
+    let namespaces = sandbox.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "mount");
+    sandbox.config["linux"]["maskedPaths"] = json!([]);
+    sandbox.config["linux"]["readonlyPaths"] = json!([]);
+    sandbox.config["root"]["readonly"] = json!(true);
+    sandbox.script("echo hello; echo x >/x");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private"])
+        .args(["sh", "-c", HOST, "host", WINDLASS, "--root"])
+        .arg(sandbox.state_root())
+        .args(["run", &sandbox.id])
+        .current_dir(sandbox.bundle());
+    let ran = finish(&mut command);
+    assert!(
+        ran.stderr.contains("Read-only file system"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("stay when the container is deleted"),
+        "{}",
+        ran.stderr
+    );
+    sandbox.script("echo hello");
+    let ran = finish(&mut command);
+    assert_eq!(ran.stdout, "hello\n1\n0\n", "{}", ran.stderr);
+    sandbox.assert_clean("run");
+}

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::{files, tree};
 use crate::error::{CallContext as _, Error, Result};
+use crate::mountinfo::unescape;
 
 /// Where cgroups are mounted on every usual host (systemd's `cgroup-util`, Docker's
 /// cgroupfs-mount).
@@ -231,20 +232,6 @@ fn mounted_at(hierarchy: &Hierarchy, mountinfo: &str) -> Option<String> {
             }
         };
         matches.then(|| unescape(mount_point))
-    })
-}
-
-/// Undoes the kernel's octal escapes of blanks and backslashes in mountinfo.
-fn unescape(path: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(path.to_owned(), |path, (escaped, plain)| {
-        path.replace(escaped, plain)
     })
 }
 

@@ -70,7 +70,7 @@ fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
                 "modes": memory_policy_modes(),
                 "flags": memory_policy_flags(),
             },
-            "mountExtensions": {"idmap": {"enabled": false}},
+            "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": true},
         },
         "annotations": {

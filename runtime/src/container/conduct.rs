@@ -27,6 +27,12 @@ pub(super) trait RuntimeSide<'a> {
     fn step(&mut self, action: &Action<'a>) -> Result<()>;
     /// The child, once there is one.
     fn newborn(&self) -> Option<&Newborn>;
+    /// Opens the source of an entry of `mounts` for the child, which can't.
+    fn mount_source(&mut self, index: u32) -> Result<OwnedFd> {
+        Err(Error::new(format!(
+            "nothing is mounted from /mounts/{index}"
+        )))
+    }
 }
 
 /// Walks the plan: the runtime's steps here, and the turns of init in between. Comes back when
@@ -45,7 +51,7 @@ pub(super) fn conduct<'a>(plan: &Plan<'a>, runtime: &mut impl RuntimeSide<'a>) -
                 side = Side::Init;
             }
             (Side::Init, Side::Runtime) => {
-                child_of(runtime)?.await_turn()?;
+                await_turn(runtime)?;
                 side = Side::Runtime;
             }
             _ => {}
@@ -65,20 +71,28 @@ fn child_of<'r, 'a>(runtime: &'r impl RuntimeSide<'a>) -> Result<&'r Newborn> {
         .ok_or_else(|| Error::new("the plan has no step that starts init"))
 }
 
-impl Newborn {
-    fn await_turn(&self) -> Result<()> {
-        match self.channel.receive()? {
-            Some(Message::Turn(_)) => Ok(()),
-            Some(Message::Failure(why)) => Err(failure(why)),
-            None => self.why_gone(),
+/// Waits until the child is done with its steps, and gives it what it asks for meanwhile.
+fn await_turn<'a>(runtime: &mut impl RuntimeSide<'a>) -> Result<()> {
+    loop {
+        let newborn = child_of(runtime)?;
+        match newborn.channel.receive()? {
+            Some(Message::Turn(_)) => return Ok(()),
+            Some(Message::Failure(why)) => return Err(failure(why)),
+            Some(Message::MountWanted(index)) => {
+                let tree = runtime.mount_source(index);
+                child_of(runtime)?.channel.answer_with_mount(index, tree)?;
+            }
+            None => return newborn.why_gone(),
         }
     }
+}
 
+impl Newborn {
     /// Waits until the child has become the app: its end of the channel is closed by execve.
     pub(super) fn await_execution(&self) -> Result<()> {
         match self.channel.receive()? {
             Some(Message::Failure(why)) => Err(failure(why)),
-            Some(Message::Turn(_)) | None => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 

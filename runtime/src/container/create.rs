@@ -12,6 +12,7 @@ use super::delete;
 use super::directory::{ContainerDirectory, Lock, Store};
 use super::hook_state::HookState;
 use super::journal::{Journal, Record};
+use super::mount_source::MountSources;
 use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
@@ -118,6 +119,7 @@ pub fn create(
         },
         placement,
         entrance: None,
+        mount_sources: MountSources::default(),
         newborn: None,
         net_devices: None,
         identity: None,
@@ -146,6 +148,7 @@ struct Setup<'s, 'a> {
     hook_state: HookState<'a>,
     placement: Placement,
     entrance: Option<Entrance>,
+    mount_sources: MountSources,
     newborn: Option<Newborn>,
     net_devices: Option<NetDeviceMover>,
     identity: Option<ProcessIdentity>,
@@ -419,6 +422,20 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
 
     fn newborn(&self) -> Option<&Newborn> {
         self.newborn.as_ref()
+    }
+
+    fn mount_source(&mut self, index: u32) -> Result<OwnedFd> {
+        let wanted = self.plan.steps.iter().find_map(|step| match &step.action {
+            Action::Mount(mount) if step.pointer.index == usize::try_from(index).ok() => {
+                Some(mount)
+            }
+            _ => None,
+        });
+        let (Some(mount), Some(newborn)) = (wanted, &self.newborn) else {
+            return Err(Error::new(format!("no mount has the index {index}")));
+        };
+        self.mount_sources
+            .open(mount, newborn.pid, newborn.pidfd.as_fd())
     }
 }
 

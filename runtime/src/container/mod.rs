@@ -10,6 +10,7 @@ pub mod exec;
 pub mod hook_state;
 pub mod journal;
 pub mod kill;
+mod mount_source;
 mod net_devices;
 pub mod pause;
 pub mod process;

@@ -20,6 +20,8 @@ pub enum Message {
     Turn(u32),
     /// Init failed; this is why.
     Failure(String),
+    /// Init can't open the source of this entry of `mounts` as it should be, and asks for it.
+    MountWanted(u32),
 }
 
 /// One end.
@@ -74,6 +76,10 @@ impl Channel {
                 packet.push(b'E');
                 packet.extend_from_slice(&why.as_bytes()[..why.len().min(LONGEST_FAILURE)]);
             }
+            Message::MountWanted(index) => {
+                packet.push(b'M');
+                packet.extend_from_slice(&index.to_le_bytes());
+            }
         }
         // A filter may already be on init, and more of them allow write(2) than sendto(2). The
         // runtime, which must not be ended by SIGPIPE, has no filter.
@@ -101,6 +107,37 @@ impl Channel {
         decode(&packet[..length]).map(Some)
     }
 
+    /// Asks the runtime for the source of an entry of `mounts`.
+    ///
+    /// # Errors
+    /// Its own.
+    pub fn ask_for_mount(&self, index: u32) -> Result<OwnedFd> {
+        self.send(&Message::MountWanted(index))?;
+        let (word, tree) =
+            receive_word(self.socket()?).call(|| "recvmsg(init channel, SCM_RIGHTS)")?;
+        match (decode(&word), tree) {
+            (Ok(Message::MountWanted(answer)), Some(tree)) if answer == index => Ok(tree),
+            (Ok(Message::Failure(why)), _) => Err(Error::new(why)),
+            _ => Err(Error::new("the runtime ended before it opened the source")),
+        }
+    }
+
+    /// Answers [`Channel::ask_for_mount`].
+    ///
+    /// # Errors
+    /// sendmsg(2)'s.
+    pub fn answer_with_mount(&self, index: u32, tree: Result<OwnedFd>) -> Result<()> {
+        match tree {
+            Ok(tree) => {
+                let mut packet = vec![b'M'];
+                packet.extend_from_slice(&index.to_le_bytes());
+                send_bytes(self.socket()?, &packet, tree.as_fd())
+                    .call(|| "sendmsg(init channel, SCM_RIGHTS)")
+            }
+            Err(error) => self.send(&Message::Failure(error.to_string())),
+        }
+    }
+
     /// Closes this end.
     pub fn close(&mut self) {
         self.socket = None;
@@ -124,6 +161,10 @@ fn decode(packet: &[u8]) -> Result<Message> {
             .try_into()
             .map(|pid| Message::Turn(u32::from_le_bytes(pid)))
             .map_err(|_| Error::new("init channel: a turn of the wrong length")),
+        [b'M', index @ ..] => index
+            .try_into()
+            .map(|index| Message::MountWanted(u32::from_le_bytes(index)))
+            .map_err(|_| Error::new("init channel: a request of the wrong length")),
         [b'E', why @ ..] => Ok(Message::Failure(String::from_utf8_lossy(why).into_owned())),
         _ => Err(Error::new("init channel: unknown message")),
     }
@@ -139,11 +180,15 @@ pub fn send_descriptor(
     word: &str,
     descriptor: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
+    send_bytes(socket, word.as_bytes(), descriptor)
+}
+
+fn send_bytes(socket: &OwnedFd, word: &[u8], descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [descriptor];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let word = [IoSlice::new(word.as_bytes())];
+    let word = [IoSlice::new(word)];
     sendmsg(socket, &word, &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
@@ -152,15 +197,29 @@ pub fn send_descriptor(
 /// # Errors
 /// recvmsg(2)'s.
 pub fn receive_descriptor(socket: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
+    receive_word(socket).map(|(_, descriptor)| descriptor)
+}
+
+/// The word and the descriptor that came with it, if any did.
+fn receive_word(socket: impl AsFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut word = [0_u8; 4096];
-    let mut word = [IoSliceMut::new(&mut word)];
-    recvmsg(socket, &mut word, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    Ok(control.drain().find_map(|message| match message {
+    let mut word = vec![0_u8; 1 + LONGEST_FAILURE];
+    let length = {
+        let mut parts = [IoSliceMut::new(&mut word)];
+        loop {
+            match recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                received => break received?.bytes,
+            }
+        }
+    };
+    word.truncate(length);
+    let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
-    }))
+    });
+    Ok((word, descriptor))
 }
 
 #[cfg(test)]
@@ -182,8 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mount_is_asked_for_and_given_or_refused() {
+        let (runtime, init) = Channel::pair().unwrap();
+        let tree = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty());
+        runtime
+            .answer_with_mount(7, tree.map_err(|_| Error::new("open")))
+            .unwrap();
+        assert!(init.ask_for_mount(7).is_ok());
+        assert_eq!(runtime.receive().unwrap(), Some(Message::MountWanted(7)));
+        runtime
+            .answer_with_mount(8, Err(Error::new("no such tree")))
+            .unwrap();
+        let error = init.ask_for_mount(8).unwrap_err();
+        assert_eq!(error.to_string(), "no such tree");
+    }
+
+    #[test]
     fn nonsense_is_refused() {
-        for packet in [&b""[..], b"X", b"T1", b"T12345"] {
+        for packet in [&b""[..], b"X", b"T1", b"T12345", b"M1"] {
             assert!(decode(packet).is_err(), "{packet:?}");
         }
     }

@@ -20,11 +20,11 @@ use rustix::process::Resource;
 use crate::container::hook_state::HookState;
 use crate::error::{CallContext, Error, Result, kernel_words};
 use crate::hooks;
-use crate::plan::{Action, HookKind, MountSource, Plan, Side, Step};
+use crate::plan::{Action, HookKind, MountSource, MountStep, Plan, Side, Step};
 use crate::rootfs::console::Console;
 use crate::rootfs::device::DeviceMaker;
 use crate::rootfs::mask::{Masker, make_path_readonly};
-use crate::rootfs::{RootFd, cgroups, mount, pivot};
+use crate::rootfs::{RootFd, cgroups, mount, move_root, pivot};
 use crate::spec::sysctl;
 use crate::sys;
 
@@ -180,7 +180,7 @@ impl<'a> Init<'a> {
                 MountSource::Cgroups => {
                     cgroups::mount(self.root()?, mount_step, self.inheritance.placement)
                 }
-                _ => mount::mount(self.root()?, mount_step),
+                _ => self.mount(mount_step, step.pointer.index),
             },
             Action::Device(device) => {
                 let root = self.root.as_ref().ok_or_else(no_root)?;
@@ -199,6 +199,7 @@ impl<'a> Init<'a> {
             }
             Action::Hooks(kind, list) => self.hooks(*kind, list),
             Action::PivotRoot { shared } => pivot::pivot(self.root()?, *shared),
+            Action::MoveRoot => move_root::move_root(self.root()?),
             Action::ChangeRoot => pivot::change_root(self.root()?),
             Action::Readonly(path) => {
                 let root = self.root()?;
@@ -250,6 +251,15 @@ impl<'a> Init<'a> {
 
     fn root(&self) -> Result<&RootFd> {
         self.root.as_ref().ok_or_else(no_root)
+    }
+
+    /// `index` is the step's place in `mounts`.
+    fn mount(&self, step: &MountStep<'_>, index: Option<usize>) -> Result<()> {
+        let channel = &self.inheritance.channel;
+        mount::mount(self.root()?, step, &mut || {
+            let index = index.and_then(|index| u32::try_from(index).ok());
+            channel.ask_for_mount(index.ok_or_else(no_root)?)
+        })
     }
 
     fn join_container(&mut self, flags: u64) -> Result<()> {

@@ -1,12 +1,14 @@
 //! The order of things: the steps of a container, and those of one more process in it.
 
+use std::collections::BTreeSet;
+
 use rustix::fs::FileType;
 use rustix::thread::CapabilitySet;
 
 use super::{
     Action, ConsoleStep, DeviceStep, HookKind, KeyringStep, MountSource, NamespaceKind, OwnMount,
-    Plan, Pointer, ResctrlStep, SecurityModule, Step, intel_rdt, mounts, net_devices, process,
-    scheduling,
+    Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, intel_rdt, mounts, net_devices,
+    process, scheduling,
 };
 use crate::cgroup;
 use crate::cgroup::devices::Enforcement;
@@ -122,7 +124,7 @@ pub fn for_container<'a>(
     builder.hooks(spec, HookKind::CreateRuntime);
     builder.hooks(spec, HookKind::CreateContainer);
     // Before the root changes, while the host's /dev/null is still there to mask files with.
-    builder.finish_rootfs(spec, &namespaces);
+    builder.finish_rootfs(spec);
     builder.change_root(spec, &namespaces, request);
 
     let mut filter = process::Filter {
@@ -516,6 +518,13 @@ impl<'a> Builder<'a> {
         process: &'a Process<'a>,
         request: &ContainerRequest<'a>,
     ) -> Result<()> {
+        if !namespaces.has(NamespaceKind::Mount) && !spec.mounts.is_empty() {
+            self.warnings.push(
+                "mounts: without a mount namespace of the container's own they are the host's, and \
+                 stay when the container is deleted"
+                    .to_owned(),
+            );
+        }
         if namespaces.makes(NamespaceKind::Mount) {
             // Nothing that is mounted inside may reach the host. What the host mounts later is
             // seen inside unless config.json says private, as with runc.
@@ -534,6 +543,7 @@ impl<'a> Builder<'a> {
         } else {
             format!("{}/{}", request.bundle, &*root.path)
         };
+        let rootfs = path.clone();
         self.push(
             Action::OpenRootfs {
                 path,
@@ -543,16 +553,17 @@ impl<'a> Builder<'a> {
             clause::ROOT,
         );
         for (index, mount) in spec.mounts.iter().enumerate() {
-            let mut step = mounts::step(mount, index, request.bundle)?;
-            if namespaces.has(NamespaceKind::Mount) && is_readonly_later(&step) {
+            let pointer = Pointer::element("/mounts", index);
+            let places = Places {
+                bundle: request.bundle,
+                rootfs: &rootfs,
+            };
+            let mut step = mounts::step(mount, pointer, places, &spec.linux)?;
+            if is_readonly_later(&step) {
                 step.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
-                self.readonly_later.push((&mount.destination, index));
+                self.readonly_later.push((step.destination, index));
             }
-            self.push(
-                Action::Mount(step),
-                Pointer::element("/mounts", index),
-                clause::MOUNTS,
-            );
+            self.push(Action::Mount(step), pointer, clause::MOUNTS);
         }
         if dev_is_ours(spec) {
             self.devices(spec)?;
@@ -647,13 +658,15 @@ impl<'a> Builder<'a> {
         namespaces: &Namespaces<'a>,
         request: &ContainerRequest<'a>,
     ) {
-        let action = if namespaces.has(NamespaceKind::Mount) && !request.no_pivot {
+        let action = if !namespaces.has(NamespaceKind::Mount) {
+            Action::ChangeRoot
+        } else if request.no_pivot {
+            Action::MoveRoot
+        } else {
             // A joined mount namespace may be the host's, or shared with it, for all we know.
             let shared = !namespaces.makes(NamespaceKind::Mount)
                 || host_propagation(spec) == libc::MS_SHARED;
             Action::PivotRoot { shared }
-        } else {
-            Action::ChangeRoot
         };
         self.push(action, Pointer::to("/root/path"), clause::ROOT);
         // Only now: pivot_root(2) refuses a new root that is shared.
@@ -673,22 +686,20 @@ impl<'a> Builder<'a> {
     }
 
     /// What may be done only after everything has been made in the rootfs.
-    fn finish_rootfs(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
-        if namespaces.has(NamespaceKind::Mount) {
-            for (destination, index) in std::mem::take(&mut self.readonly_later) {
-                self.push(
-                    Action::Readonly(destination),
-                    Pointer::element("/mounts", index),
-                    clause::MOUNTS,
-                );
-            }
-            if spec.root.as_ref().is_some_and(|root| root.readonly) {
-                self.push(
-                    Action::Readonly("/"),
-                    Pointer::to("/root/readonly"),
-                    clause::ROOT,
-                );
-            }
+    fn finish_rootfs(&mut self, spec: &'a Spec<'a>) {
+        for (destination, index) in std::mem::take(&mut self.readonly_later) {
+            self.push(
+                Action::Readonly(destination),
+                Pointer::element("/mounts", index),
+                clause::MOUNTS,
+            );
+        }
+        if is_root_readonly(spec) {
+            self.push(
+                Action::Readonly("/"),
+                Pointer::to("/root/readonly"),
+                clause::ROOT,
+            );
         }
         for (key, value) in &spec.linux.sysctl {
             self.push(
@@ -704,7 +715,11 @@ impl<'a> Builder<'a> {
                 clause::READONLY,
             );
         }
+        let mut masked = BTreeSet::new();
         for (index, path) in spec.linux.masked_paths.iter().enumerate() {
+            if !masked.insert(path.trim_end_matches('/')) {
+                continue;
+            }
             self.push(
                 Action::Mask(path),
                 Pointer::element("/linux/maskedPaths", index),
@@ -746,9 +761,15 @@ fn host_propagation(spec: &Spec<'_>) -> u64 {
     }
 }
 
-/// How the rootfs becomes a mount. A joined mount namespace is left as shared as it is.
+fn is_root_readonly(spec: &Spec<'_>) -> bool {
+    spec.root.as_ref().is_some_and(|root| root.readonly)
+}
+
+/// How the rootfs becomes a mount. A joined mount namespace is left as shared as it is. In the
+/// host's there is one only where something is mounted in it: runc leaves it there for the caller.
 fn own_mount(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> OwnMount {
-    if !namespaces.has(NamespaceKind::Mount) {
+    let host = !namespaces.has(NamespaceKind::Mount);
+    if host && spec.mounts.is_empty() && !is_root_readonly(spec) {
         OwnMount::None
     } else if namespaces.makes(NamespaceKind::Mount) && host_propagation(spec) == libc::MS_SHARED {
         OwnMount::OnItselfInShared
@@ -769,10 +790,15 @@ fn dev_is_ours(spec: &Spec<'_>) -> bool {
     })
 }
 
-/// A read-only tmpfs becomes so only once the mount points and devices in it are made.
+/// A read-only tmpfs, or whatever is on /dev, becomes so only once the mount points and devices in it are made.
 fn is_readonly_later(step: &super::MountStep<'_>) -> bool {
     step.attributes.set & libc::MOUNT_ATTR_RDONLY != 0
-        && matches!(step.source, MountSource::Filesystem { kind: "tmpfs", .. })
+        && match step.source {
+            MountSource::Filesystem { kind, .. } => {
+                kind == "tmpfs" || step.destination.trim_end_matches('/') == "/dev"
+            }
+            _ => false,
+        }
 }
 
 /// `rootfsPropagation` as `MS_*`.

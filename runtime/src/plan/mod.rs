@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup;
 use crate::seccomp::Program;
-use crate::spec::{Hook, NumberList, Text};
+use crate::spec::{Hook, IdMapping, NumberList, Text};
 use crate::sys::mount::Attributes;
 
 pub use build::{ContainerRequest, ExecRequest, for_container, for_exec};
@@ -30,7 +30,7 @@ pub use intel_rdt::ResctrlStep;
 pub use memory_policy::{
     MemoryPolicyStep, flag_names as memory_policy_flags, mode_names as memory_policy_modes,
 };
-pub use mounts::OPTION_NAMES as MOUNT_OPTIONS;
+pub use mounts::{EMULATED_PROC_FILES, OPTION_NAMES as MOUNT_OPTIONS, Places, step as mount_step};
 pub use namespaces::{NamespaceKind, kinds as namespace_kinds};
 pub use net_devices::NetDeviceStep;
 pub use scheduling::{IoPriorityStep, ScheduleStep, SchedulerStep};
@@ -193,7 +193,9 @@ pub enum Action<'a> {
         /// Whether the host's mounts would see what happens to the copies of them here.
         shared: bool,
     },
-    /// The same without a mount namespace, or with `--no-pivot`.
+    /// The same for a root that can't be pivoted (`--no-pivot`): the rootfs is moved onto it.
+    MoveRoot,
+    /// The same without a mount namespace.
     ChangeRoot,
     /// Make a mount read-only now that everything has been made in it.
     Readonly(&'a str),
@@ -344,12 +346,47 @@ pub struct MountStep<'a> {
     pub source: MountSource<'a>,
     /// Flags of the mount itself.
     pub attributes: Attributes,
+    /// `MOUNT_ATTR_*` that options clear by name: a locked flag of a bind mount's source is kept
+    /// in a user namespace, unless it is one of these.
+    pub cleared_by_name: u64,
     /// Flags of the mount and of all mounts below it (`rro`, …).
     pub recursive: Attributes,
     /// Propagation set after it is in place, `MS_*` with `MS_REC`.
     pub propagation: Vec<u64>,
     /// Copy what the rootfs has there into the new tmpfs.
     pub copy_up: bool,
+    /// The owners that it shows, where they are not those on disk.
+    pub idmap: Option<IdMap>,
+}
+
+/// The owners of an idmapped mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// From ids on disk to ids of the host; `None` is the mapping of the container's user
+    /// namespace.
+    pub mappings: Option<IdMappings>,
+    /// For the mounts below as well.
+    pub recursive: bool,
+}
+
+/// The two maps of a user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMappings {
+    /// Of uids.
+    pub uids: Vec<IdMapping>,
+    /// Of gids.
+    pub gids: Vec<IdMapping>,
+}
+
+/// How symbolic links at the ends of a bind mount are taken (crun(1)); by default they are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// A link as the source is mounted itself.
+    pub source_nofollow: bool,
+    /// A link as the destination is mounted over itself; it has to be there.
+    pub destination_nofollow: bool,
+    /// A link as the source is made anew at the destination, and nothing is mounted.
+    pub copy_symlink: bool,
 }
 
 /// What is mounted.
@@ -370,6 +407,10 @@ pub enum MountSource<'a> {
         path: String,
         /// With all mounts below it.
         recursive: bool,
+        /// What to do with links.
+        links: Links,
+        /// The destination is /proc itself: only another procfs may be there.
+        covers_proc: bool,
     },
     /// The container's view of the cgroups, whatever their version.
     Cgroups,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Action, MountSource, MountStep, ResctrlStep, SecurityModule, Side};
+use crate::spec::IdMapping;
 
 impl Side {
     /// The word for it.
@@ -102,6 +103,7 @@ impl fmt::Display for Action<'_> {
             Action::DeviceLinks => f.write_str("make the links of /dev"),
             Action::Console(_) => f.write_str("make the pseudo-terminal"),
             Action::PivotRoot { .. } => f.write_str("pivot_root into the rootfs"),
+            Action::MoveRoot => f.write_str("move the rootfs onto / and chroot into it"),
             Action::ChangeRoot => f.write_str("chroot into the rootfs"),
             Action::Readonly(path) => write!(f, "make the mount {path} read-only"),
             Action::RootPropagation(flags) => {
@@ -152,16 +154,42 @@ impl fmt::Display for Action<'_> {
 
 fn write_mount(f: &mut fmt::Formatter<'_>, step: &MountStep<'_>) -> fmt::Result {
     match &step.source {
-        MountSource::Filesystem { kind, .. } => write!(f, "mount {kind} on {}", step.destination),
-        MountSource::Bind { path, recursive } => write!(
+        MountSource::Filesystem { kind, .. } => write!(f, "mount {kind} on {}", step.destination)?,
+        MountSource::Bind {
+            path, recursive, ..
+        } => write!(
             f,
             "{} {path} on {}",
             if *recursive { "bind the tree" } else { "bind" },
             step.destination
-        ),
-        MountSource::Cgroups => write!(f, "mount the cgroups on {}", step.destination),
-        MountSource::Remount => write!(f, "change the mount on {}", step.destination),
+        )?,
+        MountSource::Cgroups => write!(f, "mount the cgroups on {}", step.destination)?,
+        MountSource::Remount => write!(f, "change the mount on {}", step.destination)?,
     }
+    match &step.idmap {
+        None => Ok(()),
+        Some(idmap) => {
+            f.write_str(", owners mapped")?;
+            if idmap.recursive {
+                f.write_str(" recursively")?;
+            }
+            match &idmap.mappings {
+                None => f.write_str(" by the container's user namespace"),
+                Some(mappings) => {
+                    write_mappings(f, "uids", &mappings.uids)?;
+                    write_mappings(f, "gids", &mappings.gids)
+                }
+            }
+        }
+    }
+}
+
+fn write_mappings(f: &mut fmt::Formatter<'_>, what: &str, list: &[IdMapping]) -> fmt::Result {
+    write!(f, ", {what}")?;
+    list.iter().try_for_each(|mapping| {
+        let (first, host, size) = (mapping.container_id, mapping.host_id, mapping.size);
+        write!(f, " {first}->{host} ({size})")
+    })
 }
 
 fn propagation_name(flags: u64) -> &'static str {

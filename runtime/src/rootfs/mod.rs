@@ -5,12 +5,15 @@
 //! directories meanwhile can lead out of the rootfs, and everything that follows works on the
 //! descriptor that came out (design rule 2; docs/decisions/descriptors-only.md).
 
+pub mod bind;
 pub mod cgroups;
 pub mod console;
 pub mod copy_up;
 pub mod device;
+mod guard;
 pub mod mask;
 pub mod mount;
+pub mod move_root;
 pub mod pivot;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -128,11 +131,45 @@ impl RootFd {
     /// A dangling symbolic link on the way is followed inside the rootfs, and its target made.
     ///
     /// # Errors
-    /// With the path and the call that failed.
+    /// With the path and the call that failed; for a path that a link leads into /proc.
     pub fn mount_point(&self, path: &str, wanted: Wanted) -> Result<OwnedFd> {
-        match self.resolve(path) {
-            Err(Errno::NOENT) => self.make(path, wanted),
-            result => result.call(|| format!("openat2(rootfs, {path:?})")),
+        self.mount_point_for(path, || Ok(wanted))
+    }
+
+    /// The same; `wanted` is asked only when there is something to make.
+    ///
+    /// # Errors
+    /// As [`RootFd::mount_point`], and those of `wanted`.
+    pub fn mount_point_for(
+        &self,
+        path: &str,
+        wanted: impl FnOnce() -> Result<Wanted>,
+    ) -> Result<OwnedFd> {
+        match self.existing_mount_point(path)? {
+            Some(target) => Ok(target),
+            None => self.make(path, wanted()?),
+        }
+    }
+
+    /// Resolves a mount point; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// As [`RootFd::mount_point`].
+    pub fn existing_mount_point(&self, path: &str) -> Result<Option<OwnedFd>> {
+        // A path without links is where it says, which the plan has looked at.
+        let found = match self.open_beneath(path, OFlags::PATH, ResolveFlags::NO_SYMLINKS) {
+            Err(Errno::LOOP) => self.resolve(path).map(|target| (target, true)),
+            result => result.map(|target| (target, false)),
+        };
+        match found {
+            Ok((target, linked)) => {
+                if linked {
+                    guard::check(self, &target, path)?;
+                }
+                Ok(Some(target))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::call(format!("openat2(rootfs, {path:?})"), errno)),
         }
     }
 

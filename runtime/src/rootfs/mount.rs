@@ -1,41 +1,51 @@
 //! Mounting one entry of `mounts`, by descriptors from end to end: a new file system by
-//! fsopen(2), a bind mount by open_tree(2), put in place by move_mount(2).
+//! fsopen(2), a bind mount by open_tree(2) ([`super::bind`]), put in place by move_mount(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
-use super::{RootFd, Wanted, attach, copy_up, file_type};
+use super::bind::{self, FromRuntime};
+use super::{RootFd, Wanted, attach, copy_up};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::{MountSource, MountStep};
 use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
-/// All flags of a mount that `bind` with any other option clears when they are not named, as
-/// mount(8) does by remounting. The atime group stays unless one of it is named.
-const CLEARED_BY_BIND: u64 = libc::MOUNT_ATTR_RDONLY
-    | libc::MOUNT_ATTR_NOSUID
-    | libc::MOUNT_ATTR_NODEV
-    | libc::MOUNT_ATTR_NOEXEC
-    | libc::MOUNT_ATTR_NOSYMFOLLOW;
-
 /// Mounts everything but the cgroups, which [`super::cgroups`] puts together.
 ///
 /// # Errors
 /// In runc's words, `error mounting "SOURCE" to rootfs at "DESTINATION"`, with the call.
-pub fn mount(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
+pub fn mount(
+    root: &RootFd,
+    step: &MountStep<'_>,
+    from_runtime: &mut FromRuntime<'_>,
+) -> Result<()> {
     let done = match &step.source {
         MountSource::Filesystem {
             kind,
             source,
             options,
         } => mount_filesystem(root, step, kind, source, options),
-        MountSource::Bind { path, recursive } => mount_bind(root, step, path, *recursive),
+        MountSource::Bind {
+            path,
+            recursive,
+            links,
+            covers_proc,
+        } => {
+            let source = bind::Source {
+                path,
+                recursive: *recursive,
+                links: *links,
+                covers_proc: *covers_proc,
+            };
+            bind::mount(root, step, source, from_runtime)
+        }
         MountSource::Remount => change_existing(root, step),
         MountSource::Cgroups => Ok(()),
     };
@@ -148,37 +158,23 @@ fn filesystem_target(root: &RootFd, destination: &str, kind: &str) -> Result<(Ow
         "proc" | "sysfs" => ResolveFlags::NO_SYMLINKS,
         _ => ResolveFlags::empty(),
     };
+    if resolve.is_empty() {
+        return match root.existing_mount_point(destination)? {
+            Some(target) => Ok((target, false)),
+            None => Ok((root.make(destination, Wanted::Directory)?, true)),
+        };
+    }
     match root.open_beneath(destination, OFlags::PATH | OFlags::DIRECTORY, resolve) {
         Ok(target) => Ok((target, false)),
         Err(Errno::NOENT) => Ok((root.make(destination, Wanted::Directory)?, true)),
-        Err(Errno::LOOP | Errno::NOTDIR) if resolve == ResolveFlags::NO_SYMLINKS => {
-            Err(Error::new(format!(
-                "filesystem {kind:?} must be mounted on ordinary directory"
-            )))
-        }
+        Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::new(format!(
+            "filesystem {kind:?} must be mounted on ordinary directory"
+        ))),
         Err(errno) => Err(Error::call(
             format!("openat2(rootfs, {destination:?})"),
             errno,
         )),
     }
-}
-
-fn mount_bind(root: &RootFd, step: &MountStep<'_>, path: &str, recursive: bool) -> Result<()> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
-    let tree = open_tree(rustix::fs::CWD, path, flags)
-        .call(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)"))?;
-    let wanted = match file_type(&tree).call(|| format!("fstat({path:?})"))? {
-        FileType::Directory => Wanted::Directory,
-        _ => Wanted::File,
-    };
-    let target = root.mount_point(step.destination, wanted)?;
-    let mut attributes = step.attributes;
-    if !attributes.is_empty() {
-        attributes.clear |= CLEARED_BY_BIND & !attributes.set;
-        set(tree.as_fd(), attributes, false)?;
-    }
-    put_in_place(step, tree, target)
 }
 
 fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
@@ -196,7 +192,7 @@ fn change_existing(root: &RootFd, step: &MountStep<'_>) -> Result<()> {
 
 /// Sets what holds for the mounts below as well, moves the mount to its place, and sets how it
 /// propagates from there.
-fn put_in_place(step: &MountStep<'_>, mount: OwnedFd, target: OwnedFd) -> Result<()> {
+pub(super) fn put_in_place(step: &MountStep<'_>, mount: OwnedFd, target: OwnedFd) -> Result<()> {
     set_recursive(mount.as_fd(), step)?;
     attach(mount.as_fd(), target.as_fd()).call(|| format!("move_mount({:?})", step.destination))?;
     propagate(mount.as_fd(), step)?;
@@ -250,7 +246,7 @@ pub fn make_readonly(mount: BorrowedFd<'_>, recursive: bool) -> Result<()> {
     set(mount, attributes, recursive)
 }
 
-fn set(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<()> {
+pub(super) fn set(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<()> {
     mount_setattr(mount, attributes, recursive).call(|| {
         format!(
             "mount_setattr(set {:#x}, clear {:#x}, propagation {:#x}{})",

@@ -38,8 +38,7 @@ fn pivot_from_shared(root: &RootFd) -> Result<()> {
     chdir("/").call(|| "chdir(/)")
 }
 
-/// chroot(2) into the rootfs: for a container without a mount namespace, and for `--no-pivot` on
-/// a root that can't be pivoted (a ramdisk).
+/// chroot(2) into the rootfs: for a container without a mount namespace.
 ///
 /// # Errors
 /// With the call.

@@ -168,26 +168,10 @@ fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
                 "unable to restrict sys entries without a private MNT namespace",
             ));
         }
-        let of_the_host = [
-            (
-                "/root/readonly",
-                spec.root.as_ref().is_some_and(|root| root.readonly),
-            ),
-            (
+        if set(&spec.linux.rootfs_propagation) {
+            return Err(Error::config(
                 "/linux/rootfsPropagation",
-                set(&spec.linux.rootfs_propagation),
-            ),
-        ];
-        if let Some((pointer, _)) = of_the_host.into_iter().find(|(_, asked)| *asked) {
-            return Err(Error::config(
-                pointer,
                 "without a mount namespace of the container's own this would change the host",
-            ));
-        }
-        if !spec.mounts.is_empty() {
-            return Err(Error::config(
-                "/mounts",
-                "mounts without a mount namespace of the container's own would be the host's",
             ));
         }
     }

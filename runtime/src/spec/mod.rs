@@ -225,7 +225,7 @@ pub struct Namespace<'a> {
 }
 
 /// One line of a uid or gid map (config-linux.md, "User namespace mappings").
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdMapping {
     /// First id inside.
