@@ -53,6 +53,8 @@ pub enum Need {
     CapabilityOutOfReach,
     /// The kernel has this action for seccomp filters.
     SeccompAction(&'static str),
+    /// AppArmor is enabled.
+    AppArmor,
     /// A file that a kernel without the feature lacks.
     File(&'static str),
     /// A verb of the runtime that the contracts leave optional.

@@ -18,6 +18,7 @@ mod process;
 mod rootfs;
 mod scheduling;
 mod seccomp;
+mod security_modules;
 mod state;
 
 use crate::case::Case;
@@ -29,6 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         state::CASES,
         process::CASES,
         scheduling::CASES,
+        security_modules::CASES,
         capabilities::CASES,
         namespaces::CASES,
         net_devices::CASES,

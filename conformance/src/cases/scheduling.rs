@@ -6,7 +6,7 @@ use std::fs;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 
-use crate::case::{CRUN, Case, Known, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, NEW_CRUN, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
 use crate::harness::{Container, Context, observation};
 use crate::probe::Observation;
 
@@ -24,6 +24,16 @@ const SCHEDULER_CAME_LATER: &[Known] = &[
     Known {
         runtimes: OLD_CRUN,
         why: "came with crun 1.9; ignored before",
+    },
+];
+
+/// What crun does otherwise since it knows these fields.
+const EXEC_KEEPS_THE_CALLERS: &[Known] = &[
+    SCHEDULER_CAME_LATER[0],
+    SCHEDULER_CAME_LATER[1],
+    Known {
+        runtimes: NEW_CRUN,
+        why: "an executed process keeps its caller's, and values without effect pass",
     },
 ];
 
@@ -63,7 +73,7 @@ pub const CASES: &[Case] = &[
         "scheduler.bats",
         "Check exec settings derived from config.json",
     )
-    .known(SCHEDULER_CAME_LATER),
+    .known(EXEC_KEEPS_THE_CALLERS),
     Case::contract(
         "scheduling/policy-refused",
         "what sched_setattr(2) has no number for is refused",
@@ -76,7 +86,7 @@ pub const CASES: &[Case] = &[
         "Linux Process",
         "represents the scheduling policy. A valid list of values is",
     )
-    .known(SCHEDULER_CAME_LATER),
+    .known(EXEC_KEEPS_THE_CALLERS),
     Case::contract(
         "scheduling/deadline-on-some-cpus",
         "SCHED_DEADLINE in a container that is bound to a CPU is refused",
@@ -113,7 +123,7 @@ pub const CASES: &[Case] = &[
         "ioprio.bats",
         "Check an exec process, which should derive ioprio from config.json",
     )
-    .known(SCHEDULER_CAME_LATER),
+    .known(EXEC_KEEPS_THE_CALLERS),
     Case::contract(
         "scheduling/io-priority-refused",
         "a class or priority that ioprio_set(2) doesn't know is refused",

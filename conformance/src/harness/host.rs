@@ -103,6 +103,11 @@ impl Host {
                 self.seccomp_actions.contains(name),
                 format!("seccomp filters with {name}"),
             ),
+            Need::AppArmor => (
+                fs::read("/sys/module/apparmor/parameters/enabled")
+                    .is_ok_and(|enabled| enabled.starts_with(b"Y")),
+                "a host with AppArmor".to_owned(),
+            ),
             Need::File(path) => (Path::new(path).exists(), format!("a kernel with {path}")),
             Need::Verb(verb) => (
                 self.verbs.contains(verb),
