@@ -2,7 +2,7 @@
 
 use rustix::thread::CapabilitySet;
 
-use crate::cgroup::Hierarchies;
+use crate::cgroup::{Driver, Hierarchies};
 use crate::error::{CallContext, Result};
 use crate::resctrl::Resctrl;
 use crate::spec::{Process, Spec, Text};
@@ -31,9 +31,12 @@ impl Host {
     ///
     /// # Errors
     /// When the cgroup hierarchies can't be read.
-    pub fn detect(spec: &Spec<'_>, process: Option<&Process<'_>>) -> Result<Self> {
+    pub fn detect(spec: &Spec<'_>, process: Option<&Process<'_>>, driver: Driver) -> Result<Self> {
         Ok(Host {
-            hierarchies: Hierarchies::detect()?,
+            hierarchies: match driver {
+                Driver::Disabled => Hierarchies::none(),
+                Driver::Cgroupfs | Driver::Systemd => Hierarchies::detect()?,
+            },
             capabilities: rustix::thread::capabilities(None)
                 .call(|| "capget()")?
                 .permitted,

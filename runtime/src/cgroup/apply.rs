@@ -20,11 +20,7 @@ impl Placement {
     /// so that the right order depends on the values before: one that the kernel finds invalid is
     /// tried once more after the rest.
     pub fn apply(&self, writes: &[Write<'_>]) -> Result<()> {
-        for write in writes {
-            if let Some(above) = &write.above {
-                self.place_of(write)?.refuse_below_usage(above, write)?;
-            }
-        }
+        self.check(writes)?;
         let mut writer = Writer { open: None };
         let mut again = Vec::new();
         for (index, write) in writes.iter().enumerate() {
@@ -44,6 +40,16 @@ impl Placement {
         again
             .into_iter()
             .try_for_each(|(place, write)| writer.write(place, write))
+    }
+
+    /// Refuses limits below what is in use, as far as `writes` ask for that.
+    pub fn check(&self, writes: &[Write<'_>]) -> Result<()> {
+        for write in writes {
+            if let Some(above) = &write.above {
+                self.place_of(write)?.refuse_below_usage(above, write)?;
+            }
+        }
+        Ok(())
     }
 
     /// The cgroup that `write` is for.

@@ -68,11 +68,31 @@ impl Placement {
     ) -> Result<Entrance> {
         let result = self
             .make_directories(hierarchies, journal)
+            .and_then(|()| self.refuse_if_in_use())
             .and_then(|()| self.prepare(hierarchies, writes));
         if result.is_err() {
             self.abandon();
         }
-        result.context(|| "unable to create the container's cgroup")
+        result.context(|| "unable to apply cgroup configuration")
+    }
+
+    /// As [`Placement::create`], for cgroups that systemd has made, with the container's first
+    /// process in them: makes those of the hierarchies that systemd leaves alone.
+    pub fn complete(
+        &mut self,
+        hierarchies: &Hierarchies,
+        writes: &[Write<'_>],
+        journal: &mut dyn FnMut(&Placement) -> Result<()>,
+    ) -> Result<Entrance> {
+        self.make_directories(hierarchies, journal)
+            .and_then(|()| self.prepare(hierarchies, writes))
+            .context(|| "unable to apply cgroup configuration")
+    }
+
+    /// Refuses, in runc's words, cgroups that were there before and have processes or are frozen.
+    pub fn refuse_if_in_use(&self) -> Result<()> {
+        let mut before = self.places.iter().filter(|place| place.found);
+        before.try_for_each(Place::refuse_if_in_use)
     }
 
     fn make_directories(
@@ -116,9 +136,6 @@ impl Placement {
         };
         for place in &self.places {
             let hierarchy = place.hierarchy_of(hierarchies)?;
-            if place.found {
-                place.refuse_if_in_use()?;
-            }
             if hierarchy.version == Version::V2 {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
                 let directory = files::open(&place.path, flags)

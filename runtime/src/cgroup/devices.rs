@@ -242,7 +242,9 @@ impl fmt::Display for Match {
 /// that last asked for it.
 type Exceptions = BTreeMap<Match, (Access, Option<usize>)>;
 
-fn v1_writes(rules: &[Rule]) -> Result<Vec<Write<'static>>> {
+/// The writes that make v1's controller enforce `rules`: first the default, then what is excepted
+/// from it.
+pub(super) fn v1_writes(rules: &[Rule]) -> Result<Vec<Write<'static>>> {
     let mut allow_by_default = false;
     let mut default_entry = None;
     let mut exceptions = Exceptions::new();

@@ -119,6 +119,14 @@ impl Hierarchies {
         })
     }
 
+    /// The hierarchies of a container without cgroups.
+    pub fn none() -> Self {
+        Hierarchies {
+            layout: Layout::V2,
+            list: Vec::new(),
+        }
+    }
+
     /// The hierarchy in which `controller` can be used.
     pub fn with_controller(&self, controller: &str) -> Option<&Hierarchy> {
         self.list

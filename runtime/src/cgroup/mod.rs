@@ -20,6 +20,7 @@ mod apply;
 mod create;
 pub mod device_filter;
 pub mod devices;
+mod driver;
 mod files;
 mod freezer;
 mod hierarchies;
@@ -34,6 +35,7 @@ mod tree;
 mod update;
 
 pub use create::Entrance;
+pub use driver::{Driver, Maker, Options};
 pub use hierarchies::{Hierarchies, Hierarchy, Layout, Version};
 pub use limits::{Above, Absent, Ignored, Write, ignored, writes};
 pub use oom::{News, Watch};

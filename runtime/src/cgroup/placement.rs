@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::driver::Driver;
 use super::hierarchies::{Hierarchies, Hierarchy, Version};
 use crate::error::{Error, Result};
 
 /// A container's cgroup in every hierarchy, as strings: all that is needed to find it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Placement {
-    /// One for each hierarchy.
+    /// One for each hierarchy; none for a container that has no cgroups of its own.
     pub places: Vec<Place>,
 }
 
@@ -76,6 +77,19 @@ impl Hierarchies {
         })
     }
 
+    /// Where a systemd unit stands whose cgroup is `cgroup`, a path that begins with `/`.
+    pub fn place_unit(&self, cgroup: &str) -> Placement {
+        let place = |hierarchy: &Hierarchy| Place {
+            hierarchy: hierarchy.name.clone(),
+            path: format!("{}{cgroup}", hierarchy.mount_point),
+            parents_made: 0,
+            found: true,
+        };
+        Placement {
+            places: self.list.iter().map(place).collect(),
+        }
+    }
+
     /// What a relative path is relative to in `hierarchy`: empty, or a path that starts with `/`.
     fn relative_base(&self, hierarchy: &Hierarchy) -> Result<String> {
         if hierarchy.own.ends_with(" (deleted)") {
@@ -100,6 +114,15 @@ impl Hierarchies {
 }
 
 impl Placement {
+    /// What has to be known of the host to go on with it: nothing for a container without cgroups.
+    pub fn driver(&self) -> Driver {
+        if self.places.is_empty() {
+            Driver::Disabled
+        } else {
+            Driver::Cgroupfs
+        }
+    }
+
     /// The place where `controller` is at work.
     pub(super) fn with_controller(&self, controller: &str) -> Option<&Place> {
         self.places

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
+use super::global::Global;
 use super::parse::Arguments;
 use super::syntax::Flag;
 use crate::container::create::Request;
@@ -76,12 +77,16 @@ impl<'w> ContainerOptions<'w> {
     }
 
     /// The same for those who carry it out.
+    ///
+    /// # Errors
+    /// When what was said about cgroups has no meaning.
     pub(super) fn request(
         &self,
+        global: &Global<'_>,
         console_socket: Option<OwnedFd>,
         wait_for_start: bool,
-    ) -> Request<'_> {
-        Request {
+    ) -> Result<Request<'_>> {
+        Ok(Request {
             id: self.id,
             bundle: &self.bundle,
             no_pivot: self.no_pivot,
@@ -91,7 +96,8 @@ impl<'w> ContainerOptions<'w> {
             console_socket,
             pid_file: self.pid_file,
             wait_for_start,
-        }
+            cgroups: global.cgroups()?,
+        })
     }
 }
 

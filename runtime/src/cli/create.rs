@@ -49,7 +49,7 @@ fn create_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -
         &global.store(),
         &config,
         &spec,
-        options.request(console_socket, true),
+        options.request(global, console_socket, true)?,
         &mut |warning| log.warn(warning),
     )?;
     log.debug("created the container");

@@ -8,6 +8,7 @@ use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use super::{ExitCode, to_json};
+use crate::cgroup::Maker;
 use crate::container::create::load_bundle;
 use crate::error::Result;
 use crate::host::Host;
@@ -27,15 +28,19 @@ pub(super) static VERB: Verb = Verb {
 
 static JSON: Flag = Flag::switch("json", "print the steps as JSON");
 
-fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let bundle = bundle(arguments)?;
     let config = load_bundle(&bundle)?;
     let spec = config.spec()?;
     check(&spec)?;
-    let host = Host::detect(&spec, spec.process.as_ref())?;
+    let cgroups = global.cgroups()?;
+    let host = Host::detect(&spec, spec.process.as_ref(), cgroups.driver)?;
     // Where the cgroups would be is for `create` to know; that they can be anywhere is for us.
-    host.hierarchies
-        .place(spec.linux.cgroups_path.as_deref(), "explain")?;
+    let cgroups_path = spec.linux.cgroups_path.as_deref();
+    let maker = cgroups.maker(cgroups_path, "ID")?;
+    if maker == Maker::Runtime {
+        host.hierarchies.place(cgroups_path, "ID")?;
+    }
     let request = ContainerRequest {
         bundle: &bundle,
         no_pivot: false,
@@ -43,6 +48,7 @@ fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
         preserve_fds: 0,
         extra_env: &[],
         wait_for_start: true,
+        cgroups: &maker,
     };
     let plan = for_container(&spec, &host, &request)?;
     if arguments.switch(&JSON) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::log::LogFormat;
 use super::parse::{Arguments, boolean};
 use super::syntax::Flag;
+use crate::cgroup::{self, Driver};
 use crate::container::{Container, Store};
 use crate::error::{Error, Result};
 
@@ -24,7 +25,13 @@ pub(super) static ROOT: Flag = Flag::path(
 );
 static SYSTEMD_CGROUP: Flag = Flag::switch(
     "systemd-cgroup",
-    "let systemd make the cgroups (not supported yet: refused)",
+    "let systemd make the cgroups; cgroupsPath is then slice:prefix:name",
+);
+static CGROUP_MANAGER: Flag = Flag::text(
+    "cgroup-manager",
+    "name",
+    "who makes the cgroups: cgroupfs (the runtime itself), systemd (as --systemd-cgroup), or \
+     disabled (the container stays in the caller's)",
 );
 static ROOTLESS: Flag = Flag::text(
     "rootless",
@@ -34,7 +41,15 @@ static ROOTLESS: Flag = Flag::text(
 .by_default("auto");
 
 /// The table of them.
-pub(super) static FLAGS: &[&Flag] = &[&DEBUG, &LOG, &LOG_FORMAT, &ROOT, &SYSTEMD_CGROUP, &ROOTLESS];
+pub(super) static FLAGS: &[&Flag] = &[
+    &DEBUG,
+    &LOG,
+    &LOG_FORMAT,
+    &ROOT,
+    &SYSTEMD_CGROUP,
+    &CGROUP_MANAGER,
+    &ROOTLESS,
+];
 
 /// What they were set to.
 #[derive(Debug)]
@@ -48,6 +63,7 @@ pub(super) struct Global<'w> {
     /// `--root`, absolute.
     root: Option<PathBuf>,
     systemd_cgroup: bool,
+    cgroup_manager: Option<&'w str>,
     rootless: &'w str,
 }
 
@@ -63,6 +79,7 @@ impl<'w> Global<'w> {
             log_format: arguments.text(&LOG_FORMAT).unwrap_or_default().parse()?,
             root: root(arguments)?,
             systemd_cgroup: arguments.switch(&SYSTEMD_CGROUP),
+            cgroup_manager: arguments.text(&CGROUP_MANAGER),
             rootless: arguments.text(&ROOTLESS).unwrap_or_default(),
         })
     }
@@ -72,11 +89,34 @@ impl<'w> Global<'w> {
     /// # Errors
     /// When one can't be honoured.
     pub(super) fn check(&self) -> Result<()> {
-        if self.systemd_cgroup {
-            return Err(Error::new("--systemd-cgroup is not supported yet")
-                .hint("set native.cgroupdriver=cgroupfs in the engine"));
+        self.cgroups().map(drop)
+    }
+
+    /// What was said about cgroups.
+    ///
+    /// # Errors
+    /// For a value that has no meaning.
+    pub(super) fn cgroups(&self) -> Result<cgroup::Options> {
+        Ok(cgroup::Options {
+            driver: self.driver()?,
+            rootless: rootless(self.rootless)?,
+        })
+    }
+
+    /// Who makes cgroups; the name wins over the switch.
+    fn driver(&self) -> Result<Driver> {
+        match self.cgroup_manager {
+            None if self.systemd_cgroup => Ok(Driver::Systemd),
+            None => Ok(Driver::Cgroupfs),
+            Some(name) => Driver::NAMES
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, driver)| *driver)
+                .ok_or_else(|| {
+                    Error::new(format!("invalid value {name:?} for --cgroup-manager"))
+                        .hint("cgroupfs, systemd or disabled")
+                }),
         }
-        check_rootless(self.rootless)
     }
 
     /// Whether the caller said where containers are kept.
@@ -93,11 +133,14 @@ impl<'w> Global<'w> {
     }
 }
 
-fn check_rootless(value: &str) -> Result<()> {
-    if value.is_empty() || value.eq_ignore_ascii_case("auto") || boolean(value).is_some() {
-        return Ok(());
+/// `None` is to find out.
+fn rootless(value: &str) -> Result<Option<bool>> {
+    if value.is_empty() || value.eq_ignore_ascii_case("auto") {
+        return Ok(None);
     }
-    Err(Error::new(format!("invalid value {value:?} for --rootless")).hint("true, false or auto"))
+    boolean(value).map(Some).ok_or_else(|| {
+        Error::new(format!("invalid value {value:?} for --rootless")).hint("true, false or auto")
+    })
 }
 
 fn root(arguments: &Arguments<'_>) -> Result<Option<PathBuf>> {

@@ -83,7 +83,7 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         &global.store(),
         &config,
         &spec,
-        options.request(socket, false),
+        options.request(global, socket, false)?,
         &mut |warning| log.warn(warning),
     )?;
     let hook_state = HookState {

@@ -16,7 +16,8 @@ use super::mount_source::MountSources;
 use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
-use crate::cgroup::{Entrance, Placement};
+use crate::cgroup::systemd::{Manager, Property, Unit};
+use crate::cgroup::{self, Entrance, Maker, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks;
 use crate::host::Host;
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub pid_file: Option<&'a Path>,
     /// Whether init waits for `start`.
     pub wait_for_start: bool,
+    /// What was said about cgroups.
+    pub cgroups: cgroup::Options,
 }
 
 /// A container that has been set up.
@@ -86,7 +89,9 @@ pub fn create(
     warn: &mut dyn FnMut(&str),
 ) -> Result<Created> {
     check(spec)?;
-    let host = Host::detect(spec, spec.process.as_ref())?;
+    let cgroups_path = spec.linux.cgroups_path.as_deref();
+    let maker = request.cgroups.maker(cgroups_path, request.id)?;
+    let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
     let plan_request = ContainerRequest {
         bundle: request.bundle,
         no_pivot: request.no_pivot,
@@ -94,11 +99,10 @@ pub fn create(
         preserve_fds: request.preserve_fds,
         extra_env: request.extra_env,
         wait_for_start: request.wait_for_start,
+        cgroups: &maker,
     };
     let plan = plan::for_container(spec, &host, &plan_request)?;
-    let placement = host
-        .hierarchies
-        .place(spec.linux.cgroups_path.as_deref(), request.id)?;
+    let (placement, manager) = place(&host, &maker, cgroups_path, request.id)?;
     plan.warnings.iter().for_each(|warning| warn(warning));
 
     let (directory, lock) = store.make(request.id)?;
@@ -118,6 +122,7 @@ pub fn create(
             annotations: Some(&spec.annotations),
         },
         placement,
+        manager,
         entrance: None,
         mount_sources: MountSources::default(),
         newborn: None,
@@ -135,6 +140,27 @@ pub fn create(
     }
 }
 
+/// Where the container's cgroups are going to be, and whom to ask for them.
+fn place(
+    host: &Host,
+    maker: &Maker,
+    cgroups_path: Option<&str>,
+    id: &str,
+) -> Result<(Placement, Option<Manager>)> {
+    match maker {
+        Maker::Runtime => Ok((host.hierarchies.place(cgroups_path, id)?, None)),
+        Maker::Nobody => Ok((Placement::default(), None)),
+        Maker::Systemd(unit) => {
+            let mut manager = Manager::connect(unit.user)?;
+            let mut path = unit.cgroup()?;
+            if unit.user {
+                path = manager.cgroup()? + &path;
+            }
+            Ok((host.hierarchies.place_unit(&path), Some(manager)))
+        }
+    }
+}
+
 /// The runtime's side of the walk.
 struct Setup<'s, 'a> {
     directory: ContainerDirectory,
@@ -147,6 +173,8 @@ struct Setup<'s, 'a> {
     plan: &'s Plan<'a>,
     hook_state: HookState<'a>,
     placement: Placement,
+    /// systemd, where it makes the cgroup.
+    manager: Option<Manager>,
     entrance: Option<Entrance>,
     mount_sources: MountSources,
     newborn: Option<Newborn>,
@@ -228,25 +256,38 @@ impl Setup<'_, '_> {
         }
     }
 
+    fn start_unit(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
+        // What systemd would say of a unit that exists helps nobody.
+        self.placement.refuse_if_in_use()?;
+        self.record(Record::Unit(unit.clone()))?;
+        let (Some(manager), Some(newborn)) = (&mut self.manager, &self.newborn) else {
+            return Err(Error::new("the plan starts a unit before the birth"));
+        };
+        manager.start(unit, properties, &[newborn.pid])
+    }
+
     fn create_cgroups(&mut self) -> Result<()> {
         self.record(Record::MakingCgroups(self.placement.clone()))?;
         let writes = self.plan.steps.iter().find_map(|step| match &step.action {
             Action::WriteCgroups(writes) => Some(writes.as_slice()),
             _ => None,
         });
+        let writes = writes.unwrap_or_default();
         let (journal, records) = (&mut self.journal, &mut self.records);
-        let entrance = self.placement.create(
-            &self.host.hierarchies,
-            writes.unwrap_or_default(),
-            &mut |placement| {
-                let record = Record::MakingCgroups(placement.clone());
-                let journaled = journal
-                    .as_mut()
-                    .map_or(Ok(()), |journal| journal.add(&record));
-                records.push(record);
-                journaled
-            },
-        )?;
+        let mut add = |placement: &Placement| {
+            let record = Record::MakingCgroups(placement.clone());
+            let journaled = journal
+                .as_mut()
+                .map_or(Ok(()), |journal| journal.add(&record));
+            records.push(record);
+            journaled
+        };
+        let hierarchies = &self.host.hierarchies;
+        let entrance = if self.manager.is_some() {
+            self.placement.complete(hierarchies, writes, &mut add)?
+        } else {
+            self.placement.create(hierarchies, writes, &mut add)?
+        };
         self.entrance = Some(entrance);
         self.record(Record::Cgroups(self.placement.clone()))
     }
@@ -363,6 +404,10 @@ impl Setup<'_, '_> {
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .collect(),
             cgroups: self.placement.clone(),
+            unit: self.records.iter().find_map(|record| match record {
+                Record::Unit(unit) => Some(unit.clone()),
+                _ => None,
+            }),
             own_pids: self.own_pids(),
             no_new_keyring: self.request.no_new_keyring,
             late_hooks: !self.spec.hooks.poststart.is_empty()
@@ -395,6 +440,7 @@ impl Setup<'_, '_> {
 impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
     fn step(&mut self, action: &Action<'a>) -> Result<()> {
         match action {
+            Action::StartUnit(unit, properties) => self.start_unit(unit, properties),
             Action::CreateCgroups => self.create_cgroups(),
             Action::WriteCgroups(writes) => self.placement.apply(writes),
             Action::FilterDevices(program) => self.placement.apply_device_filter(program),

@@ -14,6 +14,7 @@ use super::hook_state::HookState;
 use super::journal::{self, Record};
 use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, Container, Status};
+use crate::cgroup::systemd::Manager;
 use crate::error::{CallContext, Error, Result};
 use crate::hooks;
 use crate::plan::HookKind;
@@ -102,6 +103,13 @@ pub fn delete_done(
 /// When a process doesn't end or a cgroup can't be removed; the rest is undone all the same.
 pub fn undo(records: &[Record]) -> Result<()> {
     let mut result = end_all(records);
+    // Before its cgroups are removed under it.
+    for record in records {
+        if let Record::Unit(unit) = record {
+            let ended = Manager::connect(unit.user).and_then(|mut manager| manager.end(unit));
+            result = result.and(ended);
+        }
+    }
     // The last of these records knows best which cgroups were there before.
     let mut known = false;
     for record in records.iter().rev() {
@@ -116,7 +124,10 @@ pub fn undo(records: &[Record]) -> Result<()> {
                 placement.remove()
             }
             Record::ResctrlDirectory(path) => resctrl::remove(path),
-            Record::Begun { .. } | Record::MakingCgroups(_) | Record::Init { .. } => Ok(()),
+            Record::Begun { .. }
+            | Record::Unit(_)
+            | Record::MakingCgroups(_)
+            | Record::Init { .. } => Ok(()),
         };
         result = result.and(undone);
     }

@@ -10,6 +10,7 @@ use super::process::ProcessIdentity;
 use super::state::{Container, Status};
 use super::sub_cgroups::Destination;
 pub use super::sub_cgroups::SubCgroup;
+use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
 use crate::init::{self, Inheritance, Joined};
@@ -67,7 +68,7 @@ pub fn exec(
         .map_or(Ok(None), enter)?
         .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
 
-    let host = Host::detect(spec, Some(process))?;
+    let host = Host::detect(spec, Some(process), state.cgroups.driver())?;
     let plan = plan::for_exec(
         spec,
         process,
@@ -82,6 +83,7 @@ pub fn exec(
         plan: &plan,
         host: &host,
         destination: Destination::new(&state.cgroups, &request.sub_cgroups)?,
+        unit: state.unit.as_ref(),
         init: container.init(),
         container: Some(joined),
         own_pids: spec
@@ -133,6 +135,7 @@ struct Entry<'e, 'a> {
     plan: &'e Plan<'a>,
     host: &'e Host,
     destination: Destination,
+    unit: Option<&'e Unit>,
     init: Option<ProcessIdentity>,
     container: Option<Joined>,
     own_pids: bool,
@@ -151,7 +154,7 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
                     .as_ref()
                     .ok_or_else(|| Error::new("the plan enters cgroups before the birth"))?;
                 self.destination
-                    .enter(newborn.pid, self.init, &self.host.hierarchies)
+                    .enter(newborn.pid, self.init, &self.host.hierarchies, self.unit)
             }
             Action::BearOnCpus(cpus) => {
                 scheduling::run_on(cpus.words()).call(|| "error setting initial CPU affinity")

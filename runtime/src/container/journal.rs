@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::ContainerDirectory;
 use crate::cgroup::Placement;
+use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, Result};
 
 /// One line. Its undo is what [`super::delete`] does for it.
@@ -30,6 +31,8 @@ pub enum Record {
         /// When, RFC 3339.
         created: String,
     },
+    /// systemd is asked to start its unit. Undo: stop it, if it is this container's.
+    Unit(Unit),
     /// Its cgroups are being made. Undo: remove those that are empty.
     MakingCgroups(Placement),
     /// Its cgroups have been made. Undo: end what runs in them, and remove them.

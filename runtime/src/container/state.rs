@@ -13,6 +13,7 @@ use super::directory::ContainerDirectory;
 use super::journal::{self, Record};
 use super::process::ProcessIdentity;
 use crate::cgroup::Placement;
+use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, Result};
 use crate::plan::namespace_kinds;
 
@@ -52,6 +53,9 @@ pub struct StateFile {
     pub annotations: BTreeMap<String, String>,
     /// The container's cgroups.
     pub cgroups: Placement,
+    /// The systemd unit that they are of, if systemd has made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Whether the container has a pid namespace of its own.
     pub own_pids: bool,
     /// Whether the container kept its caller's keyring.

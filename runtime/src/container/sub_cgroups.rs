@@ -1,9 +1,11 @@
 //! Where `exec` puts its process: into the container's cgroups, or with `--cgroup` into some below
 //! them.
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::process::ProcessIdentity;
+use crate::cgroup::systemd::{Manager, Unit};
 use crate::cgroup::{Hierarchies, Place, Placement};
 use crate::error::{Error, ErrorContext as _, Result};
 
@@ -65,7 +67,9 @@ impl Destination {
 
     /// Puts `pid` there. Where the cgroup of version 2 can't be joined, because the container has
     /// moved on to cgroups below its own or elsewhere, the one of `init` is, unless another was
-    /// chosen.
+    /// chosen. Where we may not join it ourselves, the `unit`'s systemd does it: without root's
+    /// rights a process has to be below the container's manager already (cgroup-v2.rst,
+    /// "Delegation Containment").
     ///
     /// # Errors
     /// cgroups(7)'s, with the file.
@@ -74,6 +78,7 @@ impl Destination {
         pid: Pid,
         init: Option<ProcessIdentity>,
         hierarchies: &Hierarchies,
+        unit: Option<&Unit>,
     ) -> Result<()> {
         let place_of_init = |place: &Place| {
             let of_init = hierarchies.v2_cgroup_of(init?.pid)?;
@@ -83,10 +88,15 @@ impl Destination {
                 ..place.clone()
             })
         };
-        let enter = |place: &Place| {
-            place
-                .attach(pid)
-                .or_else(|error| place_of_init(place).map_or(Err(error), |other| other.attach(pid)))
+        let forbidden = |error: &Error| matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM));
+        let enter = |place: &Place| match (place.attach(pid), unit) {
+            (Err(error), Some(unit)) if forbidden(&error) => {
+                let below = place.path.rsplit_once(unit.name.as_str());
+                let below = below.map_or("", |(_, below)| below);
+                Manager::connect(unit.user)?.attach(unit, below, pid)
+            }
+            (Err(error), _) => place_of_init(place).map_or(Err(error), |other| other.attach(pid)),
+            (Ok(()), _) => Ok(()),
         };
         self.placement
             .places

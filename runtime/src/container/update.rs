@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::directory::ContainerDirectory;
 use super::state::{CONFIG_COPY, Container, Status};
-use crate::cgroup::{self, Hierarchies};
+use crate::cgroup::{self, Hierarchies, systemd};
 use crate::error::{CallContext as _, Error, Result};
 use crate::plan::update::{asked, updated};
 use crate::spec::read_config;
@@ -42,16 +42,32 @@ pub fn update(
     } else {
         container.directory.file(CONFIG_COPY)
     })?;
-    let before = if updated_before {
-        text.parse()?
-    } else {
-        text.spec()?.linux.resources.unwrap_or_default()
+    let before = || -> Result<Resources<'_>> {
+        Ok(if updated_before {
+            text.parse()?
+        } else {
+            text.spec()?.linux.resources.unwrap_or_default()
+        })
     };
-    let after = updated(before, change);
-    let asked = asked(change, &after);
-    let writes = cgroup::writes(&asked, &Hierarchies::detect()?)?;
+    let after = updated(before()?, change);
+    let wanted = asked(change, &after);
+    let hierarchies = Hierarchies::detect()?;
+    let mut writes = cgroup::writes(&wanted, &hierarchies)?;
     let record = Record::write(&container.directory, &after)?;
-    state.cgroups.update(&writes)?;
+    let Some(unit) = &state.unit else {
+        state.cgroups.update(&writes)?;
+        return record.keep();
+    };
+    state.cgroups.check(&writes)?;
+    systemd::update(unit, &mut writes, hierarchies.layout)?;
+    let written = state.cgroups.update(&writes);
+    if written.is_err() {
+        // The kernel has refused what systemd has taken; that one is the error to show.
+        let wanted = asked(change, &before()?);
+        let mut writes = cgroup::writes(&wanted, &hierarchies)?;
+        drop(systemd::update(unit, &mut writes, hierarchies.layout));
+    }
+    written?;
     record.keep()
 }
 

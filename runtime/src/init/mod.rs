@@ -237,7 +237,8 @@ impl<'a> Init<'a> {
             Action::WaitForStart => self.wait_for_start(),
             Action::Seccomp(program) => credentials::install_filter(program),
             Action::Execute => self.execute(),
-            Action::CreateCgroups
+            Action::StartUnit(..)
+            | Action::CreateCgroups
             | Action::WriteCgroups(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }

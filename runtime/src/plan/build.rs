@@ -7,11 +7,10 @@ use rustix::thread::CapabilitySet;
 
 use super::{
     Action, ConsoleStep, DeviceStep, HookKind, KeyringStep, MountSource, NamespaceKind, OwnMount,
-    Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, intel_rdt, mounts, net_devices,
-    process, scheduling,
+    Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, cgroups, intel_rdt, mounts,
+    net_devices, process, scheduling,
 };
-use crate::cgroup;
-use crate::cgroup::devices::Enforcement;
+use crate::cgroup::Maker;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::seccomp;
@@ -32,6 +31,8 @@ pub struct ContainerRequest<'a> {
     pub extra_env: &'a [String],
     /// Whether init waits for `start` (`create`), or goes on at once (`run`).
     pub wait_for_start: bool,
+    /// Who makes the container's cgroups.
+    pub cgroups: &'a Maker,
 }
 
 /// What the caller of `exec` asks.
@@ -54,7 +55,6 @@ mod clause {
     pub(super) const LINUX_PROCESS: &str = "config.md#linux-process";
     pub(super) const NAMESPACES: &str = "config-linux.md#namespaces";
     pub(super) const CGROUPS_PATH: &str = "config-linux.md#cgroups-path";
-    pub(super) const RESOURCES: &str = "config-linux.md#control-groups";
     pub(super) const DEVICES: &str = "config-linux.md#devices";
     pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
     pub(super) const PROPAGATION: &str = "config-linux.md#rootfs-mount-propagation";
@@ -86,7 +86,8 @@ pub fn for_container<'a>(
         .as_ref()
         .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
 
-    builder.cgroups(spec, host)?;
+    let cgroups = cgroups::steps(spec, host, request.cgroups, &mut builder.warnings)?;
+    builder.steps.extend(cgroups.before_init);
     builder.make_resctrl_group(spec, host)?;
     builder.push(
         Action::StartInit {
@@ -96,11 +97,7 @@ pub fn for_container<'a>(
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
-    builder.push(
-        Action::EnterCgroups,
-        Pointer::to("/linux/cgroupsPath"),
-        clause::CGROUPS_PATH,
-    );
+    builder.steps.extend(cgroups.after_init);
 
     builder.enter_resctrl_group(spec, host)?;
 
@@ -344,45 +341,6 @@ impl<'a> Builder<'a> {
             steps: self.steps,
             warnings: self.warnings,
         })
-    }
-
-    fn cgroups(&mut self, spec: &'a Spec<'a>, host: &Host) -> Result<()> {
-        self.push(
-            Action::CreateCgroups,
-            Pointer::to("/linux/cgroupsPath"),
-            clause::CGROUPS_PATH,
-        );
-        let mut rules = Vec::new();
-        let mut writes = Vec::new();
-        if let Some(resources) = &spec.linux.resources {
-            rules = cgroup::devices::rules(resources)?;
-            writes = cgroup::writes(resources, &host.hierarchies)?;
-            for ignored in cgroup::ignored(resources) {
-                self.warnings
-                    .push(format!("{}: {}", ignored.pointer, ignored.reason));
-            }
-        }
-        rules.extend_from_slice(cgroup::devices::default_rules());
-        let filter = match cgroup::devices::enforcement(&rules, &host.hierarchies)? {
-            Enforcement::Writes(device_writes) => {
-                writes.extend(device_writes);
-                None
-            }
-            Enforcement::Filter(program) => Some(program),
-        };
-        self.push(
-            Action::WriteCgroups(writes),
-            Pointer::to("/linux/resources"),
-            clause::RESOURCES,
-        );
-        if let Some(program) = filter {
-            self.push(
-                Action::FilterDevices(program),
-                Pointer::to("/linux/resources/devices"),
-                clause::RESOURCES,
-            );
-        }
-        Ok(())
     }
 
     fn enter_namespaces(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {

@@ -4,6 +4,7 @@
 
 mod build;
 mod capabilities;
+mod cgroups;
 mod intel_rdt;
 mod memory_policy;
 mod mounts;
@@ -121,7 +122,9 @@ impl fmt::Display for Pointer<'_> {
 /// What a step does.
 #[derive(Debug)]
 pub enum Action<'a> {
-    /// Make the container's cgroup in every hierarchy.
+    /// Have systemd make a scope around init.
+    StartUnit(&'a cgroup::systemd::Unit, Vec<cgroup::systemd::Property>),
+    /// Make the container's cgroup in every hierarchy where it isn't yet.
     CreateCgroups,
     /// Write the limits, and on cgroup v1 the device rules, into them.
     WriteCgroups(Vec<cgroup::Write<'a>>),
@@ -239,7 +242,8 @@ impl Action<'_> {
     /// Which process carries it out.
     pub fn side(&self) -> Side {
         match self {
-            Action::CreateCgroups
+            Action::StartUnit(..)
+            | Action::CreateCgroups
             | Action::WriteCgroups(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Action, MountSource, MountStep, ResctrlStep, SecurityModule, Side};
+use crate::cgroup::systemd::{Property, Unit};
 use crate::spec::IdMapping;
 
 impl Side {
@@ -19,6 +20,7 @@ impl Action<'_> {
     /// What undoes it on the host; what happens inside init's own namespaces ends with init.
     pub fn undo(&self) -> Option<&'static str> {
         match self {
+            Action::StartUnit(..) => Some("stop the unit, and forget that it failed"),
             Action::CreateCgroups => Some("end what runs in the cgroups and remove them"),
             Action::Resctrl(ResctrlStep::Make(..)) => {
                 Some("remove the directories that were made for it")
@@ -33,6 +35,13 @@ impl Action<'_> {
     }
 }
 
+fn unit_start(unit: &Unit, properties: &[Property], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "have systemd start {} in {}:", unit.name, unit.slice)?;
+    properties
+        .iter()
+        .try_for_each(|property| write!(f, " {}={}", property.name, property.value))
+}
+
 impl fmt::Display for Action<'_> {
     #[allow(
         clippy::too_many_lines,
@@ -40,6 +49,7 @@ impl fmt::Display for Action<'_> {
     )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Action::StartUnit(unit, properties) => unit_start(unit, properties, f),
             Action::CreateCgroups => f.write_str("make the container's cgroups"),
             Action::WriteCgroups(writes) => {
                 f.write_str("write the limits:")?;
@@ -48,11 +58,8 @@ impl fmt::Display for Action<'_> {
                     .try_for_each(|write| write!(f, " {}={}", write.file, write.value))
             }
             Action::FilterDevices(program) => {
-                write!(
-                    f,
-                    "attach a device filter of {} instructions",
-                    program.instructions().len()
-                )
+                let length = program.instructions().len();
+                write!(f, "attach a device filter of {length} instructions")
             }
             Action::StartInit {
                 namespaces,

@@ -21,6 +21,10 @@ pub mod properties;
 
 use serde::{Deserialize, Serialize};
 
+use super::hierarchies::Layout;
+use super::limits::Write;
+use crate::error::Result;
+
 pub use manager::Manager;
 pub use properties::Property;
 
@@ -35,4 +39,17 @@ pub struct Unit {
     pub description: String,
     /// Whether it is made by the user's own systemd instead of the system's.
     pub user: bool,
+}
+
+/// Tells systemd what `writes` are about to say, for `update`: to be called before they are carried
+/// out. Rounds a quota in `writes` as [`properties::of_writes`] does.
+///
+/// # Errors
+/// When systemd refuses, or can't be reached.
+pub fn update(unit: &Unit, writes: &mut [Write<'_>], layout: Layout) -> Result<()> {
+    let properties = properties::of_writes(writes, layout, false);
+    if properties.is_empty() {
+        return Ok(());
+    }
+    Manager::connect(unit.user)?.set(unit, &properties)
 }

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
+use super::super::devices::{Rule, v1_writes};
 use super::super::hierarchies::Layout;
 use super::super::limits::{Absent, Write};
+use super::Unit;
 use crate::dbus::Value;
 
 /// `infinity`, `CGROUP_LIMIT_MAX`.
@@ -43,6 +45,27 @@ impl Property {
             since: version,
             ..self
         }
+    }
+}
+
+impl Unit {
+    /// What every container's unit has, as in runc: everything is accounted for, so that there are
+    /// statistics; and no dependencies but its slice.
+    pub fn base_properties(&self, layout: Layout) -> Vec<Property> {
+        let io = match layout {
+            Layout::V2 => "IOAccounting",
+            Layout::V1 | Layout::Hybrid => "BlockIOAccounting",
+        };
+        vec![
+            Property::new("Description", self.description.as_str()),
+            Property::new("Slice", self.slice.as_str()),
+            Property::new("Delegate", true),
+            Property::new("MemoryAccounting", true),
+            Property::new("CPUAccounting", true),
+            Property::new(io, true),
+            Property::new("TasksAccounting", true),
+            Property::new("DefaultDependencies", false),
+        ]
     }
 }
 
@@ -151,6 +174,64 @@ fn set(name: &'static str, list: &str) -> Option<Property> {
     (!bits.is_empty()).then(|| Property::new(name, Value::bytes(&bits)).since(244))
 }
 
+/// The properties that allow what `rules` allow, as far as systemd can say it. It can say which
+/// devices are allowed, but not which alone are denied, nor all of one minor number.
+///
+/// The runtime enforces the rules itself. On v2 systemd's filter would work beside its own, so one
+/// that allows less is worse than none; on v1 systemd would open all if it were told nothing.
+pub fn of_devices(rules: &[Rule], layout: Layout) -> Vec<Property> {
+    let strict = |list| {
+        vec![
+            Property::new("DevicePolicy", "strict"),
+            Property::new("DeviceAllow", Value::Array("(ss)", list)),
+        ]
+    };
+    let best = |list| match layout {
+        Layout::V2 => Vec::new(),
+        Layout::V1 | Layout::Hybrid => strict(list),
+    };
+    let Ok(writes) = v1_writes(rules) else {
+        return best(Vec::new());
+    };
+    let (default, exceptions) = match writes.split_first() {
+        Some((default, exceptions)) => (default.file.as_ref(), exceptions),
+        None => return Vec::new(),
+    };
+    if default == "devices.allow" {
+        return if exceptions.is_empty() {
+            Vec::new()
+        } else {
+            best(Vec::new())
+        };
+    }
+    let allowed: Vec<Value> = exceptions
+        .iter()
+        .filter_map(|write| allowed_devices(&write.value))
+        .collect();
+    if allowed.len() == exceptions.len() {
+        strict(allowed)
+    } else {
+        best(allowed)
+    }
+}
+
+/// `c 1:3 rwm` as `DeviceAllow` has it.
+fn allowed_devices(rule: &str) -> Option<Value> {
+    let mut words = rule.split(' ');
+    let (kind, numbers, access) = (words.next()?, words.next()?, words.next()?);
+    let kind = if kind == "b" { "block" } else { "char" };
+    let devices = match numbers.split_once(':')? {
+        ("*", "*") => format!("{kind}-*"),
+        ("*", _) => return None,
+        (major, "*") => format!("{kind}-{major}"),
+        (major, minor) => format!("/dev/{kind}/{major}:{minor}"),
+    };
+    Some(Value::Struct(vec![
+        Value::String(devices),
+        Value::from(access),
+    ]))
+}
+
 /// The two numbers of `cpu.max`; no quota for `max`.
 fn quota_and_period(value: &str) -> (Option<u64>, Option<u64>) {
     let mut words = value.split_whitespace();
@@ -223,6 +304,7 @@ fn round_quota(writes: &mut [Write<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cgroup::devices::{default_rules, rules};
     use crate::cgroup::{Hierarchies, Hierarchy, Version, writes};
 
     fn host(layout: Layout) -> Hierarchies {
@@ -332,5 +414,43 @@ mod tests {
             ["CPUQuotaPeriodUSec=100000", "CPUQuotaPerSecUSec=infinity"]
         );
         assert_eq!(quota, ["max 100000"]);
+    }
+
+    fn allowed(devices: &str, layout: Layout) -> String {
+        let text = format!("{{\"devices\": {devices}}}");
+        let mut rules = rules(&serde_json::from_str(&text).unwrap()).unwrap();
+        rules.extend(default_rules());
+        let properties = of_devices(&rules, layout);
+        let shown: Vec<_> = properties
+            .iter()
+            .map(|property| format!("{}={}", property.name, property.value))
+            .collect();
+        shown.join(" ")
+    }
+
+    #[test]
+    fn devices_are_allowed_one_by_one() {
+        let usual = r#"[{"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"}]"#;
+        for layout in [Layout::V2, Layout::V1] {
+            assert_eq!(
+                allowed(usual, layout),
+                "DevicePolicy=strict DeviceAllow=[[block-* m] [char-* m] [/dev/char/1:3 rwm] \
+                 [/dev/char/1:5 rwm] [/dev/char/1:7 rwm] [/dev/char/1:8 rwm] [/dev/char/1:9 rwm] \
+                 [/dev/char/5:0 rwm] [/dev/char/5:2 rwm] [/dev/char/10:200 rwm] \
+                 [/dev/char/10:229 rw] [char-136 rwm]]"
+            );
+            // All are allowed: systemd needn't be told.
+            assert_eq!(allowed(r#"[{"allow": true, "access": "rwm"}]"#, layout), "");
+        }
+        // All but one, and one minor number of all: systemd has no words for either.
+        for devices in [
+            r#"[{"allow": true, "access": "rwm"},
+                {"allow": false, "type": "b", "major": 8, "access": "w"}]"#,
+            r#"[{"allow": true, "type": "c", "minor": 9, "access": "r"}]"#,
+        ] {
+            assert_eq!(allowed(devices, Layout::V2), "");
+            assert!(allowed(devices, Layout::V1).starts_with("DevicePolicy=strict"));
+        }
     }
 }

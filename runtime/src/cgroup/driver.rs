@@ -1,0 +1,130 @@
+//! Who makes a container's cgroups.
+
+use super::systemd::Unit;
+use crate::error::Result;
+
+/// Who makes cgroups (crun's `--cgroup-manager`; runc's `--systemd-cgroup` is the second).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// The runtime itself, as directories of the cgroup file systems.
+    #[default]
+    Cgroupfs,
+    /// systemd.
+    Systemd,
+    /// Nobody: the container stays in the cgroups of the runtime's caller.
+    Disabled,
+}
+
+impl Driver {
+    /// Those that can be named, by their names.
+    pub const NAMES: [(&'static str, Driver); 3] = [
+        ("cgroupfs", Driver::Cgroupfs),
+        ("systemd", Driver::Systemd),
+        ("disabled", Driver::Disabled),
+    ];
+}
+
+/// What the caller says about cgroups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Who makes them.
+    pub driver: Driver,
+    /// `--rootless`: whether we have no right to the host's cgroups; `None` is to find out.
+    pub rootless: Option<bool>,
+}
+
+/// Who makes the cgroups of a container, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Maker {
+    /// The runtime, as directories.
+    Runtime,
+    /// systemd, as a scope.
+    Systemd(Unit),
+    /// Nobody.
+    Nobody,
+}
+
+impl Options {
+    /// Who makes the cgroups of the container `id` with this `linux.cgroupsPath`.
+    ///
+    /// # Errors
+    /// For a path that systemd would not understand.
+    pub fn maker(self, cgroups_path: Option<&str>, id: &str) -> Result<Maker> {
+        Ok(match self.driver {
+            Driver::Cgroupfs => Maker::Runtime,
+            Driver::Systemd => {
+                let user = self.rootless.unwrap_or_else(is_a_users);
+                Maker::Systemd(Unit::of_container(cgroups_path, id, user)?)
+            }
+            Driver::Disabled => Maker::Nobody,
+        })
+    }
+
+    /// Whether we have no right to the host's cgroups but what somebody has delegated.
+    pub fn is_rootless(self) -> bool {
+        self.rootless
+            .unwrap_or_else(|| !rustix::process::geteuid().is_root() || namespace().is_some())
+    }
+}
+
+/// Whether we are a user's who is not root: by our uid, or by what it stands for outside of our
+/// user namespace (podman without root's rights starts us in one).
+fn is_a_users() -> bool {
+    let uid = rustix::process::geteuid();
+    !uid.is_root() || namespace().is_some_and(|uid_outside| uid_outside != 0)
+}
+
+/// What our uid 0 stands for outside, if we are in a user namespace that isn't the first.
+fn namespace() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    uid_outside(&map)
+}
+
+/// See [`namespace`]; `map` is the text of /proc/self/uid_map (user_namespaces(7)).
+fn uid_outside(map: &str) -> Option<u32> {
+    let mut ranges = map.lines().map(|line| {
+        let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
+        let mut next = || numbers.next().flatten();
+        Some((next()?, next()?, next()?))
+    });
+    match ranges.next().flatten()? {
+        (0, 0, u32::MAX) => None,
+        (0, outside, _) => Some(outside),
+        // Another range may have it; whatever it is, it is not all of the host's ids.
+        _ => Some(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_user_namespace_maps_everything_to_itself() {
+        assert_eq!(uid_outside("         0          0 4294967295\n"), None);
+        assert_eq!(
+            uid_outside("         0       1000          1\n         1     100000      65536\n"),
+            Some(1000)
+        );
+        assert_eq!(uid_outside("0 0 65536\n"), Some(0));
+        assert_eq!(uid_outside("5 1000 1\n"), Some(u32::MAX));
+        assert_eq!(uid_outside(""), None);
+    }
+
+    #[test]
+    fn the_caller_says_who_makes_them() {
+        let options = |driver| Options {
+            driver,
+            rootless: Some(true),
+        };
+        let maker = |driver| options(driver).maker(Some("a.slice:b:c"), "id").unwrap();
+        assert_eq!(maker(Driver::Cgroupfs), Maker::Runtime);
+        assert_eq!(maker(Driver::Disabled), Maker::Nobody);
+        let Maker::Systemd(unit) = maker(Driver::Systemd) else {
+            unreachable!()
+        };
+        assert_eq!((unit.name.as_str(), unit.user), ("b-c.scope", true));
+        let wrong = options(Driver::Systemd).maker(Some("/a/b"), "id");
+        assert!(wrong.unwrap_err().to_string().contains("slice:prefix:name"));
+    }
+}

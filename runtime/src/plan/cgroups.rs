@@ -1,0 +1,106 @@
+//! The steps of a container's cgroups: making them, what is written there, and init's way in.
+
+use super::{Action, Pointer, Step};
+use crate::cgroup::devices::{self, Enforcement};
+use crate::cgroup::systemd::{Property, annotations, properties};
+use crate::cgroup::{self, Maker};
+use crate::error::Result;
+use crate::host::Host;
+use crate::spec::Spec;
+
+const PATH: &str = "config-linux.md#cgroups-path";
+const RESOURCES: &str = "config-linux.md#control-groups";
+
+/// The steps, by where they stand.
+#[derive(Debug, Default)]
+pub(super) struct CgroupSteps<'a> {
+    /// Those before init is there, which is then born in its cgroup.
+    pub(super) before_init: Vec<Step<'a>>,
+    /// Those after it: systemd makes no scope without a process.
+    pub(super) after_init: Vec<Step<'a>>,
+}
+
+/// The steps of the cgroups that `maker` makes.
+///
+/// # Errors
+/// For what this host, or `maker`, can't honour.
+pub(super) fn steps<'a>(
+    spec: &'a Spec<'a>,
+    host: &Host,
+    maker: &'a Maker,
+    warnings: &mut Vec<String>,
+) -> Result<CgroupSteps<'a>> {
+    let mut rules = Vec::new();
+    let mut writes = Vec::new();
+    if let Some(resources) = &spec.linux.resources {
+        rules = devices::rules(resources)?;
+        writes = cgroup::writes(resources, &host.hierarchies).map_err(|error| match maker {
+            Maker::Nobody => error.hint("--cgroup-manager disabled leaves nothing to set it in"),
+            _ => error,
+        })?;
+        for ignored in cgroup::ignored(resources) {
+            warnings.push(format!("{}: {}", ignored.pointer, ignored.reason));
+        }
+    }
+    if *maker == Maker::Nobody {
+        if !rules.is_empty() {
+            warnings.push(
+                "/linux/resources/devices: not enforced with --cgroup-manager disabled".to_owned(),
+            );
+        }
+        return Ok(CgroupSteps::default());
+    }
+    rules.extend_from_slice(devices::default_rules());
+
+    let mut making = Vec::with_capacity(5);
+    if let Maker::Systemd(unit) = maker {
+        let layout = host.hierarchies.layout;
+        let mut told = unit.base_properties(layout);
+        annotations::properties(&spec.annotations, &mut told)?;
+        let limits = properties::of_writes(&mut writes, layout, true);
+        let devices = properties::of_devices(&rules, layout);
+        let mut put = |property: Property| properties::put(&mut told, property);
+        limits.into_iter().chain(devices).for_each(&mut put);
+        making.push(step(
+            Action::StartUnit(unit, told),
+            "/linux/cgroupsPath",
+            PATH,
+        ));
+    }
+    making.push(step(Action::CreateCgroups, "/linux/cgroupsPath", PATH));
+    let filter = match devices::enforcement(&rules, &host.hierarchies)? {
+        Enforcement::Writes(device_writes) => {
+            writes.extend(device_writes);
+            None
+        }
+        Enforcement::Filter(program) => Some(Action::FilterDevices(program)),
+    };
+    making.push(step(
+        Action::WriteCgroups(writes),
+        "/linux/resources",
+        RESOURCES,
+    ));
+    making.extend(filter.map(|filter| step(filter, "/linux/resources/devices", RESOURCES)));
+
+    let entering = step(Action::EnterCgroups, "/linux/cgroupsPath", PATH);
+    Ok(if matches!(maker, Maker::Systemd(_)) {
+        making.push(entering);
+        CgroupSteps {
+            before_init: Vec::new(),
+            after_init: making,
+        }
+    } else {
+        CgroupSteps {
+            before_init: making,
+            after_init: vec![entering],
+        }
+    })
+}
+
+fn step<'a>(action: Action<'a>, pointer: &'static str, clause: &'static str) -> Step<'a> {
+    Step {
+        action,
+        pointer: Pointer::to(pointer),
+        clause,
+    }
+}
