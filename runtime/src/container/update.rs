@@ -34,7 +34,7 @@ pub fn update(
     }
     let mut warnings: Vec<_> = cgroup::ignored(change).iter().map(|i| i.reason).collect();
     warnings.dedup();
-    warnings.into_iter().for_each(warn);
+    warnings.into_iter().for_each(&mut *warn);
     let kept = container.directory.file(RESOURCES_FILE);
     let updated_before = kept.exists();
     let text = read_config(&if updated_before {
@@ -59,13 +59,14 @@ pub fn update(
         return record.keep();
     };
     state.cgroups.check(&writes)?;
-    systemd::update(unit, &mut writes, hierarchies.layout)?;
+    systemd::update(unit, &mut writes, hierarchies.layout, warn)?;
     let written = state.cgroups.update(&writes);
     if written.is_err() {
         // The kernel has refused what systemd has taken; that one is the error to show.
         let wanted = asked(change, &before()?);
         let mut writes = cgroup::writes(&wanted, &hierarchies)?;
-        drop(systemd::update(unit, &mut writes, hierarchies.layout));
+        let layout = hierarchies.layout;
+        drop(systemd::update(unit, &mut writes, layout, &mut |_| ()));
     }
     written?;
     record.keep()

@@ -57,7 +57,9 @@ pub(super) fn steps<'a>(
         let layout = host.hierarchies.layout;
         let mut told = unit.base_properties(layout);
         annotations::properties(&spec.annotations, &mut told)?;
-        let limits = properties::of_writes(&mut writes, layout, true);
+        let limits = properties::of_writes(&mut writes, layout, true, &mut |warning| {
+            warnings.push(warning.to_owned());
+        });
         let devices = properties::of_devices(&rules, layout);
         let mut put = |property: Property| properties::put(&mut told, property);
         limits.into_iter().chain(devices).for_each(&mut put);

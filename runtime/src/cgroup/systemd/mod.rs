@@ -42,12 +42,17 @@ pub struct Unit {
 }
 
 /// Tells systemd what `writes` are about to say, for `update`: to be called before they are carried
-/// out. Rounds a quota in `writes` as [`properties::of_writes`] does.
+/// out. Changes `writes`, and says so, as [`properties::of_writes`] does.
 ///
 /// # Errors
 /// When systemd refuses, or can't be reached.
-pub fn update(unit: &Unit, writes: &mut [Write<'_>], layout: Layout) -> Result<()> {
-    let properties = properties::of_writes(writes, layout, false);
+pub fn update(
+    unit: &Unit,
+    writes: &mut Vec<Write<'_>>,
+    layout: Layout,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let properties = properties::of_writes(writes, layout, false, warn);
     if properties.is_empty() {
         return Ok(());
     }

@@ -76,22 +76,33 @@ pub fn put(properties: &mut Vec<Property>, property: Property) {
 }
 
 /// The properties that say what `writes` say, as far as systemd has any; for a unit that is to be
-/// made, if `new`, with those too that can't be changed later. A quota of processor time in
-/// `writes` is rounded up to what systemd makes of it, as runc does, so that the two agree.
-pub fn of_writes(writes: &mut [Write<'_>], layout: Layout, new: bool) -> Vec<Property> {
+/// made, if `new`, with those too that can't be changed later.
+///
+/// `writes` are changed where the two would not agree, as runc does: a quota of processor time is
+/// rounded up to what systemd makes of it, and an idle cgroup has no weight, about which `warn` is
+/// told.
+pub fn of_writes(
+    writes: &mut Vec<Write<'_>>,
+    layout: Layout,
+    new: bool,
+    warn: &mut dyn FnMut(&str),
+) -> Vec<Property> {
     round_quota(writes);
+    let idle = layout == Layout::V2
+        && writes
+            .iter()
+            .rfind(|write| write.file == "cpu.idle")
+            .is_some_and(|write| write.value == "1");
+    if idle && writes.iter().any(|write| write.file == "cpu.weight") {
+        warn("unable to apply both cpu.weight and cpu.idle to systemd, ignoring cpu.weight");
+        writes.retain(|write| write.file != "cpu.weight");
+    }
     let mut properties = Vec::new();
     for write in writes.iter() {
         of_write(write, new, &mut properties);
     }
     quota_of_v1(writes, &mut properties);
-    // systemd has one property for both, and an idle cgroup has no weight.
-    let idle = writes
-        .iter()
-        .rev()
-        .find(|write| write.file == "cpu.idle")
-        .is_some_and(|write| write.value == "1");
-    if idle && layout == Layout::V2 {
+    if idle {
         put(&mut properties, Property::new("CPUWeight", 0).since(252));
     }
     properties
@@ -325,7 +336,7 @@ mod tests {
     fn told(resources: &str, layout: Layout) -> (Vec<String>, Vec<String>) {
         let resources = serde_json::from_str(resources).unwrap();
         let mut writes = writes(&resources, &host(layout)).unwrap();
-        let properties = of_writes(&mut writes, layout, true);
+        let properties = of_writes(&mut writes, layout, true, &mut |_| ());
         let shown = |property: &Property| format!("{}={}", property.name, property.value);
         let quota = writes
             .iter()
