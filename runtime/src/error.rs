@@ -19,6 +19,7 @@ struct Inner {
     contexts: Vec<Cow<'static, str>>,
     pointer: Option<String>,
     hint: Option<Cow<'static, str>>,
+    by_program: bool,
 }
 
 impl Error {
@@ -30,6 +31,7 @@ impl Error {
             contexts: Vec::new(),
             pointer: None,
             hint: None,
+            by_program: false,
         }))
     }
 
@@ -65,6 +67,19 @@ impl Error {
     pub fn context(mut self, context: impl Into<Cow<'static, str>>) -> Self {
         self.0.contexts.push(context.into());
         self
+    }
+
+    /// Says that the program could not be executed, and that this is the whole of its message: a
+    /// person is shown that line as it is, without what we were doing.
+    #[must_use]
+    pub fn by_program(mut self) -> Self {
+        self.0.by_program = true;
+        self
+    }
+
+    /// The one line to show for a program that could not be executed, if this is such an error.
+    pub fn programs_line(&self) -> Option<&str> {
+        self.0.by_program.then_some(&*self.0.message)
     }
 
     /// What the kernel said, if this came from a call.

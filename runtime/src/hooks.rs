@@ -1,9 +1,12 @@
 //! Running hooks (config.md, "POSIX-platform Hooks").
 
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,15 +21,37 @@ use crate::plan::HookKind;
 use crate::spec::Hook;
 use crate::sys::spawn::begin_afresh;
 
-/// Runs hooks in their order, each with the container's state on its standard input, and with
-/// nothing but its own `env` in its environment: what an image says never reaches a hook on the
-/// host (CVE-2025-23266).
+/// Where hooks run, and with what.
+#[derive(Clone, Copy, Debug)]
+pub enum Surroundings<'a> {
+    /// On the host, with the bundle as the working directory, as runc runs them. They have nothing
+    /// but their own `env` in their environment: what an image says never reaches a hook on the host
+    /// (CVE-2025-23266).
+    Host {
+        /// The bundle.
+        bundle: &'a str,
+    },
+    /// Where the caller, init, is already: in the rootfs, or in the container. The environment is
+    /// for hooks that have no `env` of their own: runc's startContainer hooks get the program's, and
+    /// their users rely on it.
+    Container {
+        /// `NAME=VALUE`.
+        env: &'a [CString],
+    },
+}
+
+/// Runs hooks in their order, each with the container's state on its standard input.
 ///
 /// # Errors
 /// At the first that fails, in runc's words: `error running KIND hook #N: …`.
-pub fn run(kind: HookKind, hooks: &[Hook<'_>], state: &str) -> Result<()> {
+pub fn run(
+    kind: HookKind,
+    hooks: &[Hook<'_>],
+    state: &str,
+    surroundings: Surroundings<'_>,
+) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state).map_err(|error| {
+        run_one(hook, state, surroundings).map_err(|error| {
             error
                 .at(format!("/hooks/{}/{index}", kind.name()))
                 .context(format!("error running {} hook #{index}", kind.name()))
@@ -35,7 +60,7 @@ pub fn run(kind: HookKind, hooks: &[Hook<'_>], state: &str) -> Result<()> {
     Ok(())
 }
 
-fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
+fn run_one(hook: &Hook<'_>, state: &str, surroundings: Surroundings<'_>) -> Result<()> {
     let mut command = Command::new(&*hook.path);
     if let Some((name, arguments)) = hook.args.split_first() {
         command
@@ -43,6 +68,19 @@ fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
             .args(arguments.iter().map(|argument| &**argument));
     }
     command.env_clear();
+    match surroundings {
+        // A bundle may be removed before its container.
+        Surroundings::Host { bundle } if !Path::new(bundle).is_dir() => {
+            command.current_dir("/");
+        }
+        Surroundings::Host { bundle } => {
+            command.current_dir(bundle);
+        }
+        Surroundings::Container { env } if hook.env.is_empty() => {
+            command.envs(env.iter().filter_map(|entry| split(entry.as_bytes())));
+        }
+        Surroundings::Container { .. } => {}
+    }
     command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     // Files, not pipes: no hook can block on one, none that doesn't read its input ends us by
     // SIGPIPE, and none that leaves a child behind keeps us waiting.
@@ -71,6 +109,13 @@ fn run_one(hook: &Hook<'_>, state: &str) -> Result<()> {
         describe(status),
         beginning_of(&errors)
     )))
+}
+
+/// The name and the value of an entry of an environment.
+fn split(entry: &[u8]) -> Option<(&OsStr, &OsStr)> {
+    let at = entry.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (&entry[..at], &entry[at + 1..]);
+    Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 
 fn memory_file(name: &str) -> Result<File> {

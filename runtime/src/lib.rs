@@ -13,6 +13,7 @@ pub mod init;
 mod mountinfo;
 pub mod netlink;
 pub mod plan;
+pub mod report;
 pub mod resctrl;
 pub mod rootfs;
 pub mod seal;

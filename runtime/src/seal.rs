@@ -29,18 +29,31 @@ const OWN_BINARY: &str = "/proc/self/exe";
 /// not, or, where the kernel does not let it, executes itself anew from one. Whether it does is
 /// asked of the kernel, not of the environment or the arguments, which a caller could forge.
 ///
+/// `debug` is told how, in words that say which of runc's ways it stands for.
+///
 /// # Errors
 /// When no such file can be made.
-pub fn seal_own_binary() -> Result<()> {
+pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
     let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
     if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) && is_mount_of_its_own()? {
         return Ok(());
     }
     let sealed = match read_only_mount() {
-        Ok(mount) if goes_on_from(&mount) => return Ok(()),
-        Ok(mount) => mount,
+        Ok(mount) => {
+            debug(
+                "runc exeseal: using /proc/self/exe clone: a read-only mount of this one file, for \
+                 what runc calls \"runc exeseal: using overlayfs for sealed /proc/self/exe\"",
+            );
+            if goes_on_from(&mount) {
+                return Ok(());
+            }
+            mount
+        }
         Err(_) if cannot_be_written() => return Ok(()),
-        Err(_) => sealed_copy()?,
+        Err(_) => {
+            debug("runc exeseal: using /proc/self/exe clone: a sealed copy in memory");
+            sealed_copy()?
+        }
     };
     let argv = std::env::args_os()
         .map(|argument| CString::new(argument.into_vec()))

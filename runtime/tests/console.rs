@@ -259,6 +259,17 @@ fn the_terminal_is_the_users() {
 }
 
 #[test]
+fn output_that_goes_elsewhere_has_no_carriage_returns() {
+    let sandbox = with_terminal("onlcr", "echo one; echo two");
+    assert_eq!(sandbox.must(&["run", "ID"]).stdout, "one\ntwo\n");
+    let sandbox = with_terminal("onlcrtty", "echo one; echo two");
+    let mut terminal = Terminal::new(24, 80);
+    let mut child = terminal.spawn(sandbox.command(&["run", "ID"]));
+    terminal.expect("one\r\ntwo\r\n");
+    assert_eq!(wait_for(&mut child).code(), Some(0));
+}
+
+#[test]
 fn exec_in_a_terminal() {
     let sandbox = Sandbox::new("exectty");
     sandbox.must(&["run", "-d", "ID"]);

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use harness::{Sandbox, finish, wait_for, wait_until};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -153,6 +154,11 @@ fn run_leaves_another_container_of_its_name_alone() {
         let state = sandbox.windlass(&["state", "ID"]).stdout;
         state.contains("running")
     });
+    // It may be running before `run` is done with it.
+    wait_until("the lock", || {
+        let directory = File::open(sandbox.state_directory()).unwrap();
+        flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok()
+    });
     let run = Pid::from_child(&child);
     kill_process(run, Signal::STOP).unwrap();
     sandbox.must(&["delete", "--force", "ID"]);
@@ -261,12 +267,17 @@ fn a_program_that_cannot_be_executed() {
     );
     sandbox.wait_for_status("stopped");
     sandbox.must(&["delete", "ID"]);
+    // A person sees that line as it is.
+    let line = "exec /bin/text: no such file or directory";
     let failed = sandbox.windlass(&["run", "ID"]);
+    assert_eq!((failed.code(), failed.stderr), (1, format!("{line}\n")));
+    let log = sandbox.directory().join("log");
+    let failed = sandbox.windlass(&["--log", log.to_str().unwrap(), "run", "ID"]);
     assert_eq!(failed.code(), 1);
-    let line = failed.error_line();
+    let logged = fs::read_to_string(&log).unwrap();
     assert!(
-        line.contains("exec /bin/text: no such file or directory"),
-        "{line}"
+        logged.contains("level=error msg=") && logged.contains(line),
+        "{logged}"
     );
     sandbox.assert_clean("run");
 }
@@ -295,6 +306,51 @@ fn kill_takes_names_and_numbers() {
         );
     }
     sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn a_container_that_waits_for_start_ends_at_a_signal() {
+    let sandbox = Sandbox::new("killwait");
+    for signal in ["TERM", "INT", "KILL"] {
+        sandbox.must(&["create", "ID"]);
+        sandbox.must(&["kill", "ID", signal]);
+        sandbox.wait_for_status("stopped");
+        sandbox.must(&["delete", "ID"]);
+    }
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn kill_ends_all_of_a_container_without_pids_of_its_own() {
+    let mut sandbox = Sandbox::new("killall");
+    let namespaces = sandbox.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    sandbox.script("sleep 1000");
+    for init_is_gone in [false, true] {
+        sandbox.must(&["run", "-d", "ID"]);
+        sandbox.must(&["exec", "-d", "ID", "sleep", "1000"]);
+        if init_is_gone {
+            let init = Pid::from_raw(sandbox.pid()).unwrap();
+            kill_process(init, Signal::KILL).unwrap();
+            sandbox.wait_for_status("stopped");
+        }
+        sandbox.must(&["kill", "ID", "KILL"]);
+        wait_until("the end of all", || {
+            sandbox.must(&["ps", "-f=json", "ID"]).stdout == "[]\n"
+        });
+        sandbox.wait_for_status("stopped");
+        let failed = sandbox.windlass(&["kill", "ID", "KILL"]);
+        assert!(
+            failed.error_line().contains("container not running"),
+            "{}",
+            failed.stderr
+        );
+        sandbox.must(&["kill", "--all", "ID", "KILL"]);
+        sandbox.must(&["delete", "ID"]);
+    }
     sandbox.assert_clean("delete");
 }
 
@@ -684,6 +740,44 @@ fn hooks_begin_with_no_signal_blocked_and_a_umask() {
     assert_eq!(fs::read_to_string(&trace).unwrap(), fresh.repeat(4));
     let inside = sandbox.rootfs().join("tmp/trace");
     assert_eq!(fs::read_to_string(inside).unwrap(), fresh);
+}
+
+#[test]
+fn hooks_have_the_surroundings_of_their_kind() {
+    let mut sandbox = Sandbox::new("hookplace");
+    let trace = sandbox.directory().join("trace");
+    let script = |path: &Path| {
+        let script = format!(
+            "read -r state; pid=${{state#*\\\"pid\\\":}}; \
+             echo $(pwd) ${{pid%%,*}} ${{FROM:-none}} >> {}",
+            path.display()
+        );
+        json!([{ "path": "/bin/busybox", "args": ["sh", "-c", script] }])
+    };
+    for kind in ["createRuntime", "createContainer", "poststart", "poststop"] {
+        sandbox.config["hooks"][kind] = script(&trace);
+    }
+    sandbox.config["hooks"]["startContainer"] = script(Path::new("/tmp/trace"));
+    sandbox.config["process"]["env"] = json!(["PATH=/bin", "FROM=process"]);
+    sandbox.write_config();
+    let (bundle, id) = (sandbox.bundle(), sandbox.id.as_str());
+    let call = |arguments: &[&str]| {
+        let done = finish(sandbox.command(arguments).current_dir("/"));
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+    };
+    call(&["run", "-d", "-b", bundle.to_str().unwrap(), id]);
+    let pid = sandbox.pid();
+    call(&["delete", "-f", id]);
+    let (bundle, rootfs) = (bundle.display(), sandbox.rootfs());
+    let seen = fs::read_to_string(&trace).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], format!("{bundle} {pid} none"));
+    assert_eq!(lines[1], format!("{} 1 none", rootfs.display()));
+    assert_eq!(lines[2], format!("{bundle} {pid} none"));
+    // Its process is gone: the state has no pid (runtime.md, "State").
+    assert!(lines[3].starts_with(&format!("{bundle} ")), "{seen}");
+    let inside = fs::read_to_string(rootfs.join("tmp/trace")).unwrap();
+    assert_eq!(inside, "/ 1 process\n");
 }
 
 #[test]

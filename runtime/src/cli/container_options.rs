@@ -10,6 +10,7 @@ use super::parse::Arguments;
 use super::syntax::Flag;
 use crate::container::create::Request;
 use crate::error::{CallContext, Error, Result};
+use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
 
 pub(super) static BUNDLE: Flag = Flag::path(
@@ -83,7 +84,7 @@ impl<'w> ContainerOptions<'w> {
     pub(super) fn request(
         &self,
         global: &Global<'_>,
-        console_socket: Option<OwnedFd>,
+        console_socket: Option<ConsoleSocket>,
         wait_for_start: bool,
     ) -> Result<Request<'_>> {
         Ok(Request {
@@ -171,9 +172,12 @@ pub(super) fn console_socket(
     arguments: &Arguments<'_>,
     terminal: bool,
     detached: bool,
-) -> Result<Option<OwnedFd>> {
+) -> Result<Option<ConsoleSocket>> {
     match arguments.path(&CONSOLE_SOCKET) {
-        Some(path) if terminal => connect_to(path).map(Some),
+        Some(path) if terminal => Ok(Some(ConsoleSocket {
+            socket: connect_to(path)?,
+            keep_line_feeds: false,
+        })),
         Some(_) => Err(Error::new(
             "cannot use console socket if runc will not detach or allocate tty",
         )

@@ -50,8 +50,7 @@ fn create_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -
         &config,
         &spec,
         options.request(global, console_socket, true)?,
-        &mut |warning| log.warn(warning),
+        log,
     )?;
-    log.debug("created the container");
     options::send_pidfd(arguments, &created.pidfd)
 }

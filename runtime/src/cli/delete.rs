@@ -34,6 +34,6 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         }
         _ => {}
     }
-    delete(found?, force, &mut |warning| log.warn(warning))?;
+    delete(found?, force, log)?;
     Ok(ExitCode::SUCCESS)
 }

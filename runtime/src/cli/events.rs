@@ -42,9 +42,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
     if arguments.switch(&STATS) {
         print(&stats(&container)?)?;
     } else {
-        events(&container, interval, &mut print, &mut |warning| {
-            log.warn(warning);
-        })?;
+        events(&container, interval, &mut print, log)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -126,7 +126,7 @@ fn execute(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<
             sub_cgroups: arguments.texts(&CGROUP).map(sub_cgroup).collect(),
             ignore_paused: arguments.switch(&IGNORE_PAUSED),
         },
-        &mut |warning| log.warn(warning),
+        log,
     )?;
     if let Some(path) = arguments.path(&options::PID_FILE) {
         write_pid_file(path, executed.pid)?;

@@ -8,10 +8,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use rustix::time::Timespec;
 
 use crate::error::{CallContext, Error, Result};
+use crate::init::ConsoleSocket;
 use crate::init::channel::receive_descriptor;
 use crate::spec::ConsoleSize;
 use crate::sys::signal::{all_signals, ended_child, next_signal, send};
@@ -44,7 +47,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Our end, and the one that init sends the terminal through.
-    pub(super) fn pair() -> Result<(Self, OwnedFd)> {
+    pub(super) fn pair() -> Result<(Self, ConsoleSocket)> {
         let (socket, for_init) = socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -52,6 +55,10 @@ impl Terminal {
             None,
         )
         .call(|| "socketpair(AF_UNIX)")?;
+        let for_init = ConsoleSocket {
+            socket: for_init,
+            keep_line_feeds: true,
+        };
         Ok((Terminal { socket }, for_init))
     }
 
@@ -76,6 +83,11 @@ impl RawMode {
         let before = tcgetattr(stdin).ok()?;
         let mut raw = before.clone();
         raw.make_raw();
+        // The process' terminal leaves it to this one to return the carriage.
+        raw.output_modes.set(
+            OutputModes::OPOST,
+            before.output_modes.contains(OutputModes::OPOST),
+        );
         tcsetattr(stdin, OptionalActions::Now, &raw).ok()?;
         Some(RawMode { before })
     }

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use super::global::Global;
 use crate::error::{CallContext, Error, Result};
+use crate::report::Listener;
 
 /// Where messages go.
 #[derive(Debug, Default)]
@@ -62,13 +63,11 @@ impl Log {
         self.write("error", message);
     }
 
-    pub(super) fn warn(&self, message: &str) {
-        self.write("warning", message);
-    }
-
-    pub(super) fn debug(&self, message: &str) {
-        if self.debug {
-            self.write("debug", message);
+    /// The same for a verb's error.
+    pub(super) fn failure(&self, error: &Error) {
+        match error.programs_line() {
+            Some(line) if self.file.is_none() => eprintln!("{line}"),
+            _ => self.error(&error.to_string()),
         }
     }
 
@@ -91,6 +90,22 @@ impl Log {
             LogFormat::Json => {
                 format!("{{\"level\":\"{level}\",\"msg\":{quoted},\"time\":\"{seconds}\"}}\n")
             }
+        }
+    }
+}
+
+impl Listener for Log {
+    fn warn(&self, message: &str) {
+        self.write("warning", message);
+    }
+
+    fn wants_debug(&self) -> bool {
+        self.debug
+    }
+
+    fn debug(&self, message: &str) {
+        if self.debug {
+            self.write("debug", message);
         }
     }
 }

@@ -16,6 +16,7 @@ mod list;
 mod log;
 mod parse;
 mod pause;
+mod ps;
 mod resume;
 mod run;
 mod spec;
@@ -29,6 +30,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::error::{Error, Result};
+use crate::report::Listener;
 use crate::seal::seal_own_binary;
 use global::Global;
 use log::Log;
@@ -46,6 +48,7 @@ static VERBS: &[&Verb] = &[
     &kill::VERB,
     &list::VERB,
     &pause::VERB,
+    &ps::VERB,
     &resume::VERB,
     &run::VERB,
     &spec::VERB,
@@ -96,7 +99,14 @@ fn carry_out(verb: &'static Verb, arguments: &parse::Arguments<'_>) -> ExitCode 
     let opened = Global::new(arguments).and_then(|global| {
         // Before anything else is done, because the program begins anew.
         if verb.enters_container {
-            seal_own_binary()?;
+            seal_own_binary(|how| {
+                // The program that goes on opens the log for itself.
+                if global.debug
+                    && let Ok(log) = Log::open(&global)
+                {
+                    log.debug(how);
+                }
+            })?;
         }
         let log = Log::open(&global)?;
         Ok((global, log))
@@ -119,7 +129,7 @@ fn carry_out(verb: &'static Verb, arguments: &parse::Arguments<'_>) -> ExitCode 
     {
         Ok(status) => status,
         Err(error) => {
-            log.error(&error.to_string());
+            log.failure(&error);
             ExitCode::from(verb.failure_status)
         }
     }

@@ -419,7 +419,7 @@ mod tests {
         for verb in VERBS {
             check(&[verb.flags, &[&HELP]].concat(), verb.name);
             assert!(verb.positionals.least <= verb.positionals.most);
-            assert!(verb.description.lines().all(|line| line.len() <= 82));
+            assert!(verb.description.lines().all(|line| line.len() <= 90));
         }
     }
 }

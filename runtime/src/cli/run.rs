@@ -16,6 +16,7 @@ use crate::container::hook_state::HookState;
 use crate::container::start::run_poststart;
 use crate::error::{CallContext, Result};
 use crate::plan::NamespaceKind;
+use crate::report::Listener;
 use crate::spec::Spec;
 
 pub(super) static VERB: Verb = Verb {
@@ -84,7 +85,7 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         &config,
         &spec,
         options.request(global, socket, false)?,
-        &mut |warning| log.warn(warning),
+        log,
     )?;
     let hook_state = HookState {
         oci_version: &spec.oci_version,
@@ -103,11 +104,10 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
     // whatever has its name by then.
     let unlocked = lock.release()?;
     let finish = || {
-        let mut warn = |warning: &str| log.warn(warning);
         let deleted = match unlocked.lock_again() {
             Ok(Some(_lock)) => {
                 let poststop = &spec.hooks.poststop;
-                delete_done(&directory, &records, poststop, &hook_state, &mut warn)
+                delete_done(&directory, &records, poststop, &hook_state, log)
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),

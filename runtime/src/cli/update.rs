@@ -120,7 +120,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         from_options(arguments)?
     };
     refuse_schemas(arguments)?;
-    update(&container, &change, &mut |warning| log.warn(warning))?;
+    update(&container, &change, log)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,6 +11,7 @@ use rustix::thread::{
 use crate::error::{CallContext, Error, Result};
 use crate::init::{Channel, Message};
 use crate::plan::{Action, Plan, Side};
+use crate::report::Listener;
 use crate::sys::clone::{Cloned, clone_process};
 
 /// A child on its way to become the container's process.
@@ -37,21 +38,24 @@ pub(super) trait RuntimeSide<'a> {
 
 /// Walks the plan: the runtime's steps here, and the turns of init in between. Comes back when
 /// the runtime has no more steps and init has its last turn.
-pub(super) fn conduct<'a>(plan: &Plan<'a>, runtime: &mut impl RuntimeSide<'a>) -> Result<()> {
+pub(super) fn conduct<'a>(
+    plan: &Plan<'a>,
+    runtime: &mut impl RuntimeSide<'a>,
+    listener: &dyn Listener,
+) -> Result<()> {
     let mut side = Side::Runtime;
     for step in &plan.steps {
         match (side, step.action.side()) {
             (Side::Runtime, Side::Init) => {
                 let newborn = child_of(runtime)?;
-                let pid = u32::try_from(newborn.pid.as_raw_nonzero().get()).unwrap_or(0);
                 newborn
                     .channel
-                    .send(&Message::Turn(pid))
-                    .or_else(|_| newborn.why_gone())?;
+                    .send(&Message::Turn)
+                    .or_else(|_| newborn.why_gone(listener))?;
                 side = Side::Init;
             }
             (Side::Init, Side::Runtime) => {
-                await_turn(runtime)?;
+                await_turn(runtime, listener)?;
                 side = Side::Runtime;
             }
             _ => {}
@@ -72,26 +76,43 @@ fn child_of<'r, 'a>(runtime: &'r impl RuntimeSide<'a>) -> Result<&'r Newborn> {
 }
 
 /// Waits until the child is done with its steps, and gives it what it asks for meanwhile.
-fn await_turn<'a>(runtime: &mut impl RuntimeSide<'a>) -> Result<()> {
+fn await_turn<'a>(runtime: &mut impl RuntimeSide<'a>, listener: &dyn Listener) -> Result<()> {
     loop {
         let newborn = child_of(runtime)?;
-        match newborn.channel.receive()? {
-            Some(Message::Turn(_)) => return Ok(()),
-            Some(Message::Failure(why)) => return Err(failure(why)),
-            Some(Message::MountWanted(index)) => {
+        match newborn.hear(listener)? {
+            Some(Word::Turn) => return Ok(()),
+            Some(Word::Failure(error)) => return Err(error),
+            Some(Word::MountWanted(index)) => {
                 let tree = runtime.mount_source(index);
                 child_of(runtime)?.channel.answer_with_mount(index, tree)?;
             }
-            None => return newborn.why_gone(),
+            None => return newborn.why_gone(listener),
         }
     }
 }
 
 impl Newborn {
+    /// What the child says that is not for the listener alone; `None` when its end is closed.
+    fn hear(&self, listener: &dyn Listener) -> Result<Option<Word>> {
+        loop {
+            return Ok(Some(match self.channel.receive()? {
+                Some(Message::Turn) => Word::Turn,
+                Some(Message::MountWanted(index)) => Word::MountWanted(index),
+                Some(Message::Failure(why)) => Word::Failure(failure(why)),
+                Some(Message::NotExecuted(why)) => Word::Failure(failure(why).by_program()),
+                Some(Message::Debug(message)) => {
+                    listener.debug(&message);
+                    continue;
+                }
+                None => return Ok(None),
+            }));
+        }
+    }
+
     /// Waits until the child has become the app: its end of the channel is closed by execve.
-    pub(super) fn await_execution(&self) -> Result<()> {
-        match self.channel.receive()? {
-            Some(Message::Failure(why)) => Err(failure(why)),
+    pub(super) fn await_execution(&self, listener: &dyn Listener) -> Result<()> {
+        match self.hear(listener)? {
+            Some(Word::Failure(error)) => Err(error),
             Some(_) | None => Ok(()),
         }
     }
@@ -103,9 +124,9 @@ impl Newborn {
     }
 
     /// Why a child that has not said goodbye is gone. It may have said so before it went.
-    fn why_gone(&self) -> Result<()> {
-        if let Ok(Some(Message::Failure(why))) = self.channel.receive() {
-            return Err(failure(why));
+    fn why_gone(&self, listener: &dyn Listener) -> Result<()> {
+        if let Ok(Some(Word::Failure(error))) = self.hear(listener) {
+            return Err(error);
         }
         let how = match waitpid(Some(self.pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
@@ -123,6 +144,16 @@ impl Newborn {
             "container init ended {how} before it was set up"
         )))
     }
+}
+
+/// What a child says of its way.
+enum Word {
+    /// It is our turn.
+    Turn,
+    /// It asks for the source of this entry of `mounts`.
+    MountWanted(u32),
+    /// It will not become the container's process.
+    Failure(Error),
 }
 
 /// Init's own words, in runc's frame.

@@ -19,12 +19,13 @@ use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
 use crate::cgroup::systemd::{Manager, Property, Unit};
 use crate::cgroup::{self, Entrance, Maker, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
-use crate::hooks;
+use crate::hooks::{self, Surroundings};
 use crate::host::Host;
-use crate::init::{self, Inheritance};
+use crate::init::{self, ConsoleSocket, Inheritance};
 use crate::plan::{
     self, Action, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan, ResctrlStep,
 };
+use crate::report::Listener;
 use crate::spec::{ConfigText, Spec, check, read_config};
 use crate::sys::identity::started_as_root;
 
@@ -44,7 +45,7 @@ pub struct Request<'a> {
     /// What is added to the environment (socket activation).
     pub extra_env: &'a [String],
     /// Where the pseudo-terminal goes; needed exactly when `process.terminal` is true.
-    pub console_socket: Option<OwnedFd>,
+    pub console_socket: Option<ConsoleSocket>,
     /// `--pid-file`.
     pub pid_file: Option<&'a Path>,
     /// Whether init waits for `start`.
@@ -77,7 +78,7 @@ pub fn load_bundle(bundle: &str) -> Result<ConfigText> {
 }
 
 /// Sets a container up: up to the wait for `start`, or, without that, up to the execution of its
-/// program. On failure nothing is left of it. `warn` is told what the caller will not get.
+/// program. On failure nothing is left of it.
 ///
 /// # Errors
 /// With the place in config.json, the call, and what the kernel said.
@@ -86,7 +87,7 @@ pub fn create(
     config: &ConfigText,
     spec: &Spec<'_>,
     request: Request<'_>,
-    warn: &mut dyn FnMut(&str),
+    listener: &dyn Listener,
 ) -> Result<Created> {
     check(spec)?;
     let cgroups_path = spec.linux.cgroups_path.as_deref();
@@ -103,7 +104,9 @@ pub fn create(
     };
     let plan = plan::for_container(spec, &host, &plan_request)?;
     let (placement, manager) = place(&host, &maker, cgroups_path, request.id)?;
-    plan.warnings.iter().for_each(|warning| warn(warning));
+    plan.warnings
+        .iter()
+        .for_each(|warning| listener.warn(warning));
 
     let (directory, lock) = store.make(request.id)?;
     let mut setup = Setup {
@@ -130,11 +133,12 @@ pub fn create(
         identity: None,
         created: jiff::Timestamp::now().to_string(),
         request,
+        listener,
     };
     match setup.carry_out() {
         Ok(()) => setup.finish(),
         Err(error) => {
-            setup.clean_up(warn);
+            setup.clean_up();
             Err(error)
         }
     }
@@ -182,6 +186,7 @@ struct Setup<'s, 'a> {
     identity: Option<ProcessIdentity>,
     created: String,
     request: Request<'s>,
+    listener: &'s dyn Listener,
 }
 
 impl Setup<'_, '_> {
@@ -194,9 +199,13 @@ impl Setup<'_, '_> {
         };
         self.journal = Some(Journal::begin(&self.directory, &begun)?);
         self.records.push(begun);
-        conduct(self.plan, self)?;
+        let listener = self.listener;
+        conduct(self.plan, self, listener)?;
         match &self.newborn {
-            Some(newborn) if !self.request.wait_for_start => newborn.await_execution(),
+            // Init closes the channel when it executes the program, or begins to wait for `start`.
+            Some(newborn) if !self.request.wait_for_start || self.listener.wants_debug() => {
+                newborn.await_execution(self.listener)
+            }
             _ => Ok(()),
         }
     }
@@ -216,12 +225,12 @@ impl Setup<'_, '_> {
     }
 
     /// Undoes what was done, exactly as `delete --force` would from the journal after a crash.
-    fn clean_up(mut self, warn: &mut dyn FnMut(&str)) {
+    fn clean_up(mut self) {
         self.journal = None;
         self.entrance = None;
         // As long as their namespace is there.
         if let Some(devices) = self.net_devices.take() {
-            devices.take_back(warn);
+            devices.take_back(self.listener);
         }
         let poststop = match self.newborn {
             Some(_) => self.spec.hooks.poststop.as_slice(),
@@ -232,10 +241,11 @@ impl Setup<'_, '_> {
             &self.records,
             poststop,
             &self.hook_state,
-            warn,
+            self.listener,
         );
         if let Err(error) = deleted {
-            warn(&format!("cleaning up after the failure: {error}"));
+            self.listener
+                .warn(&format!("cleaning up after the failure: {error}"));
         }
     }
 
@@ -310,6 +320,10 @@ impl Setup<'_, '_> {
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
         let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
+        let debug = self.listener.wants_debug();
+        if debug {
+            self.listener.debug("nsexec container setup");
+        }
         let newborn = give_birth(namespaces, cgroup, |channel| {
             init::run(
                 plan,
@@ -320,6 +334,7 @@ impl Setup<'_, '_> {
                     exec_fifo,
                     join: None,
                     placement,
+                    debug,
                 },
             );
         })?;
@@ -433,7 +448,9 @@ impl Setup<'_, '_> {
 
     fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
         let pid = self.identity.map_or(0, |init| init.pid.unsigned_abs());
-        hooks::run(kind, list, &self.hook_state.json("creating", pid))
+        let bundle = self.hook_state.bundle;
+        let state = self.hook_state.json("creating", pid);
+        hooks::run(kind, list, &state, Surroundings::Host { bundle })
     }
 }
 

@@ -16,8 +16,9 @@ use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, Container, Status};
 use crate::cgroup::systemd::Manager;
 use crate::error::{CallContext, Error, Result};
-use crate::hooks;
+use crate::hooks::{self, Surroundings};
 use crate::plan::HookKind;
+use crate::report::Listener;
 use crate::resctrl;
 use crate::spec::{Hook, read_config};
 
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it is running and not forced, and when something of it can't be removed.
-pub fn delete(container: Container, force: bool, warn: &mut dyn FnMut(&str)) -> Result<()> {
+pub fn delete(container: Container, force: bool, listener: &dyn Listener) -> Result<()> {
     let lock = container.directory.lock()?;
     // While we waited for the lock it may have got further.
     let container = Container::load(container.directory)?;
@@ -52,7 +53,7 @@ pub fn delete(container: Container, force: bool, warn: &mut dyn FnMut(&str)) -> 
             &records,
             &[],
             &HookState::default(),
-            warn,
+            listener,
         );
     };
     let config = read_config(&container.directory.file(CONFIG_COPY))?;
@@ -68,7 +69,7 @@ pub fn delete(container: Container, force: bool, warn: &mut dyn FnMut(&str)) -> 
         &records,
         &spec.hooks.poststop,
         &hook_state,
-        warn,
+        listener,
     );
     drop(lock);
     deleted
@@ -84,13 +85,17 @@ pub fn delete_done(
     records: &[Record],
     poststop: &[Hook<'_>],
     hook_state: &HookState<'_>,
-    warn: &mut dyn FnMut(&str),
+    listener: &dyn Listener,
 ) -> Result<()> {
     let undone = undo(records);
     for hook in poststop {
         let state = hook_state.json("stopped", 0);
-        if let Err(error) = hooks::run(HookKind::Poststop, std::slice::from_ref(hook), &state) {
-            warn(&error.to_string());
+        let surroundings = Surroundings::Host {
+            bundle: hook_state.bundle,
+        };
+        let one = std::slice::from_ref(hook);
+        if let Err(error) = hooks::run(HookKind::Poststop, one, &state, surroundings) {
+            listener.warn(&error.to_string());
         }
     }
     undone?;

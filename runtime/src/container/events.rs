@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::state::{Container, Status};
 use crate::cgroup::stats::Stats;
 use crate::error::{CallContext as _, Error, Result};
+use crate::report::Listener;
 
 /// One line of `events`, in the form of runc's.
 #[derive(Debug, Serialize)]
@@ -46,7 +47,7 @@ pub fn events(
     container: &Container,
     interval: Duration,
     hand_out: &mut dyn FnMut(&Event<'_>) -> Result<()>,
-    warn: &mut dyn FnMut(&str),
+    listener: &dyn Listener,
 ) -> Result<()> {
     if interval.is_zero() {
         return Err(Error::new("duration interval must be greater than 0"));
@@ -75,7 +76,7 @@ pub fn events(
                         data: Some(data),
                     })?,
                     // It may be going away this moment.
-                    Err(error) => warn(&error.to_string()),
+                    Err(error) => listener.warn(&error.to_string()),
                 }
             }
             Ok(_) => {

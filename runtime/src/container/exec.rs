@@ -13,8 +13,9 @@ pub use super::sub_cgroups::SubCgroup;
 use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
-use crate::init::{self, Inheritance, Joined};
+use crate::init::{self, ConsoleSocket, Inheritance, Joined};
 use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan, ResctrlStep};
+use crate::report::Listener;
 use crate::spec::{Process, Spec};
 use crate::sys::scheduling;
 
@@ -24,7 +25,7 @@ pub struct Request {
     /// How many descriptors from 3 on are passed on.
     pub preserve_fds: u32,
     /// Where the pseudo-terminal goes; needed exactly when `terminal` is true.
-    pub console_socket: Option<OwnedFd>,
+    pub console_socket: Option<ConsoleSocket>,
     /// `--cgroup`: cgroups below the container's own to join, for the named controllers or, with
     /// none, for all.
     pub sub_cgroups: Vec<SubCgroup>,
@@ -50,7 +51,7 @@ pub fn exec(
     spec: &Spec<'_>,
     process: &Process<'_>,
     request: Request,
-    warn: &mut dyn FnMut(&str),
+    listener: &dyn Listener,
 ) -> Result<Executed> {
     let state = container.created()?;
     match container.status()? {
@@ -78,7 +79,9 @@ pub fn exec(
             no_new_keyring: state.no_new_keyring,
         },
     )?;
-    plan.warnings.iter().for_each(|warning| warn(warning));
+    plan.warnings
+        .iter()
+        .for_each(|warning| listener.warn(warning));
     let mut entry = Entry {
         plan: &plan,
         host: &host,
@@ -99,12 +102,17 @@ pub fn exec(
         },
         console_socket: request.console_socket,
         newborn: None,
+        listener,
     };
-    let walked = conduct(&plan, &mut entry);
+    let walked = conduct(&plan, &mut entry, listener);
     let newborn = entry
         .newborn
         .ok_or_else(|| Error::new("the plan has started no process"));
-    match walked.and_then(|()| newborn.as_ref().map_or(Ok(()), Newborn::await_execution)) {
+    match walked.and_then(|()| {
+        newborn
+            .as_ref()
+            .map_or(Ok(()), |newborn| newborn.await_execution(listener))
+    }) {
         Ok(()) => newborn.map(|newborn| Executed {
             pid: newborn.pid.as_raw_nonzero().get(),
             pidfd: newborn.pidfd,
@@ -140,8 +148,9 @@ struct Entry<'e, 'a> {
     container: Option<Joined>,
     own_pids: bool,
     hook_state: HookState<'e>,
-    console_socket: Option<OwnedFd>,
+    console_socket: Option<ConsoleSocket>,
     newborn: Option<Newborn>,
+    listener: &'e dyn Listener,
 }
 
 impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
@@ -188,6 +197,10 @@ impl Entry<'_, '_> {
         let placement = &self.destination.placement;
         let console_socket = self.console_socket.take();
         let join = &mut self.container;
+        let debug = self.listener.wants_debug();
+        if debug {
+            self.listener.debug("nsexec container setup");
+        }
         let newborn = give_birth(0, None, |channel| {
             init::run(
                 plan,
@@ -198,6 +211,7 @@ impl Entry<'_, '_> {
                     exec_fifo: None,
                     join: join.take(),
                     placement,
+                    debug,
                 },
             );
         })?;

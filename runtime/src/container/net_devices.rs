@@ -15,6 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::netlink::{Address, Device, Socket};
 use crate::plan::NetDeviceStep;
+use crate::report::Listener;
 
 /// Both ends of the way, and what has gone it. While it lives, so does the container's namespace.
 #[derive(Debug)]
@@ -134,12 +135,12 @@ impl NetDeviceMover {
         settle(&mut self.container.socket, &after, &addresses, true)
     }
 
-    /// Takes all devices back to where and what they were; tells `warn` of those that can't be.
-    pub(super) fn take_back(mut self, warn: &mut dyn FnMut(&str)) {
+    /// Takes all devices back to where and what they were; tells `listener` of those that can't be.
+    pub(super) fn take_back(mut self, listener: &dyn Listener) {
         while let Some(moved) = self.moved.pop() {
             let name = &moved.before.name;
             if let Err(error) = self.take_one_back(&moved) {
-                warn(&format!("taking the network device {name} back: {error}"));
+                listener.warn(&format!("taking the network device {name} back: {error}"));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::hook_state::HookState;
 use super::process::ProcessIdentity;
 use super::state::{CONFIG_COPY, Container, EXEC_FIFO, Status};
 use crate::error::{CallContext, Error, ErrorContext, Result};
-use crate::hooks;
+use crate::hooks::{self, Surroundings};
 use crate::plan::HookKind;
 use crate::spec::read_config;
 
@@ -65,7 +65,14 @@ pub fn run_poststart(
         return Ok(());
     }
     let json = hook_state.json("running", init.pid.unsigned_abs());
-    hooks::run(HookKind::Poststart, list, &json).inspect_err(|_| {
+    let bundle = hook_state.bundle;
+    hooks::run(
+        HookKind::Poststart,
+        list,
+        &json,
+        Surroundings::Host { bundle },
+    )
+    .inspect_err(|_| {
         // The hook's failure is what the caller has to hear of.
         let _ = init.signal(libc::SIGKILL);
     })

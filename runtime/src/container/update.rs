@@ -10,6 +10,7 @@ use super::state::{CONFIG_COPY, Container, Status};
 use crate::cgroup::{self, Hierarchies, systemd};
 use crate::error::{CallContext as _, Error, Result};
 use crate::plan::update::{asked, updated};
+use crate::report::Listener;
 use crate::spec::read_config;
 use crate::spec::resources::Resources;
 
@@ -25,7 +26,7 @@ pub const RESOURCES_FILE: &str = "resources.json";
 pub fn update(
     container: &Container,
     change: &Resources<'_>,
-    warn: &mut dyn FnMut(&str),
+    listener: &dyn Listener,
 ) -> Result<()> {
     let _lock = container.directory.lock()?;
     let state = container.created()?;
@@ -34,7 +35,9 @@ pub fn update(
     }
     let mut warnings: Vec<_> = cgroup::ignored(change).iter().map(|i| i.reason).collect();
     warnings.dedup();
-    warnings.into_iter().for_each(&mut *warn);
+    for warning in warnings {
+        listener.warn(warning);
+    }
     let kept = container.directory.file(RESOURCES_FILE);
     let updated_before = kept.exists();
     let text = read_config(&if updated_before {
@@ -59,7 +62,9 @@ pub fn update(
         return record.keep();
     };
     state.cgroups.check(&writes)?;
-    systemd::update(unit, &mut writes, hierarchies.layout, warn)?;
+    systemd::update(unit, &mut writes, hierarchies.layout, &mut |warning| {
+        listener.warn(warning);
+    })?;
     let written = state.cgroups.update(&writes);
     if written.is_err() {
         // The kernel has refused what systemd has taken; that one is the error to show.

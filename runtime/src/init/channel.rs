@@ -16,12 +16,16 @@ use crate::error::{CallContext, Error, Result};
 /// A message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The other side goes on with its steps. The runtime's tells init its pid on the host.
-    Turn(u32),
+    /// The other side goes on with its steps.
+    Turn,
     /// Init failed; this is why.
     Failure(String),
     /// Init can't open the source of this entry of `mounts` as it should be, and asks for it.
     MountWanted(u32),
+    /// The kernel refused to execute the program; this is why.
+    NotExecuted(String),
+    /// A debug message.
+    Debug(String),
 }
 
 /// One end.
@@ -32,8 +36,8 @@ pub struct Channel {
     inits: bool,
 }
 
-/// Longer errors are cut.
-const LONGEST_FAILURE: usize = 8 << 10;
+/// Longer ones are cut.
+const LONGEST_TEXT: usize = 8 << 10;
 
 impl Channel {
     /// Both ends: the runtime's and init's.
@@ -66,21 +70,19 @@ impl Channel {
     /// send(2)'s: `EPIPE` when the other side is gone.
     pub fn send(&self, message: &Message) -> Result<()> {
         let socket = self.socket()?;
-        let mut packet = Vec::with_capacity(8);
-        match message {
-            Message::Turn(pid) => {
-                packet.push(b'T');
-                packet.extend_from_slice(&pid.to_le_bytes());
+        let index: [u8; 4];
+        let (kind, text) = match message {
+            Message::Turn => (b'T', &[][..]),
+            Message::MountWanted(wanted) => {
+                index = wanted.to_le_bytes();
+                (b'M', &index[..])
             }
-            Message::Failure(why) => {
-                packet.push(b'E');
-                packet.extend_from_slice(&why.as_bytes()[..why.len().min(LONGEST_FAILURE)]);
-            }
-            Message::MountWanted(index) => {
-                packet.push(b'M');
-                packet.extend_from_slice(&index.to_le_bytes());
-            }
-        }
+            Message::Failure(why) => (b'E', why.as_bytes()),
+            Message::NotExecuted(why) => (b'X', why.as_bytes()),
+            Message::Debug(text) => (b'D', text.as_bytes()),
+        };
+        let mut packet = vec![kind];
+        packet.extend_from_slice(&text[..text.len().min(LONGEST_TEXT)]);
         // A filter may already be on init, and more of them allow write(2) than sendto(2). The
         // runtime, which must not be ended by SIGPIPE, has no filter.
         if self.inits {
@@ -96,7 +98,7 @@ impl Channel {
     /// # Errors
     /// read(2)'s, and for what is no message.
     pub fn receive(&self) -> Result<Option<Message>> {
-        let mut packet = [0_u8; 1 + LONGEST_FAILURE];
+        let mut packet = [0_u8; 1 + LONGEST_TEXT];
         let length = loop {
             match rustix::io::read(self.socket()?, &mut packet[..]) {
                 Err(Errno::INTR) => {}
@@ -156,16 +158,16 @@ impl Channel {
 }
 
 fn decode(packet: &[u8]) -> Result<Message> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     match packet {
-        [b'T', pid @ ..] => pid
-            .try_into()
-            .map(|pid| Message::Turn(u32::from_le_bytes(pid)))
-            .map_err(|_| Error::new("init channel: a turn of the wrong length")),
+        [b'T'] => Ok(Message::Turn),
         [b'M', index @ ..] => index
             .try_into()
             .map(|index| Message::MountWanted(u32::from_le_bytes(index)))
             .map_err(|_| Error::new("init channel: a request of the wrong length")),
-        [b'E', why @ ..] => Ok(Message::Failure(String::from_utf8_lossy(why).into_owned())),
+        [b'E', why @ ..] => Ok(Message::Failure(text(why))),
+        [b'X', why @ ..] => Ok(Message::NotExecuted(text(why))),
+        [b'D', message @ ..] => Ok(Message::Debug(text(message))),
         _ => Err(Error::new("init channel: unknown message")),
     }
 }
@@ -204,7 +206,7 @@ pub fn receive_descriptor(socket: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
 fn receive_word(socket: impl AsFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut word = vec![0_u8; 1 + LONGEST_FAILURE];
+    let mut word = vec![0_u8; 1 + LONGEST_TEXT];
     let length = {
         let mut parts = [IoSliceMut::new(&mut word)];
         loop {
@@ -229,9 +231,9 @@ mod tests {
     #[test]
     fn messages_arrive_whole_and_death_is_seen() {
         let (one, other) = Channel::pair().unwrap();
-        one.send(&Message::Turn(7)).unwrap();
+        one.send(&Message::Turn).unwrap();
         one.send(&Message::Failure("x".repeat(1000))).unwrap();
-        assert_eq!(other.receive().unwrap(), Some(Message::Turn(7)));
+        assert_eq!(other.receive().unwrap(), Some(Message::Turn));
         assert_eq!(
             other.receive().unwrap(),
             Some(Message::Failure("x".repeat(1000)))
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for packet in [&b""[..], b"X", b"T1", b"T12345", b"M1"] {
+        for packet in [&b""[..], b"?", b"T1", b"M1"] {
             assert!(decode(packet).is_err(), "{packet:?}");
         }
     }

@@ -19,7 +19,7 @@ use rustix::process::Resource;
 
 use crate::container::hook_state::HookState;
 use crate::error::{CallContext, Error, Result, kernel_words};
-use crate::hooks;
+use crate::hooks::{self, Surroundings};
 use crate::plan::{Action, HookKind, MountSource, MountStep, Plan, Side, Step};
 use crate::rootfs::console::Console;
 use crate::rootfs::device::DeviceMaker;
@@ -40,13 +40,24 @@ pub struct Inheritance<'a> {
     /// The container, as hooks are told of it.
     pub hook_state: HookState<'a>,
     /// Where the pseudo-terminal is sent to.
-    pub console_socket: Option<OwnedFd>,
+    pub console_socket: Option<ConsoleSocket>,
     /// The fifo on which `start` calls, open for reading and writing.
     pub exec_fifo: Option<OwnedFd>,
     /// The running container that an exec'd process joins.
     pub join: Option<Joined>,
     /// Where the container's cgroups are, for its cgroup mounts.
     pub placement: &'a crate::cgroup::Placement,
+    /// Whether the runtime wants debug messages.
+    pub debug: bool,
+}
+
+/// Where a pseudo-terminal is sent to.
+#[derive(Debug)]
+pub struct ConsoleSocket {
+    /// A connected unix socket.
+    pub socket: OwnedFd,
+    /// Whether whoever gets it wants line feeds as they are, as runc in the foreground does.
+    pub keep_line_feeds: bool,
 }
 
 /// A running container, for a process that joins it.
@@ -62,6 +73,7 @@ pub struct Joined {
 /// reported; the process is then to end.
 pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
     let mut init = Init::new(inheritance);
+    init.debug(|| "child process in init()".to_owned());
     if let Err(error) = init.carry_out(plan) {
         init.report(&error);
     }
@@ -70,7 +82,8 @@ pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
 struct Init<'a> {
     inheritance: Inheritance<'a>,
     started: bool,
-    pid: u32,
+    executing: bool,
+    joined: bool,
     proc: TrustedProc,
     root: Option<RootFd>,
     devices: DeviceMaker,
@@ -82,15 +95,24 @@ struct Init<'a> {
 impl<'a> Init<'a> {
     fn new(inheritance: Inheritance<'a>) -> Self {
         Init {
+            joined: inheritance.join.is_some(),
             inheritance,
             started: false,
-            pid: 0,
+            executing: false,
             proc: TrustedProc::default(),
             root: None,
             devices: DeviceMaker::default(),
             masker: Masker::default(),
             env: Vec::new(),
             located: None,
+        }
+    }
+
+    /// Tells the runtime's listener. Until the program is executed, or `start` is waited for,
+    /// whoever listens hears it.
+    fn debug(&self, message: impl FnOnce() -> String) {
+        if self.inheritance.debug {
+            let _ = self.inheritance.channel.send(&Message::Debug(message()));
         }
     }
 
@@ -107,7 +129,7 @@ impl<'a> Init<'a> {
         for step in &plan.steps[born..] {
             match (side, step.action.side()) {
                 (Side::Init, Side::Runtime) => {
-                    self.inheritance.channel.send(&Message::Turn(0))?;
+                    self.inheritance.channel.send(&Message::Turn)?;
                     side = Side::Runtime;
                 }
                 (Side::Runtime, Side::Init) => {
@@ -126,10 +148,7 @@ impl<'a> Init<'a> {
     /// Waits for the runtime. When it is gone, so is the container that it was making.
     fn await_turn(&mut self) -> Result<()> {
         match self.inheritance.channel.receive()? {
-            Some(Message::Turn(pid)) => {
-                self.pid = pid;
-                Ok(())
-            }
+            Some(Message::Turn) => Ok(()),
             _ => Err(Error::new(
                 "the runtime ended before the container was set up",
             )),
@@ -232,6 +251,7 @@ impl<'a> Init<'a> {
             }
             Action::LocateProgram { args, path } => {
                 self.located = Some(program::locate(args, *path)?);
+                self.debug(|| self.last_words().to_owned());
                 Ok(())
             }
             Action::WaitForStart => self.wait_for_start(),
@@ -282,8 +302,11 @@ impl<'a> Init<'a> {
         let socket = self.inheritance.console_socket.take().ok_or_else(|| {
             Error::new("process.terminal is true, but there is no console socket")
         })?;
+        if socket.keep_line_feeds {
+            console.keep_line_feeds()?;
+        }
         let master = console.adopt()?;
-        channel::send_descriptor(&socket, "/dev/ptmx", master.as_fd())
+        channel::send_descriptor(&socket.socket, "/dev/ptmx", master.as_fd())
             .call(|| "sendmsg(console socket, SCM_RIGHTS)")
     }
 
@@ -299,11 +322,14 @@ impl<'a> Init<'a> {
             // working directory: where runc runs them.
             rustix::process::fchdir(self.root()?.as_fd()).call(|| "fchdir(rootfs)")?;
         }
-        hooks::run(
-            kind,
-            list,
-            &self.inheritance.hook_state.json(status, self.pid),
-        )
+        // As it is seen from here: 1 in a pid namespace of the container's own (runtime.md, "State",
+        // pid).
+        let state = self.inheritance.hook_state.json(status, std::process::id());
+        let env = match kind {
+            HookKind::StartContainer => self.env.as_slice(),
+            _ => &[],
+        };
+        hooks::run(kind, list, &state, Surroundings::Container { env })
     }
 
     /// Closes all that is open but what the app is to have, the channel and the fifo. From here on
@@ -329,6 +355,9 @@ impl<'a> Init<'a> {
             .exec_fifo
             .as_ref()
             .ok_or_else(|| Error::new("no exec fifo to wait on"))?;
+        // Whoever ends a container that waits means it to end.
+        sys::signal::end_on(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]);
+        sys::signal::unblock_all();
         self.inheritance.channel.close();
         self.started = true;
         let mut byte = [0_u8; 1];
@@ -340,29 +369,38 @@ impl<'a> Init<'a> {
         }
     }
 
+    /// What runc says at this point, before a container's first process and before others.
+    fn last_words(&self) -> &'static str {
+        if self.joined {
+            "setns_init: about to exec"
+        } else {
+            "init: closing the pipe to signal completion"
+        }
+    }
+
     fn execute(&mut self) -> Result<()> {
         let located = self
             .located
             .take()
             .ok_or_else(|| Error::new("the plan executes a program that it has not located"))?;
         sys::signal::unblock_all();
+        self.executing = true;
         let errno = sys::exec::execve(&located.path, &located.argv, &self.env);
         Err(located.error(errno))
     }
 
     /// Tells whoever is waiting: the runtime, or `start` at the other end of the fifo.
     fn report(&mut self, error: &Error) {
-        match (&self.inheritance.exec_fifo, self.started) {
-            (Some(fifo), true) => {
-                let _ = rustix::io::write(fifo, error.to_string().as_bytes());
-            }
-            _ => {
-                let _ = self
-                    .inheritance
-                    .channel
-                    .send(&Message::Failure(error.to_string()));
-            }
+        let why = error.to_string();
+        if let (Some(fifo), true) = (&self.inheritance.exec_fifo, self.started) {
+            let _ = rustix::io::write(fifo, why.as_bytes());
+            return;
         }
+        let _ = self.inheritance.channel.send(&if self.executing {
+            Message::NotExecuted(why)
+        } else {
+            Message::Failure(why)
+        });
     }
 }
 

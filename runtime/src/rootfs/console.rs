@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Uid, fstatfs, open, openat2};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::Winsize;
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr};
 
 use super::{RootFd, Wanted, attach, clone_tree};
 use crate::error::{CallContext, Error, Result};
@@ -91,6 +91,17 @@ impl Console {
         rustix::fs::fchown(&peer, Some(Uid::from_raw(step.uid)), None)
             .call(|| format!("fchown(pty, {})", step.uid))?;
         Ok(Console { master, peer })
+    }
+
+    /// Leaves line feeds as they are (`ONLCR`, termios(3)), for a caller that copies the output to
+    /// where it wants none returned, or to a terminal that does so itself.
+    ///
+    /// # Errors
+    /// With the call.
+    pub fn keep_line_feeds(&self) -> Result<()> {
+        let mut settings = tcgetattr(&self.peer).call(|| "ioctl(pty, TCGETS)")?;
+        settings.output_modes.remove(OutputModes::ONLCR);
+        tcsetattr(&self.peer, OptionalActions::Now, &settings).call(|| "ioctl(pty, TCSETS)")
     }
 
     /// Makes it the controlling terminal of this session, and its standard streams.

@@ -81,6 +81,23 @@ pub fn send(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     }
 }
 
+/// Has this process end at each of these signals. The first process of a pid namespace is not ended
+/// by any that it does not handle (pid_namespaces(7)); execve(2) takes the handlers away again.
+pub fn end_on(signals: &[i32]) {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: _exit is async-signal-safe.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    for signal in signals {
+        // SAFETY: sigaction is plain data, and the handler calls nothing but _exit.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = end as extern "C" fn(libc::c_int) as usize;
+            libc::sigaction(*signal, &raw const action, std::ptr::null_mut());
+        }
+    }
+}
+
 /// A child that has ended and not been waited for; it stays so (waitid(2), `WNOWAIT`).
 pub fn ended_child() -> Option<i32> {
     // SAFETY: siginfo_t is plain data; waitid(2) fills it, or leaves si_pid 0 when no child has
