@@ -51,6 +51,8 @@ pub struct Contestant {
 pub struct Workplace<'a> {
     /// A directory of our own.
     pub directory: &'a Path,
+    /// The directory in which every contestant keeps the state of its containers.
+    pub state: &'a Path,
     /// The root file system of all containers.
     pub rootfs: &'a Path,
     /// The cgroup hierarchies of the machine.
@@ -104,10 +106,11 @@ impl Contestant {
         };
         let config = bundle::adjust(config.clone(), place)?;
         let own = workplace.directory.join(&self.name);
+        let state = workplace.state.join(&self.name);
         if self.is_floor {
-            self.floor_task(operation, &config, &id, own, workplace.hierarchies)
+            self.floor_task(operation, &config, &id, state, workplace.hierarchies)
         } else {
-            self.runtime_task(operation, &config, &id, own)
+            self.runtime_task(operation, &config, &id, own, state)
         }
     }
 
@@ -117,8 +120,8 @@ impl Contestant {
         config: &Value,
         id: &str,
         own: PathBuf,
+        root: PathBuf,
     ) -> Result<Task> {
-        let root = own.join("state");
         let bundle = bundle::write(own.join("bundle"), config)?;
         let command = |arguments: &[&str], bundle: Option<&Path>| -> CommandLine {
             let mut line: CommandLine = vec![self.program.clone().into()];

@@ -15,6 +15,7 @@ pub mod hierarchies;
 pub mod measure;
 pub mod report;
 pub mod scenario;
+pub mod state_directory;
 pub mod sys;
 pub mod tiny_elf;
 pub mod trace;

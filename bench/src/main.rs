@@ -16,6 +16,7 @@ use windlass_bench::hierarchies::Parents;
 use windlass_bench::measure::{self, ErrorLog, Sample};
 use windlass_bench::report::{Comparison, Machine, Measured, Report};
 use windlass_bench::scenario::{Network, Operation, Scenario};
+use windlass_bench::state_directory::StateDirectory;
 use windlass_bench::{sys, trace};
 
 /// Compares OCI runtimes with each other and with the kernel's own floor.
@@ -90,6 +91,7 @@ fn compare(arguments: Arguments) -> Result<()> {
         .tempdir()?;
     let rootfs = directory.path().join("rootfs");
     bundle::make_rootfs(&rootfs, &configs.values().cloned().collect::<Vec<_>>())?;
+    let state = StateDirectory::make(directory.path().join("state"))?;
     let log = ErrorLog::in_file(&directory.path().join("errors"))?;
 
     let seed = SystemTime::now()
@@ -107,6 +109,7 @@ fn compare(arguments: Arguments) -> Result<()> {
     for scenario in scenarios {
         let workplace = Workplace {
             directory: directory.path(),
+            state: &state.path,
             rootfs: &rootfs,
             hierarchies: &parents.hierarchies,
         };

@@ -51,9 +51,12 @@ fn compare_with_runc(config: &str, network: Network) {
     let config = bundle::config(config).unwrap();
     let rootfs = directory.path().join("rootfs");
     bundle::make_rootfs(&rootfs, std::slice::from_ref(&config)).unwrap();
+    let state = directory.path().join("state");
+    std::fs::create_dir(&state).unwrap();
     let log = ErrorLog::in_file(&directory.path().join("errors")).unwrap();
     let workplace = Workplace {
         directory: directory.path(),
+        state: &state,
         rootfs: &rootfs,
         hierarchies: &parents.hierarchies,
     };
