@@ -97,7 +97,7 @@ pub fn adjust(mut config: Value, place: Place<'_>) -> Result<Value> {
         .context("the config is no JSON object")?;
     object.remove("hooks");
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.retain(|mount| !is_missing_bind(mount));
+        mounts.retain(|mount| !is_bind_of_the_engine(mount));
     }
     config["root"]["path"] = json!(place.rootfs);
     config["process"]["terminal"] = json!(false);
@@ -119,13 +119,14 @@ pub fn adjust(mut config: Value, place: Place<'_>) -> Result<Value> {
     Ok(config)
 }
 
-fn is_missing_bind(mount: &Value) -> bool {
+/// Of its own state, which is not here, or of a file of its host's, which may be.
+fn is_bind_of_the_engine(mount: &Value) -> bool {
     let source = mount["source"].as_str().unwrap_or_default();
     let options = mount["options"].as_array().map_or(&[][..], Vec::as_slice);
     let is_bind = options
         .iter()
         .any(|option| option == "bind" || option == "rbind");
-    is_bind && !Path::new(source).exists()
+    is_bind && !Path::new(source).is_dir()
 }
 
 /// Writes a bundle: `config.json` in a new directory. Its root is elsewhere.

@@ -73,8 +73,8 @@ fn compare_with_runc(config: &str, network: Network) {
         started.push(Started(task.after, &log));
         run_all(&task.before, &log).unwrap();
     }
-    let floor = fs::read_to_string(directory.path().join("floor/pid")).unwrap();
-    let runc = pid_of_runc_container(&directory.path().join("runc/state"));
+    let floor = fs::read_to_string(state.join("floor/pid")).unwrap();
+    let runc = pid_of_runc_container(&state.join("runc"));
 
     assert_eq!(mounts(&floor), mounts(&runc));
     assert_eq!(namespaces(&floor), namespaces(&runc));
