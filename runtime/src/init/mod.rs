@@ -15,6 +15,7 @@ mod trusted_proc;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::Resource;
 
 use crate::container::hook_state::HookState;
@@ -179,7 +180,7 @@ impl<'a> Init<'a> {
                 .call(|| format!("sethostname({name:?})")),
             Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
                 .call(|| format!("setdomainname({name:?})")),
-            Action::OomScoreAdj(score) => self.proc.write("self/oom_score_adj", &score.to_string()),
+            Action::OomScoreAdj(score) => self.set_oom_score(*score),
             Action::Personality(domain) => {
                 sys::exec::set_personality(*domain).call(|| format!("personality({domain:#x})"))
             }
@@ -283,6 +284,18 @@ impl<'a> Init<'a> {
         })
     }
 
+    /// proc_pid_oom_score_adj(5).
+    fn set_oom_score(&mut self, score: i32) -> Result<()> {
+        self.proc
+            .write("self/oom_score_adj", &score.to_string())
+            .map_err(|error| match error.errno() {
+                Some(Errno::ACCESS | Errno::PERM) => {
+                    error.hint("less than what it was takes CAP_SYS_RESOURCE")
+                }
+                _ => error,
+            })
+    }
+
     fn join_container(&mut self, flags: u64) -> Result<()> {
         let container = self
             .inheritance
@@ -363,7 +376,7 @@ impl<'a> Init<'a> {
         let mut byte = [0_u8; 1];
         loop {
             match rustix::io::read(fifo, &mut byte) {
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 result => return result.map(drop).call(|| "read(exec.fifo)"),
             }
         }

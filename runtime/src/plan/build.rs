@@ -88,6 +88,8 @@ pub fn for_container<'a>(
 
     let cgroups = cgroups::steps(spec, host, request.cgroups, &mut builder.warnings)?;
     builder.steps.extend(cgroups.before_init);
+    // For `exec` alone; but what can't be honoured then is refused now.
+    scheduling::Affinity::of(process)?;
     builder.make_resctrl_group(spec, host)?;
     builder.push(
         Action::StartInit {
