@@ -148,3 +148,78 @@ pub fn keep_descriptors_to_ourselves() {
         );
     }
 }
+
+/// What a filter with `SCMP_ACT_NOTIFY` asks (`seccomp_unotify(2)`).
+pub mod notification {
+    use std::io;
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    /// A call that waits for an answer.
+    #[derive(Debug)]
+    pub struct Call {
+        id: u64,
+        /// Its number.
+        pub number: libc::c_long,
+    }
+
+    /// `SECCOMP_IOCTL_NOTIF_RECV` and `SECCOMP_IOCTL_NOTIF_SEND` of linux/seccomp.h.
+    const RECEIVE: libc::c_ulong = 0xc050_2100;
+    const SEND: libc::c_ulong = 0xc018_2101;
+    /// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`.
+    const CONTINUE: u32 = 1;
+
+    /// Waits for a call.
+    ///
+    /// # Errors
+    /// `ENOENT` when the last process with the filter has ended.
+    pub fn receive(filter: &OwnedFd) -> io::Result<Call> {
+        loop {
+            let mut ready = libc::pollfd {
+                fd: filter.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one pollfd, which outlives the call.
+            if unsafe { libc::poll(&raw mut ready, 1, -1) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            if ready.revents & libc::POLLIN == 0 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            // SAFETY: the structure is plain data, which the kernel wants zeroed.
+            let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+            // SAFETY: the kernel writes a seccomp_notif, and `call` is one.
+            if unsafe { libc::ioctl(filter.as_raw_fd(), RECEIVE as _, &raw mut call) } == 0 {
+                return Ok(Call {
+                    id: call.id,
+                    number: call.data.nr.into(),
+                });
+            }
+            let error = io::Error::last_os_error();
+            // ENOENT: the caller was killed before we got here.
+            if ![Some(libc::EINTR), Some(libc::ENOENT)].contains(&error.raw_os_error()) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Lets a call fail with `errno`, or be carried out.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn answer(filter: &OwnedFd, call: &Call, errno: Option<i32>) -> io::Result<()> {
+        // SAFETY: the structure is plain data.
+        let mut answer: libc::seccomp_notif_resp = unsafe { std::mem::zeroed() };
+        answer.id = call.id;
+        match errno {
+            Some(errno) => answer.error = -errno,
+            None => answer.flags = CONTINUE,
+        }
+        // SAFETY: the kernel reads a seccomp_notif_resp, and `answer` is one.
+        if unsafe { libc::ioctl(filter.as_raw_fd(), SEND as _, &raw mut answer) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+}

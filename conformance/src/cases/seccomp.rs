@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, RUNC, Stop, Verdict, check, equal};
+use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal, fail};
 use crate::harness::Context;
+use crate::harness::seccomp_agent::{Answers, SeccompAgent};
 use crate::probe::Observation;
 
 /// Docker's default profile as dockerd writes it into config.json for the default capabilities.
@@ -142,6 +143,80 @@ pub const CASES: &[Case] = &[
         runtimes: RUNC,
         why: "ignores errnoRet where the action has none",
     }]),
+    Case::must(
+        "seccomp/notify",
+        "SCMP_ACT_NOTIFY asks the agent at listenerPath",
+        "an agent refuses getcpu, with no_new_privs and without",
+        notify,
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "listenerPath - specifies the path of UNIX domain socket",
+    )
+    .needs(&[Need::SeccompAction("user_notif")]),
+    Case::contract(
+        "seccomp/notify-of-calls-in-between",
+        "an agent may be asked about calls that the runtime itself makes up to execve",
+        "names execve, open, read, close, fcntl, sendmsg and others; the agent lets them pass",
+        notify_in_between,
+    )
+    .clause(
+        "runc",
+        "seccomp",
+        "important syscalls (some might be executed by runc) work fine",
+    )
+    .needs(&[Need::SeccompAction("user_notif")])
+    .known(&[
+        Known {
+            runtimes: OLD_RUNC,
+            why: "makes a call of them before the agent has the listener, and waits forever",
+        },
+        Known {
+            runtimes: OLD_CRUN,
+            why: "makes a call of them before the agent has the listener, and waits forever",
+        },
+    ]),
+    Case::must(
+        "seccomp/notify-state",
+        "the agent is sent one container process state for each process",
+        "reads what create and exec send: names of descriptors, pids, metadata, state",
+        notify_state,
+    )
+    .clause(
+        "config-linux.md",
+        "The Container Process State",
+        "fds (array, OPTIONAL) is a string array containing the names",
+    )
+    .needs(&[Need::SeccompAction("user_notif")])
+    .known(&[Known {
+        runtimes: OLD_CRUN,
+        why: "hands no listener over for a process that exec starts",
+    }]),
+    Case::contract(
+        "seccomp/notify-without-agent",
+        "without an agent the container is refused, and with one that is gone calls give ENOSYS",
+        "has nobody at listenerPath; then one that closes the descriptor",
+        notify_without_agent,
+    )
+    .clause(
+        "runc",
+        "seccomp",
+        "failed to connect with seccomp agent specified in the seccomp profile",
+    )
+    .needs(&[Need::SeccompAction("user_notif")]),
+    Case::contract(
+        "seccomp/notify-leaves-no-descriptor",
+        "neither the program nor a startContainer hook inherits the filter's listener",
+        "looks at their descriptors",
+        notify_descriptors,
+    )
+    .clause(
+        "runc",
+        "seccomp",
+        "a startContainer hook gets no extra file descriptor",
+    )
+    .needs(&[Need::SeccompAction("user_notif")]),
 ];
 
 /// A profile that allows all but what the rules say.
@@ -368,4 +443,125 @@ fn errno_on_kill(context: &Context) -> Verdict {
         ]));
     })?;
     Ok(())
+}
+
+/// A profile that asks the agent about these calls.
+fn ask(agent: &SeccompAgent, names: &[&str]) -> Value {
+    let mut profile = deny(json!([{ "names": names, "action": "SCMP_ACT_NOTIFY" }]));
+    profile["listenerPath"] = json!(agent.socket);
+    profile["listenerMetadata"] = json!("of this case");
+    profile
+}
+
+fn agent(context: &Context, answers: Answers) -> Result<SeccompAgent, Stop> {
+    let number = context.next_number();
+    SeccompAgent::start(context.directory.join(format!("{number}.agent")), answers)
+}
+
+fn notify(context: &Context) -> Verdict {
+    let agent = agent(context, Answers::Refuse(libc::SYS_getcpu, 61))?;
+    for no_new_privileges in [false, true] {
+        let seen = context.see_with(&["call:getcpu", "call:getppid"], |config| {
+            config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+            config["linux"]["seccomp"] = ask(&agent, &["getcpu"]);
+        })?;
+        equal("getcpu", seen.answer("call:getcpu").errno, Some(61))?;
+        equal("getppid", seen.answer("call:getppid").errno, None)?;
+    }
+    Ok(())
+}
+
+fn notify_in_between(context: &Context) -> Verdict {
+    let agent = agent(context, Answers::Refuse(libc::SYS_getcpu, 61))?;
+    let names = [
+        "getcpu", "execve", "open", "openat", "read", "close", "fcntl", "sendmsg", "recvmsg",
+    ];
+    for no_new_privileges in [false, true] {
+        let seen = context.see_with(&["call:getcpu"], |config| {
+            config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+            config["linux"]["seccomp"] = ask(&agent, &names);
+        })?;
+        equal("getcpu", seen.answer("call:getcpu").errno, Some(61))?;
+    }
+    Ok(())
+}
+
+fn notify_state(context: &Context) -> Verdict {
+    for no_new_privileges in [false, true] {
+        let agent = agent(context, Answers::Refuse(libc::SYS_getcpu, 61))?;
+        let mut bundle = context.bundle()?;
+        bundle.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        bundle.config["annotations"] = json!({ "of.the": "case" });
+        bundle.config["linux"]["seccomp"] = ask(&agent, &["getcpu"]);
+        let directory = bundle.directory.clone();
+        let container = context.started(bundle)?;
+        let pid = container.pid()?;
+        container
+            .call("exec", &[], &["/probe", "probe", "exit", "0"])?
+            .must_work()?;
+        let [of_create, of_exec] = &agent.met()[..] else {
+            return fail(format_args!("the agent met {:?}", agent.met()));
+        };
+        for state in [of_create, of_exec] {
+            equal("fds", &state["fds"], &json!(["seccompFd"]))?;
+            equal("metadata", &state["metadata"], &json!("of this case"))?;
+            equal("state.id", &state["state"]["id"], &json!(container.id))?;
+            equal("state.pid", &state["state"]["pid"], &json!(pid))?;
+            equal("state.bundle", &state["state"]["bundle"], &json!(directory))?;
+            check(
+                state["ociVersion"].is_string() && state["state"]["ociVersion"].is_string(),
+                "an ociVersion is missing",
+            )?;
+        }
+        equal("pid", &of_create["pid"], &json!(pid))?;
+        check(
+            of_exec["pid"]
+                .as_i64()
+                .is_some_and(|other| other != i64::from(pid)),
+            format_args!("exec's pid: {}", of_exec["pid"]),
+        )?;
+        let annotations = &of_create["state"]["annotations"];
+        equal("state.annotations", &annotations["of.the"], &json!("case"))?;
+        let status = |state: &Value| state["state"]["status"].as_str().map(str::to_owned);
+        equal("status", status(of_create).as_deref(), Some("creating"))?;
+        equal("exec's status", status(of_exec).as_deref(), Some("running"))?;
+        container.stop()?;
+    }
+    Ok(())
+}
+
+fn notify_without_agent(context: &Context) -> Verdict {
+    let gone = agent(context, Answers::Nothing)?;
+    let seen = see(context, &["call:getcpu"], ask(&gone, &["getcpu"]))?;
+    equal(
+        "getcpu",
+        seen.answer("call:getcpu").errno,
+        Some(libc::ENOSYS),
+    )?;
+
+    let mut profile = ask(&gone, &["getcpu"]);
+    profile["listenerPath"] = json!(context.directory.join("nobody"));
+    let refusal = context.must_refuse_with(|config| config["linux"]["seccomp"] = profile)?;
+    check(
+        refusal.stderr().contains("seccomp"),
+        format_args!("the message names no agent: {}", refusal.description()),
+    )
+}
+
+fn notify_descriptors(context: &Context) -> Verdict {
+    let agent = agent(context, Answers::Refuse(libc::SYS_getcpu, 61))?;
+    let mut bundle = context.bundle()?;
+    bundle.config["linux"]["seccomp"] = ask(&agent, &["getcpu"]);
+    bundle.config["hooks"] = json!({ "startContainer": [{
+        "path": "/probe", "args": ["probe", "probe", "hook", "/tmp/visits", "start"],
+    }] });
+    let visits = bundle.rootfs().join("tmp/visits");
+    let seen = context.see(bundle, &[])?;
+    let numbers = |seen: Observation| seen.descriptors.into_keys().collect::<Vec<i32>>();
+    equal("the program's", numbers(seen), vec![0, 1, 2])?;
+    let hook: Vec<Vec<i32>> = crate::harness::visits(&visits)?
+        .into_iter()
+        .map(|visit| numbers(visit.seen))
+        .collect();
+    equal("the hook's", hook, vec![vec![0, 1, 2]])
 }

@@ -7,6 +7,7 @@ pub mod console;
 mod container;
 mod host;
 mod runtime;
+pub mod seccomp_agent;
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, OpenOptions};

@@ -1,6 +1,7 @@
 //! Walking a plan on the runtime's side, and the birth of the process that walks the other.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -20,6 +21,8 @@ pub(super) struct Newborn {
     pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
     pub(super) channel: Channel,
+    /// The number that its filter's listener has there, once it has said so.
+    pub(super) seccomp_listener: Cell<Option<RawFd>>,
 }
 
 /// Carries out the runtime's steps.
@@ -45,6 +48,9 @@ pub(super) fn conduct<'a>(
 ) -> Result<()> {
     let mut side = Side::Runtime;
     for step in &plan.steps {
+        if let (Action::Seccomp(program), true) = (&step.action, listener.wants_debug()) {
+            listener.debug(&format!("seccomp filter flags: {}", program.flags().bits()));
+        }
         match (side, step.action.side()) {
             (Side::Runtime, Side::Init) => {
                 let newborn = child_of(runtime)?;
@@ -100,6 +106,10 @@ impl Newborn {
                 Some(Message::MountWanted(index)) => Word::MountWanted(index),
                 Some(Message::Failure(why)) => Word::Failure(failure(why)),
                 Some(Message::NotExecuted(why)) => Word::Failure(failure(why).by_program()),
+                Some(Message::SeccompListener(number)) => {
+                    self.seccomp_listener.set(Some(number));
+                    continue;
+                }
                 Some(Message::Debug(message)) => {
                     listener.debug(&message);
                     continue;
@@ -218,6 +228,7 @@ pub(super) fn give_birth(
             pid,
             pidfd,
             channel: ours,
+            seccomp_listener: Cell::new(None),
         }),
     }
 }

@@ -15,6 +15,7 @@ use super::journal::{Journal, Record};
 use super::mount_source::MountSources;
 use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
+use super::seccomp_agent;
 use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
 use crate::cgroup::systemd::{Manager, Property, Unit};
 use crate::cgroup::{self, Entrance, Maker, Placement};
@@ -24,6 +25,7 @@ use crate::host::Host;
 use crate::init::{self, ConsoleSocket, Inheritance};
 use crate::plan::{
     self, Action, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan, ResctrlStep,
+    SeccompAgent,
 };
 use crate::report::Listener;
 use crate::spec::{ConfigText, Spec, check, read_config};
@@ -446,6 +448,15 @@ impl Setup<'_, '_> {
         self.net_devices.insert(mover).carry(device)
     }
 
+    fn introduce_agent(&self, agent: &SeccompAgent<'_>) -> Result<()> {
+        let newborn = self
+            .newborn
+            .as_ref()
+            .ok_or_else(|| Error::new("the plan has a filter before it has a process"))?;
+        let pid = newborn.pid.as_raw_nonzero().get().unsigned_abs();
+        seccomp_agent::introduce(agent, newborn, self.hook_state.at("creating", pid))
+    }
+
     fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
         let pid = self.identity.map_or(0, |init| init.pid.unsigned_abs());
         let bundle = self.hook_state.bundle;
@@ -479,6 +490,7 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
             Action::MoveNetDevice(device) => self.move_net_device(device),
             Action::Hooks(kind, list) => self.run_hooks(*kind, list),
             Action::RecordCreated => self.record_created(),
+            Action::SendListener(agent) => self.introduce_agent(agent),
             _ => Err(Error::new("a step of init came to the runtime")),
         }
     }

@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags, open};
 use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
+use super::seccomp_agent;
 use super::state::{Container, Status};
 use super::sub_cgroups::Destination;
 pub use super::sub_cgroups::SubCgroup;
@@ -98,7 +99,7 @@ pub fn exec(
             oci_version: &state.oci_version,
             id: &state.id,
             bundle: &state.bundle,
-            annotations: None,
+            annotations: Some(&spec.annotations),
         },
         console_socket: request.console_socket,
         newborn: None,
@@ -174,6 +175,14 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
                     .as_ref()
                     .map_or(0, |newborn| newborn.pid.as_raw_nonzero().get());
                 group.enter(self.hook_state.id, pid)
+            }
+            Action::SendListener(agent) => {
+                let newborn = self
+                    .newborn
+                    .as_ref()
+                    .ok_or_else(|| Error::new("the plan has a filter before it has a process"))?;
+                let init = self.init.map_or(0, |init| init.pid.unsigned_abs());
+                seccomp_agent::introduce(agent, newborn, self.hook_state.at("running", init))
             }
             _ => Err(Error::new("a step of init came to the runtime")),
         }

@@ -19,9 +19,10 @@ pub struct HookState<'a> {
     pub annotations: Option<&'a BTreeMap<Text<'a>, Text<'a>>>,
 }
 
+/// The whole of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State<'a> {
+pub(super) struct State<'a> {
     oci_version: &'a str,
     id: &'a str,
     status: &'a str,
@@ -32,10 +33,15 @@ struct State<'a> {
     annotations: Option<&'a BTreeMap<Text<'a>, Text<'a>>>,
 }
 
-impl HookState<'_> {
+impl<'a> HookState<'a> {
     /// The JSON, for a container in this status; `pid` 0 means that it has no process any more.
     pub fn json(&self, status: &str, pid: u32) -> String {
-        serde_json::to_string(&State {
+        serde_json::to_string(&self.at(status, pid)).unwrap_or_default()
+    }
+
+    /// The same before it is JSON.
+    pub(super) fn at(&self, status: &'a str, pid: u32) -> State<'a> {
+        State {
             oci_version: self.oci_version,
             id: self.id,
             status,
@@ -44,7 +50,6 @@ impl HookState<'_> {
             annotations: self
                 .annotations
                 .filter(|annotations| !annotations.is_empty()),
-        })
-        .unwrap_or_default()
+        }
     }
 }

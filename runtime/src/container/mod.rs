@@ -14,6 +14,7 @@ mod mount_source;
 mod net_devices;
 pub mod pause;
 pub mod process;
+mod seccomp_agent;
 pub mod start;
 pub mod state;
 pub mod sub_cgroups;

@@ -3,7 +3,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -18,6 +18,8 @@ use crate::error::{CallContext, Error, Result};
 pub enum Message {
     /// The other side goes on with its steps.
     Turn,
+    /// Init has installed a filter, whose listener has this number there.
+    SeccompListener(RawFd),
     /// Init failed; this is why.
     Failure(String),
     /// Init can't open the source of this entry of `mounts` as it should be, and asks for it.
@@ -70,12 +72,16 @@ impl Channel {
     /// send(2)'s: `EPIPE` when the other side is gone.
     pub fn send(&self, message: &Message) -> Result<()> {
         let socket = self.socket()?;
-        let index: [u8; 4];
+        let number: [u8; 4];
         let (kind, text) = match message {
             Message::Turn => (b'T', &[][..]),
             Message::MountWanted(wanted) => {
-                index = wanted.to_le_bytes();
-                (b'M', &index[..])
+                number = wanted.to_le_bytes();
+                (b'M', &number[..])
+            }
+            Message::SeccompListener(descriptor) => {
+                number = descriptor.to_le_bytes();
+                (b'L', &number[..])
             }
             Message::Failure(why) => (b'E', why.as_bytes()),
             Message::NotExecuted(why) => (b'X', why.as_bytes()),
@@ -165,6 +171,10 @@ fn decode(packet: &[u8]) -> Result<Message> {
             .try_into()
             .map(|index| Message::MountWanted(u32::from_le_bytes(index)))
             .map_err(|_| Error::new("init channel: a request of the wrong length")),
+        [b'L', number @ ..] => number
+            .try_into()
+            .map(|number| Message::SeccompListener(RawFd::from_le_bytes(number)))
+            .map_err(|_| Error::new("init channel: a descriptor of the wrong length")),
         [b'E', why @ ..] => Ok(Message::Failure(text(why))),
         [b'X', why @ ..] => Ok(Message::NotExecuted(text(why))),
         [b'D', message @ ..] => Ok(Message::Debug(text(message))),
@@ -260,7 +270,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for packet in [&b""[..], b"?", b"T1", b"M1"] {
+        for packet in [&b""[..], b"?", b"T1", b"M1", b"L1"] {
             assert!(decode(packet).is_err(), "{packet:?}");
         }
     }

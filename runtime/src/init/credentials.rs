@@ -1,4 +1,4 @@
-//! Becoming the user: groups, uid, capabilities, umask, working directory, filter.
+//! Becoming the user: groups, uid, capabilities, umask, working directory.
 
 use rustix::fs::{FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
@@ -12,13 +12,10 @@ use rustix::thread::{
 
 use crate::error::{CallContext, Error, Result};
 use crate::plan::{CapabilityStep, CredentialsStep};
-use crate::seccomp::Program;
-use crate::sys;
 use crate::sys::identity::started_as_root;
 
 /// Gives up what the app is not to have. The order matters: the bounding set and the groups need
-/// capabilities that the uid change takes away, and the filter needs `CAP_SYS_ADMIN` or
-/// `no_new_privs` (seccomp(2)).
+/// capabilities that the uid change takes away.
 ///
 /// # Errors
 /// With the call.
@@ -37,16 +34,6 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
         change_ids(step)?;
     }
 
-    if let Some(filter) = &step.early_filter {
-        if step.uid != 0 {
-            // The uid change has emptied the effective set; the permitted set was kept.
-            regain(
-                CapabilitySet::SYS_ADMIN | CapabilitySet::SETPCAP,
-                &step.capabilities,
-            )?;
-        }
-        install_filter(filter)?;
-    }
     apply_capabilities(&step.capabilities)?;
     if step.no_new_privileges {
         set_no_new_privs(true).call(|| "prctl(PR_SET_NO_NEW_PRIVS, 1)")?;
@@ -132,16 +119,6 @@ fn drop_from_bounding_set(keep: CapabilitySet) -> Result<()> {
     Ok(())
 }
 
-/// Makes `needed` effective for a moment, on top of what will stay permitted.
-fn regain(needed: CapabilitySet, later: &CapabilityStep) -> Result<()> {
-    let sets = CapabilitySets {
-        effective: needed,
-        permitted: needed | later.permitted,
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets).call(|| "capset()")
-}
-
 fn apply_capabilities(step: &CapabilityStep) -> Result<()> {
     let sets = CapabilitySets {
         effective: step.effective,
@@ -158,12 +135,4 @@ fn apply_capabilities(step: &CapabilityStep) -> Result<()> {
             .call(|| format!("prctl(PR_CAP_AMBIENT_RAISE, {capability:?})"))?;
     }
     Ok(())
-}
-
-/// Installs the filter; what happens from here on is subject to it.
-///
-/// # Errors
-/// seccomp(2)'s.
-pub(crate) fn install_filter(program: &Program) -> Result<()> {
-    sys::seccomp::install(program).map(drop)
 }

@@ -13,7 +13,7 @@ mod scheduling;
 mod trusted_proc;
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::Resource;
@@ -26,8 +26,10 @@ use crate::rootfs::console::Console;
 use crate::rootfs::device::DeviceMaker;
 use crate::rootfs::mask::{Masker, make_path_readonly};
 use crate::rootfs::{RootFd, cgroups, mount, move_root, pivot};
+use crate::seccomp::Program;
 use crate::spec::sysctl;
 use crate::sys;
+use crate::sys::identity::started_as_root;
 
 pub use channel::{Channel, Message};
 use program::Located;
@@ -91,6 +93,8 @@ struct Init<'a> {
     masker: Masker,
     env: Vec<CString>,
     located: Option<Located>,
+    /// Our filter's, until the runtime has fetched it for the agent.
+    seccomp_listener: Option<OwnedFd>,
 }
 
 impl<'a> Init<'a> {
@@ -106,6 +110,7 @@ impl<'a> Init<'a> {
             masker: Masker::default(),
             env: Vec::new(),
             located: None,
+            seccomp_listener: None,
         }
     }
 
@@ -135,6 +140,8 @@ impl<'a> Init<'a> {
                 }
                 (Side::Runtime, Side::Init) => {
                     self.await_turn()?;
+                    // With the agent gone, its calls are to be refused, not to wait.
+                    self.seccomp_listener = None;
                     side = Side::Init;
                 }
                 _ => {}
@@ -246,17 +253,15 @@ impl<'a> Init<'a> {
             }
             Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
             Action::LabelOnExec(module, label) => self.proc.write_on_exec_label(*module, label),
-            Action::Credentials(credentials) => {
-                self.let_go_of_the_host(credentials.preserve_fds)?;
-                credentials::become_user(credentials)
-            }
+            Action::CloseDescriptors { preserved } => self.let_go_of_the_host(*preserved),
+            Action::Credentials(credentials) => credentials::become_user(credentials),
             Action::LocateProgram { args, path } => {
                 self.located = Some(program::locate(args, *path)?);
                 self.debug(|| self.last_words().to_owned());
                 Ok(())
             }
             Action::WaitForStart => self.wait_for_start(),
-            Action::Seccomp(program) => credentials::install_filter(program),
+            Action::Seccomp(program) => self.install_filter(program),
             Action::Execute => self.execute(),
             Action::StartUnit(..)
             | Action::CreateCgroups
@@ -267,7 +272,8 @@ impl<'a> Init<'a> {
             | Action::Resctrl(_)
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)
-            | Action::RecordCreated => Ok(()),
+            | Action::RecordCreated
+            | Action::SendListener(_) => Ok(()),
         }
     }
 
@@ -359,6 +365,24 @@ impl<'a> Init<'a> {
         let fifo = self.inheritance.exec_fifo.as_ref().map(AsFd::as_fd);
         let kept: Vec<BorrowedFd<'_>> = channel.into_iter().chain(fifo).collect();
         sys::exec::close_all_but(3 + preserved, &kept).call(|| "close_range()")
+    }
+
+    /// Installs the filter: what happens from here on is subject to it.
+    fn install_filter(&mut self, program: &Program) -> Result<()> {
+        if program.has_listener() && !started_as_root() {
+            // The runtime is to fetch the listener from us, without CAP_SYS_PTRACE on the host
+            // (pidfd_getfd(2)). Nothing of the host's is open any more.
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+                .call(|| "prctl(PR_SET_DUMPABLE, 1)")?;
+        }
+        self.seccomp_listener = sys::seccomp::install(program)?;
+        match &self.seccomp_listener {
+            Some(listener) => {
+                let number = Message::SeccompListener(listener.as_raw_fd());
+                self.inheritance.channel.send(&number)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Waits for the byte that `start` writes. The channel is closed: `create` has ended.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rustix::fs::FileType;
 use rustix::thread::CapabilitySet;
 
+use super::filter::Filter;
 use super::{
     Action, ConsoleStep, DeviceStep, HookKind, KeyringStep, MountSource, NamespaceKind, OwnMount,
     Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, cgroups, intel_rdt, mounts,
@@ -13,7 +14,6 @@ use super::{
 use crate::cgroup::Maker;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::seccomp;
 use crate::spec::{Device, Process, Spec};
 
 /// What the caller of `create` or `run` asks beyond config.json.
@@ -61,7 +61,6 @@ mod clause {
     pub(super) const PERSONALITY: &str = "config-linux.md#personality";
     pub(super) const INTEL_RDT: &str = "config-linux.md#intelrdt";
     pub(super) const SYSCTL: &str = "config-linux.md#sysctl";
-    pub(super) const SECCOMP: &str = "config-linux.md#seccomp";
     pub(super) const MASKED: &str = "config-linux.md#masked-paths";
     pub(super) const READONLY: &str = "config-linux.md#readonly-paths";
     pub(super) const LIFECYCLE: &str = "runtime.md#lifecycle";
@@ -126,9 +125,7 @@ pub fn for_container<'a>(
     builder.finish_rootfs(spec);
     builder.change_root(spec, &namespaces, request);
 
-    let mut filter = process::Filter {
-        program: compile_filter(spec, host)?,
-    };
+    let mut filter = Filter::of(spec, host)?;
     process::prepare(
         process,
         &surroundings(spec, host, request.preserve_fds, request.extra_env),
@@ -140,7 +137,7 @@ pub fn for_container<'a>(
     if request.wait_for_start {
         builder.push(Action::WaitForStart, Pointer::default(), clause::LIFECYCLE);
     }
-    builder.filter(filter);
+    filter.install(&mut builder.steps);
     builder.hooks(spec, HookKind::StartContainer);
     builder.push(
         Action::Execute,
@@ -195,9 +192,7 @@ pub fn for_exec<'a>(
         builder.keyring(process, &namespaces, false);
     }
     builder.console(process, false);
-    let mut filter = process::Filter {
-        program: compile_filter(spec, host)?,
-    };
+    let mut filter = Filter::of(spec, host)?;
     process::prepare(
         process,
         &surroundings(spec, host, request.preserve_fds, &[]),
@@ -205,7 +200,7 @@ pub fn for_exec<'a>(
         &mut builder.steps,
         &mut builder.warnings,
     )?;
-    builder.filter(filter);
+    filter.install(&mut builder.steps);
     builder.push(
         Action::Execute,
         Pointer::to("/process/args"),
@@ -233,20 +228,6 @@ fn surroundings<'a>(
         memory_policy: spec.linux.memory_policy.as_ref(),
         on_some_cpus: cpus.is_some_and(|cpus| !cpus.is_empty()),
     }
-}
-
-fn compile_filter(spec: &Spec<'_>, host: &Host) -> Result<Option<seccomp::Program>> {
-    let (Some(profile), Some(abilities)) = (&spec.linux.seccomp, &host.seccomp) else {
-        return Ok(None);
-    };
-    let program = seccomp::compile(profile, abilities)?;
-    if program.has_listener() {
-        return Err(Error::config(
-            "/linux/seccomp/listenerPath",
-            "SCMP_ACT_NOTIFY is not supported yet",
-        ));
-    }
-    Ok((!program.instructions().is_empty()).then_some(program))
 }
 
 /// config.json's namespaces, sorted by what happens to them.
@@ -684,16 +665,6 @@ impl<'a> Builder<'a> {
                 Action::Mask(path),
                 Pointer::element("/linux/maskedPaths", index),
                 clause::MASKED,
-            );
-        }
-    }
-
-    fn filter(&mut self, filter: process::Filter) {
-        if let Some(program) = filter.program {
-            self.push(
-                Action::Seccomp(program),
-                Pointer::to("/linux/seccomp"),
-                clause::SECCOMP,
             );
         }
     }

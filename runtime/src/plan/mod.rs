@@ -5,6 +5,7 @@
 mod build;
 mod capabilities;
 mod cgroups;
+mod filter;
 mod intel_rdt;
 mod memory_policy;
 mod mounts;
@@ -217,6 +218,11 @@ pub enum Action<'a> {
     ReadonlyPath(&'a str),
     /// Complete the environment from the container's own files.
     Environment(EnvironmentStep),
+    /// Close all that is open but what the app is to have, and what is still needed here.
+    CloseDescriptors {
+        /// How many descriptors from 3 on the app inherits.
+        preserved: u32,
+    },
     /// Set user, groups, capabilities and umask for good.
     Credentials(CredentialsStep),
     /// Find the file to execute, with the rights that the app has.
@@ -230,6 +236,8 @@ pub enum Action<'a> {
     RecordCreated,
     /// Install the filter.
     Seccomp(Program),
+    /// Hand the filter's listener to the seccomp agent.
+    SendListener(SeccompAgent<'a>),
     /// Write the label that execve will change to.
     LabelOnExec(SecurityModule, &'a str),
     /// Wait until `start` is called.
@@ -252,6 +260,7 @@ impl Action<'_> {
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)
             | Action::RecordCreated
+            | Action::SendListener(_)
             | Action::Hooks(HookKind::Prestart | HookKind::CreateRuntime, _) => Side::Runtime,
             _ => Side::Init,
         }
@@ -477,11 +486,15 @@ pub struct CredentialsStep {
     pub capabilities: CapabilityStep,
     /// `no_new_privs`.
     pub no_new_privileges: bool,
-    /// A filter that has to be installed while `CAP_SYS_ADMIN` is still there: seccomp(2) wants
-    /// that or `no_new_privs`.
-    pub early_filter: Option<Program>,
-    /// How many descriptors from 3 on the app inherits.
-    pub preserve_fds: u32,
+}
+
+/// Who answers for `SCMP_ACT_NOTIFY`.
+#[derive(Clone, Copy, Debug)]
+pub struct SeccompAgent<'a> {
+    /// Its socket, a path of the host; abstract if it begins with `@`.
+    pub socket: &'a str,
+    /// What it is told of this container, if config.json says so.
+    pub metadata: Option<&'a str>,
 }
 
 /// The five capability sets.

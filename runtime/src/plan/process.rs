@@ -5,16 +5,11 @@ use std::ffi::CString;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
+use super::filter::Filter;
 use super::{Action, CredentialsStep, EnvironmentStep, Pointer, RlimitStep, SecurityModule, Step};
 use super::{capabilities, memory_policy, scheduling};
 use crate::error::{Error, Result};
-use crate::seccomp::Program;
 use crate::spec::{MemoryPolicy, Process, Rlimit, Text};
-
-/// The filter of a process, and how it is to be installed.
-pub(super) struct Filter {
-    pub(super) program: Option<Program>,
-}
 
 /// What beyond `process` itself decides what becomes of it.
 pub(super) struct Surroundings<'a> {
@@ -34,7 +29,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn prepare<'a>(
     process: &'a Process<'a>,
     surroundings: &Surroundings<'a>,
-    filter: &mut Filter,
+    filter: &mut Filter<'a>,
     steps: &mut Vec<Step<'a>>,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
@@ -83,11 +78,17 @@ pub(super) fn prepare<'a>(
             clause: "config.md#linux-process",
         });
     }
-    let early_filter = if process.no_new_privileges {
-        None
-    } else {
-        filter.program.take()
-    };
+    steps.push(Step {
+        action: Action::CloseDescriptors {
+            preserved: surroundings.preserve_fds,
+        },
+        pointer: Pointer::to("/process"),
+        clause: "runtime.md#lifecycle",
+    });
+    // seccomp(2) wants `no_new_privs`, or CAP_SYS_ADMIN, which is soon given up.
+    if !process.no_new_privileges {
+        filter.install(steps);
+    }
     steps.push(Step {
         action: Action::Credentials(CredentialsStep {
             uid: process.user.uid,
@@ -101,8 +102,6 @@ pub(super) fn prepare<'a>(
                 warnings,
             ),
             no_new_privileges: process.no_new_privileges,
-            early_filter,
-            preserve_fds: surroundings.preserve_fds,
         }),
         pointer: Pointer::to("/process"),
         clause: "config.md#linux-process",
@@ -115,6 +114,10 @@ pub(super) fn prepare<'a>(
         pointer: Pointer::to("/process/args"),
         clause: "config.md#process",
     });
+    // The runtime has to be there to hand the listener over. Otherwise the filter comes last.
+    if filter.agent.is_some() {
+        filter.install(steps);
+    }
     Ok(())
 }
 

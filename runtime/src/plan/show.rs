@@ -140,6 +140,12 @@ impl fmt::Display for Action<'_> {
                 write!(f, "locate {}", args.first().map_or("", |name| &**name))
             }
             Action::RecordCreated => f.write_str("record that the container is created"),
+            Action::CloseDescriptors { preserved } => {
+                write!(f, "close all descriptors from {} on", 3 + preserved)
+            }
+            Action::SendListener(agent) => {
+                write!(f, "hand the filter's listener to {}", agent.socket)
+            }
             Action::Seccomp(program) => {
                 write!(
                     f,
