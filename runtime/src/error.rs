@@ -18,6 +18,7 @@ struct Inner {
     errno: Option<Errno>,
     contexts: Vec<Cow<'static, str>>,
     pointer: Option<String>,
+    document: &'static str,
     hint: Option<Cow<'static, str>>,
     by_program: bool,
 }
@@ -30,6 +31,7 @@ impl Error {
             errno: None,
             contexts: Vec::new(),
             pointer: None,
+            document: "config.json",
             hint: None,
             by_program: false,
         }))
@@ -52,6 +54,13 @@ impl Error {
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.0.pointer.get_or_insert_with(|| pointer.into());
+        self
+    }
+
+    /// Says in which file the place stands, where that is not config.json.
+    #[must_use]
+    pub fn in_document(mut self, document: &'static str) -> Self {
+        self.0.document = document;
         self
     }
 
@@ -103,8 +112,10 @@ impl fmt::Display for Error {
             .as_deref()
             .filter(|pointer| !pointer.is_empty());
         match (pointer, &inner.hint) {
-            (Some(pointer), Some(hint)) => write!(f, " (config.json {pointer}; {hint})"),
-            (Some(pointer), None) => write!(f, " (config.json {pointer})"),
+            (Some(pointer), Some(hint)) => {
+                write!(f, " ({} {pointer}; {hint})", inner.document)
+            }
+            (Some(pointer), None) => write!(f, " ({} {pointer})", inner.document),
             (None, Some(hint)) => write!(f, " ({hint})"),
             (None, None) => Ok(()),
         }

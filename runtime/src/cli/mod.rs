@@ -14,6 +14,7 @@ mod help;
 mod kill;
 mod list;
 mod log;
+mod mounts;
 mod parse;
 mod pause;
 mod ps;
@@ -47,6 +48,7 @@ static VERBS: &[&Verb] = &[
     &features::VERB,
     &kill::VERB,
     &list::VERB,
+    &mounts::VERB,
     &pause::VERB,
     &ps::VERB,
     &resume::VERB,

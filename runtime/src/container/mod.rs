@@ -11,6 +11,7 @@ pub mod hook_state;
 pub mod journal;
 pub mod kill;
 mod mount_source;
+pub mod mounts;
 mod net_devices;
 pub mod pause;
 pub mod process;
@@ -19,6 +20,7 @@ pub mod start;
 pub mod state;
 pub mod sub_cgroups;
 pub mod update;
+mod visit;
 
 pub use directory::{ContainerDirectory, Store};
 pub use state::{Container, Status};

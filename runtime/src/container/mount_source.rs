@@ -7,16 +7,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, chroot, fchdir, waitpid};
-use rustix::thread::{
-    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
-};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::visit::Visit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
-use crate::plan::{IdMappings, MountSource, MountStep};
+use crate::plan::{IdMappings, MountStep};
 use crate::rootfs::bind::{Source, clone_of, open_tree_call};
 use crate::spec::IdMapping;
 use crate::sys::clone::{Cloned, clone_process};
@@ -40,40 +38,56 @@ impl MountSources {
         pid: Pid,
         pidfd: BorrowedFd<'_>,
     ) -> Result<OwnedFd> {
-        let MountSource::Bind {
-            path,
-            recursive,
-            links,
-            covers_proc,
-        } = &step.source
-        else {
-            return Err(Error::new("only bind mounts have a source on the host"));
-        };
-        let source = Source {
-            path,
-            recursive: *recursive,
-            links: *links,
-            covers_proc: *covers_proc,
-        };
-        let owners = match &step.idmap {
-            Some(idmap) => Some((self.user_namespace(idmap.mappings.as_ref(), pid)?, idmap)),
-            None => None,
-        };
+        let source = Source::of(step)
+            .ok_or_else(|| Error::new("only bind mounts have a source on the host"))?;
+        let owners = self.owners(step, pid)?;
         Visit::to(pidfd)?.during(|| {
             let tree = clone_of(source).call(|| open_tree_call(source))?;
-            if let Some((namespace, idmap)) = owners {
-                set_owners(tree.as_fd(), namespace.as_fd(), idmap.recursive).map_err(|errno| {
-                    let error =
-                        Error::call(format!("mount_setattr({path:?}, MOUNT_ATTR_IDMAP)"), errno);
-                    match errno {
-                        Errno::INVAL => error
-                            .hint("does its file system, on this kernel, support idmapped mounts?"),
-                        _ => error,
-                    }
-                })?;
-            }
+            owners.map_or(Ok(()), |owners| owners.apply(tree.as_fd(), source.path))?;
             Ok(tree)
         })
+    }
+
+    /// Opens the source of a bind mount as this process finds it, for a container whose init is
+    /// `pid`.
+    ///
+    /// # Errors
+    /// With the call.
+    pub fn open_here(
+        &mut self,
+        step: &MountStep<'_>,
+        source: Source<'_>,
+        pid: Pid,
+    ) -> Result<OwnedFd> {
+        let tree = clone_of(source).call(|| open_tree_call(source))?;
+        self.map_owners(step, tree.as_fd(), pid)?;
+        Ok(tree)
+    }
+
+    /// Maps the owners of a detached tree as the step asks.
+    ///
+    /// # Errors
+    /// With the call.
+    pub fn map_owners(
+        &mut self,
+        step: &MountStep<'_>,
+        tree: BorrowedFd<'_>,
+        pid: Pid,
+    ) -> Result<()> {
+        match self.owners(step, pid)? {
+            Some(owners) => owners.apply(tree, step.destination),
+            None => Ok(()),
+        }
+    }
+
+    fn owners(&mut self, step: &MountStep<'_>, pid: Pid) -> Result<Option<Owners>> {
+        let Some(idmap) = &step.idmap else {
+            return Ok(None);
+        };
+        Ok(Some(Owners {
+            namespace: self.user_namespace(idmap.mappings.as_ref(), pid)?,
+            recursive: idmap.recursive,
+        }))
     }
 
     /// A user namespace with these maps, made once; without maps that of the process.
@@ -89,6 +103,26 @@ impl MountSources {
         let kept = namespace.try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
         self.made.push((mappings.clone(), kept));
         Ok(namespace)
+    }
+}
+
+/// The owners that a mount is to show.
+struct Owners {
+    namespace: OwnedFd,
+    recursive: bool,
+}
+
+impl Owners {
+    fn apply(&self, tree: BorrowedFd<'_>, path: &str) -> Result<()> {
+        set_owners(tree, self.namespace.as_fd(), self.recursive).map_err(|errno| {
+            let error = Error::call(format!("mount_setattr({path:?}, MOUNT_ATTR_IDMAP)"), errno);
+            match errno {
+                Errno::INVAL => {
+                    error.hint("does its file system, on this kernel, support idmapped mounts?")
+                }
+                _ => error,
+            }
+        })
     }
 }
 
@@ -133,45 +167,4 @@ fn write_map(pid: Pid, file: &str, mappings: &[IdMapping]) -> Result<()> {
             }
             _ => error,
         })
-}
-
-/// This process in another's mount namespace, for a moment (setns(2): a process with one thread may).
-struct Visit {
-    own: OwnedFd,
-    root: OwnedFd,
-    directory: OwnedFd,
-}
-
-impl Visit {
-    fn to(process: BorrowedFd<'_>) -> Result<Self> {
-        let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let visit = Visit {
-            own: open(
-                "/proc/self/ns/mnt",
-                OFlags::RDONLY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .call(|| "open(/proc/self/ns/mnt)")?,
-            root: open("/", path, Mode::empty()).call(|| "open(/)")?,
-            directory: openat(CWD, ".", path, Mode::empty()).call(|| "open(.)")?,
-        };
-        move_into_thread_name_spaces(process, ThreadNameSpaceType::MOUNT)
-            .call(|| "setns(container's init, CLONE_NEWNS)")?;
-        Ok(visit)
-    }
-
-    fn during<T>(self, visit: impl FnOnce() -> Result<T>) -> Result<T> {
-        let seen = visit();
-        self.back()?;
-        seen
-    }
-
-    /// setns(2) has changed the root and the working directory to the namespace's root.
-    fn back(self) -> Result<()> {
-        move_into_link_name_space(self.own.as_fd(), Some(LinkNameSpaceType::Mount))
-            .call(|| "setns(own mount namespace)")?;
-        fchdir(&self.root).call(|| "fchdir(own root)")?;
-        chroot(".").call(|| "chroot(own root)")?;
-        fchdir(&self.directory).call(|| "fchdir(own working directory)")
-    }
 }

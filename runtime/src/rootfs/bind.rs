@@ -10,7 +10,7 @@ use super::guard::PROC_SUPER_MAGIC;
 use super::mount::{put_in_place, set};
 use super::{RootFd, Wanted, file_type, split};
 use crate::error::{CallContext, Error, Result};
-use crate::plan::{Links, MountStep};
+use crate::plan::{Links, MountSource, MountStep};
 use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::Attributes;
 
@@ -31,6 +31,26 @@ pub struct Source<'s> {
     pub covers_proc: bool,
 }
 
+impl<'s> Source<'s> {
+    /// That of a step; `None` for what is no bind mount.
+    pub fn of(step: &'s MountStep<'_>) -> Option<Self> {
+        match &step.source {
+            MountSource::Bind {
+                path,
+                recursive,
+                links,
+                covers_proc,
+            } => Some(Source {
+                path,
+                recursive: *recursive,
+                links: *links,
+                covers_proc: *covers_proc,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// Makes a bind mount.
 ///
 /// # Errors
@@ -47,10 +67,11 @@ pub fn mount(
         return copy_link(root, step.destination, &link);
     }
     let tree = open_source(step, source, from_runtime)?;
+    set_flags(tree.as_fd(), step)?;
     attach(root, step, source, tree)
 }
 
-/// Puts a detached tree, the step's source, where the step says.
+/// Puts a detached tree, the step's source with its flags, where the step says.
 ///
 /// # Errors
 /// With the call.
@@ -76,7 +97,6 @@ pub fn attach(
             })
         })?
     };
-    set_flags(tree.as_fd(), step)?;
     put_in_place(step, tree, target)
 }
 
@@ -129,7 +149,10 @@ fn check_procfs(tree: &OwnedFd, destination: &str) -> Result<()> {
 
 /// Sets the flags that options name. In a user namespace the flags of the host's mounts are locked
 /// (mount_namespaces(7)): those that no option clears by name are kept then, as runc does.
-fn set_flags(tree: BorrowedFd<'_>, step: &MountStep<'_>) -> Result<()> {
+///
+/// # Errors
+/// With the call.
+pub fn set_flags(tree: BorrowedFd<'_>, step: &MountStep<'_>) -> Result<()> {
     if step.attributes.is_empty() {
         return Ok(());
     }

@@ -15,6 +15,7 @@ pub mod mask;
 pub mod mount;
 pub mod move_root;
 pub mod pivot;
+pub mod unmount;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -84,6 +85,11 @@ impl RootFd {
         attach(tree.as_fd(), directory.as_fd()).call(|| format!("move_mount(rootfs, {path})"))?;
         leave_to_exec(directory);
         Ok(RootFd { fd: tree })
+    }
+
+    /// Takes a directory that is a root already: a running container's.
+    pub fn of(fd: OwnedFd) -> Self {
+        RootFd { fd }
     }
 
     /// The descriptor of the root itself.

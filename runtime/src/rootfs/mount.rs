@@ -32,20 +32,9 @@ pub fn mount(
             source,
             options,
         } => mount_filesystem(root, step, kind, source, options),
-        MountSource::Bind {
-            path,
-            recursive,
-            links,
-            covers_proc,
-        } => {
-            let source = bind::Source {
-                path,
-                recursive: *recursive,
-                links: *links,
-                covers_proc: *covers_proc,
-            };
+        MountSource::Bind { .. } => bind::Source::of(step).map_or(Ok(()), |source| {
             bind::mount(root, step, source, from_runtime)
-        }
+        }),
         MountSource::Remount => change_existing(root, step),
         MountSource::Cgroups => Ok(()),
     };
@@ -88,6 +77,15 @@ fn mount_filesystem(
     if step.copy_up {
         copy_up::copy(target.as_fd(), mount.as_fd())?;
     }
+    put_in_place(step, mount, target)
+}
+
+/// Puts a new file system that is mounted nowhere yet where the step says.
+///
+/// # Errors
+/// With the call.
+pub fn place_filesystem(root: &RootFd, step: &MountStep<'_>, mount: OwnedFd) -> Result<()> {
+    let target = root.mount_point(step.destination, Wanted::Directory)?;
     put_in_place(step, mount, target)
 }
 
