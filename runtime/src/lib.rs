@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod cli;
 pub mod container;
+pub mod criu;
 pub mod dbus;
 pub mod error;
 pub mod hooks;

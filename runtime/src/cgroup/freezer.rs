@@ -33,7 +33,8 @@ impl Placement {
         self.freezer().map_or(Ok(false), Place::is_frozen)
     }
 
-    pub(super) fn freezer(&self) -> Option<&Place> {
+    /// The place whose freezer holds the container's processes.
+    pub fn freezer(&self) -> Option<&Place> {
         let v1 = self.places.iter().find(|place| place.has_v1_freezer());
         v1.or_else(|| self.v2().filter(|_| self.layout_is_v2()))
     }

@@ -16,8 +16,8 @@ pub(super) static VERB: Verb = Verb {
     summary: "print what a container uses, and that it ran out of memory",
     description: "\
 A line of JSON for each: {\"type\":\"stats\",...} at every interval, and
-{\"type\":\"oom\",...} when a process of the container was killed because its limit of
-memory was reached.
+{\"type\":\"oom\",...} when a process of the container was killed because its
+limit of memory was reached.
 Ends when the container is deleted.",
     positionals: Positionals::CONTAINER,
     flags: &[&INTERVAL, &STATS],

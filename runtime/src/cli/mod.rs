@@ -1,7 +1,9 @@
 //! The command line: runc's, one file a verb.
 
+mod checkpoint;
 mod container_options;
 mod create;
+mod criu_options;
 mod delete;
 mod events;
 mod exec;
@@ -18,6 +20,7 @@ mod mounts;
 mod parse;
 mod pause;
 mod ps;
+mod restore;
 mod resume;
 mod run;
 mod spec;
@@ -40,6 +43,7 @@ use syntax::{Flag, Verb};
 
 /// The verbs. A new one: a file with its table (`VERB`) and code, and a line here.
 static VERBS: &[&Verb] = &[
+    &checkpoint::VERB,
     &create::VERB,
     &delete::VERB,
     &events::VERB,
@@ -52,6 +56,7 @@ static VERBS: &[&Verb] = &[
     &pause::VERB,
     &ps::VERB,
     &resume::VERB,
+    &restore::VERB,
     &run::VERB,
     &spec::VERB,
     &start::VERB,

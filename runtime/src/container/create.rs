@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+use rustix::process::Pid;
 
 use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
 use super::delete;
@@ -105,38 +106,19 @@ pub fn create(
         cgroups: &maker,
     };
     let plan = plan::for_container(spec, &host, &plan_request)?;
-    let (placement, manager) = place(&host, &maker, cgroups_path, request.id)?;
+    let placed = place(&host, &maker, cgroups_path, request.id)?;
     plan.warnings
         .iter()
         .for_each(|warning| listener.warn(warning));
 
-    let (directory, lock) = store.make(request.id)?;
-    let mut setup = Setup {
-        directory,
-        lock: Some(lock),
-        journal: None,
-        records: Vec::new(),
-        host: &host,
-        spec,
+    let ground = Ground {
         config,
+        spec,
+        host: &host,
         plan: &plan,
-        hook_state: HookState {
-            oci_version: &spec.oci_version,
-            id: request.id,
-            bundle: request.bundle,
-            annotations: Some(&spec.annotations),
-        },
-        placement,
-        manager,
-        entrance: None,
-        mount_sources: MountSources::default(),
-        newborn: None,
-        net_devices: None,
-        identity: None,
-        created: jiff::Timestamp::now().to_string(),
-        request,
         listener,
     };
+    let mut setup = Setup::begin(store, ground, placed, request)?;
     match setup.carry_out() {
         Ok(()) => setup.finish(),
         Err(error) => {
@@ -147,7 +129,7 @@ pub fn create(
 }
 
 /// Where the container's cgroups are going to be, and whom to ask for them.
-fn place(
+pub(super) fn place(
     host: &Host,
     maker: &Maker,
     cgroups_path: Option<&str>,
@@ -167,40 +149,85 @@ fn place(
     }
 }
 
+/// What a container is set up from.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'s, 'a> {
+    pub(super) config: &'s ConfigText,
+    pub(super) spec: &'a Spec<'a>,
+    pub(super) host: &'s Host,
+    pub(super) plan: &'s Plan<'a>,
+    pub(super) listener: &'s dyn Listener,
+}
+
 /// The runtime's side of the walk.
-struct Setup<'s, 'a> {
-    directory: ContainerDirectory,
-    lock: Option<Lock>,
+pub(super) struct Setup<'s, 'a> {
+    pub(super) directory: ContainerDirectory,
+    pub(super) lock: Option<Lock>,
     journal: Option<Journal>,
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
     host: &'s Host,
-    spec: &'a Spec<'a>,
+    pub(super) spec: &'a Spec<'a>,
     config: &'s ConfigText,
-    plan: &'s Plan<'a>,
-    hook_state: HookState<'a>,
-    placement: Placement,
+    pub(super) plan: &'s Plan<'a>,
+    pub(super) hook_state: HookState<'a>,
+    pub(super) placement: Placement,
     /// systemd, where it makes the cgroup.
     manager: Option<Manager>,
     entrance: Option<Entrance>,
+    /// CRIU, which is in init's place until it has restored it.
+    pub(super) stand_in: Option<Pid>,
     mount_sources: MountSources,
     newborn: Option<Newborn>,
     net_devices: Option<NetDeviceMover>,
-    identity: Option<ProcessIdentity>,
+    pub(super) identity: Option<ProcessIdentity>,
     created: String,
-    request: Request<'s>,
+    pub(super) request: Request<'s>,
     listener: &'s dyn Listener,
 }
 
-impl Setup<'_, '_> {
+impl<'s, 'a> Setup<'s, 'a> {
+    /// Makes the container's directory. Nothing has been done for it yet.
+    pub(super) fn begin(
+        store: &Store,
+        ground: Ground<'s, 'a>,
+        (placement, manager): (Placement, Option<Manager>),
+        request: Request<'s>,
+    ) -> Result<Self>
+    where
+        's: 'a,
+    {
+        let (directory, lock) = store.make(request.id)?;
+        Ok(Setup {
+            directory,
+            lock: Some(lock),
+            journal: None,
+            records: Vec::new(),
+            host: ground.host,
+            spec: ground.spec,
+            config: ground.config,
+            plan: ground.plan,
+            listener: ground.listener,
+            hook_state: HookState {
+                oci_version: &ground.spec.oci_version,
+                id: request.id,
+                bundle: request.bundle,
+                annotations: Some(&ground.spec.annotations),
+            },
+            placement,
+            manager,
+            entrance: None,
+            stand_in: None,
+            mount_sources: MountSources::default(),
+            newborn: None,
+            net_devices: None,
+            identity: None,
+            created: jiff::Timestamp::now().to_string(),
+            request,
+        })
+    }
+
     fn carry_out(&mut self) -> Result<()> {
-        let begun = Record::Begun {
-            bundle: self.hook_state.bundle.to_owned(),
-            oci_version: self.hook_state.oci_version.to_owned(),
-            rootfs: self.rootfs(),
-            created: self.created.clone(),
-        };
-        self.journal = Some(Journal::begin(&self.directory, &begun)?);
-        self.records.push(begun);
+        self.begin_journal()?;
         let listener = self.listener;
         conduct(self.plan, self, listener)?;
         match &self.newborn {
@@ -210,6 +237,18 @@ impl Setup<'_, '_> {
             }
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn begin_journal(&mut self) -> Result<()> {
+        let begun = Record::Begun {
+            bundle: self.hook_state.bundle.to_owned(),
+            oci_version: self.hook_state.oci_version.to_owned(),
+            rootfs: self.rootfs(),
+            created: self.created.clone(),
+        };
+        self.journal = Some(Journal::begin(&self.directory, &begun)?);
+        self.records.push(begun);
+        Ok(())
     }
 
     fn finish(self) -> Result<Created> {
@@ -227,14 +266,14 @@ impl Setup<'_, '_> {
     }
 
     /// Undoes what was done, exactly as `delete --force` would from the journal after a crash.
-    fn clean_up(mut self) {
+    pub(super) fn clean_up(mut self) {
         self.journal = None;
         self.entrance = None;
         // As long as their namespace is there.
         if let Some(devices) = self.net_devices.take() {
             devices.take_back(self.listener);
         }
-        let poststop = match self.newborn {
+        let poststop = match self.identity {
             Some(_) => self.spec.hooks.poststop.as_slice(),
             None => &[],
         };
@@ -251,7 +290,7 @@ impl Setup<'_, '_> {
         }
     }
 
-    fn record(&mut self, record: Record) -> Result<()> {
+    pub(super) fn record(&mut self, record: Record) -> Result<()> {
         if let Some(journal) = &mut self.journal {
             journal.add(&record)?;
         }
@@ -259,7 +298,7 @@ impl Setup<'_, '_> {
         Ok(())
     }
 
-    fn rootfs(&self) -> String {
+    pub(super) fn rootfs(&self) -> String {
         let path = self.spec.root.as_ref().map_or("", |root| &*root.path);
         if path.starts_with('/') {
             path.to_owned()
@@ -272,10 +311,11 @@ impl Setup<'_, '_> {
         // What systemd would say of a unit that exists helps nobody.
         self.placement.refuse_if_in_use()?;
         self.record(Record::Unit(unit.clone()))?;
-        let (Some(manager), Some(newborn)) = (&mut self.manager, &self.newborn) else {
+        let newborn = self.newborn.as_ref().map(|newborn| newborn.pid);
+        let (Some(manager), Some(pid)) = (&mut self.manager, newborn.or(self.stand_in)) else {
             return Err(Error::new("the plan starts a unit before the birth"));
         };
-        manager.start(unit, properties, &[newborn.pid])
+        manager.start(unit, properties, &[pid])
     }
 
     fn create_cgroups(&mut self) -> Result<()> {
@@ -356,7 +396,7 @@ impl Setup<'_, '_> {
     }
 
     /// Whether init is the first process of a pid namespace that is made for it.
-    fn own_pids(&self) -> bool {
+    pub(super) fn own_pids(&self) -> bool {
         self.plan.steps.iter().any(|step| match &step.action {
             Action::StartInit { namespaces, .. } => {
                 namespaces & NamespaceKind::Pid.clone_flag() != 0
@@ -375,6 +415,9 @@ impl Setup<'_, '_> {
     }
 
     fn enter_cgroups(&mut self) -> Result<()> {
+        if let (Some(entrance), Some(pid)) = (&self.entrance, self.stand_in) {
+            return entrance.attach(pid);
+        }
         let (Some(entrance), Some(newborn)) = (self.entrance.take(), &self.newborn) else {
             return Err(Error::new("the plan enters cgroups that it has not made"));
         };
@@ -385,7 +428,7 @@ impl Setup<'_, '_> {
         }
     }
 
-    fn record_created(&mut self) -> Result<()> {
+    pub(super) fn record_created(&mut self) -> Result<()> {
         let identity = self
             .identity
             .ok_or_else(|| Error::new("the plan has started no process"))?;
@@ -427,6 +470,7 @@ impl Setup<'_, '_> {
             }),
             own_pids: self.own_pids(),
             no_new_keyring: self.request.no_new_keyring,
+            restored: self.newborn.is_none(),
             late_hooks: !self.spec.hooks.poststart.is_empty()
                 || !self.spec.hooks.poststop.is_empty(),
         };
@@ -457,7 +501,7 @@ impl Setup<'_, '_> {
         seccomp_agent::introduce(agent, newborn, self.hook_state.at("creating", pid))
     }
 
-    fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
+    pub(super) fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
         let pid = self.identity.map_or(0, |init| init.pid.unsigned_abs());
         let bundle = self.hook_state.bundle;
         let state = self.hook_state.json("creating", pid);

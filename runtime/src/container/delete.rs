@@ -132,6 +132,7 @@ pub fn undo(records: &[Record]) -> Result<()> {
             Record::Begun { .. }
             | Record::Unit(_)
             | Record::MakingCgroups(_)
+            | Record::Restoring
             | Record::Init { .. } => Ok(()),
         };
         result = result.and(undone);
@@ -156,13 +157,26 @@ fn end_all(records: &[Record]) -> Result<()> {
         )),
         _ => None,
     }) else {
-        // A child that had not been written down ends by itself: it waits for a first word.
-        return Ok(());
+        // A child that had not been written down ends by itself: it waits for a first word. What
+        // CRIU was restoring doesn't.
+        return if records
+            .iter()
+            .any(|record| matches!(record, Record::Restoring))
+        {
+            kill_in_cgroups(records)
+        } else {
+            Ok(())
+        };
     };
     let running = init.open()?;
     if running.is_none() && own_pids {
         return Ok(());
     }
+    kill_in_cgroups(records)?;
+    running.map_or(Ok(()), |pidfd| end(init, pidfd))
+}
+
+fn kill_in_cgroups(records: &[Record]) -> Result<()> {
     for record in records {
         if let Record::Cgroups(placement) = record {
             placement.signal_all(Signal::KILL)?;
@@ -172,7 +186,7 @@ fn end_all(records: &[Record]) -> Result<()> {
             }
         }
     }
-    running.map_or(Ok(()), |pidfd| end(init, pidfd))
+    Ok(())
 }
 
 /// Kills a process and waits until it has ended.

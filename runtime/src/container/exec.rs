@@ -78,6 +78,7 @@ pub fn exec(
         &ExecRequest {
             preserve_fds: request.preserve_fds,
             no_new_keyring: state.no_new_keyring,
+            restored: state.restored,
         },
     )?;
     plan.warnings

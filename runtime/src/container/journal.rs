@@ -39,6 +39,8 @@ pub enum Record {
     Cgroups(Placement),
     /// A directory of resctrl's is being made for it. Undo: remove it.
     ResctrlDirectory(PathBuf),
+    /// CRIU is restoring its processes into the cgroups. Undo: end what is in them.
+    Restoring,
     /// Its first process is there. Undo: end it.
     Init {
         /// Its pid on the host.

@@ -1,12 +1,14 @@
 //! A container as the runtime keeps it: its directory, its journal, its state, and the verbs that
 //! change it.
 
+pub mod checkpoint;
 mod conduct;
 pub mod create;
 pub mod delete;
 pub mod directory;
 pub mod events;
 pub mod exec;
+mod external;
 pub mod hook_state;
 pub mod journal;
 pub mod kill;
@@ -15,6 +17,8 @@ pub mod mounts;
 mod net_devices;
 pub mod pause;
 pub mod process;
+pub mod restore;
+mod restore_mounts;
 mod seccomp_agent;
 pub mod start;
 pub mod state;

@@ -61,6 +61,10 @@ pub struct StateFile {
     /// Whether the container kept its caller's keyring.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_new_keyring: bool,
+    /// Whether CRIU has restored it, which it does into a time namespace of the container's own:
+    /// its clocks go on from where they stood.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// Whether config.json has hooks for `start` or `delete`, which then read it again.
     pub late_hooks: bool,
 }

@@ -42,6 +42,8 @@ pub struct ExecRequest {
     pub preserve_fds: u32,
     /// Whether the container kept its caller's keyring (`--no-new-keyring`).
     pub no_new_keyring: bool,
+    /// Whether CRIU has restored the container, and has put it into a time namespace.
+    pub restored: bool,
 }
 
 /// The clauses, as `file#heading` of runtime-spec.
@@ -182,8 +184,13 @@ pub fn for_exec<'a>(
     builder.oom_score(process);
     builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
     builder.personality(spec)?;
+    let time = if request.restored {
+        NamespaceKind::Time.clone_flag()
+    } else {
+        0
+    };
     builder.push(
-        Action::JoinContainer(namespaces.all),
+        Action::JoinContainer(namespaces.all | time),
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );

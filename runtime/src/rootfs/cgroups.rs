@@ -94,7 +94,7 @@ fn own_part(place: &Place) -> Result<OwnedFd> {
 
 /// As systemd names the mount points: `name=systemd` is `systemd`, cgroup v2 beside v1 is
 /// `unified`.
-fn directory_name(hierarchy: &str) -> &str {
+pub(crate) fn directory_name(hierarchy: &str) -> &str {
     match hierarchy {
         "" => "unified",
         other => other.strip_prefix("name=").unwrap_or(other),

@@ -44,6 +44,13 @@ pub enum Wanted {
     File,
 }
 
+impl From<OwnedFd> for RootFd {
+    /// The directory that a descriptor stands for.
+    fn from(fd: OwnedFd) -> Self {
+        RootFd { fd }
+    }
+}
+
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 /// No path has more directories than `PATH_MAX` has room for (path_resolution(7)).

@@ -1,7 +1,7 @@
 //! execve(2) and what has to happen to descriptors around it.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -90,4 +90,20 @@ pub fn set_personality(domain: u32) -> Result<(), Errno> {
     } else {
         Ok(())
     }
+}
+
+/// Takes a descriptor over that we were started with, by its number, and keeps it to ourselves.
+///
+/// # Errors
+/// fcntl(2)'s: `EBADF` when it is not open, and for the standard streams, which are everybody's.
+pub fn take_descriptor(number: i32) -> Result<OwnedFd, Errno> {
+    if number <= libc::STDERR_FILENO {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: F_SETFD has no argument but a number, and fails for what is not open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: it is open, and by its caller's word meant for us: nothing else in here has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -1,5 +1,6 @@
 //! What a child has to do between fork and exec (signal-safety(7)).
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -17,4 +18,34 @@ pub fn begin_afresh(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// Gives a command these descriptors, as its own 3, 4, … in their order.
+///
+/// # Errors
+/// fcntl(2)'s.
+pub fn pass_descriptors(
+    command: &mut Command,
+    descriptors: &[BorrowedFd<'_>],
+) -> std::io::Result<()> {
+    let first = 3;
+    let mut passed = Vec::with_capacity(descriptors.len());
+    let beyond = first + i32::try_from(descriptors.len()).unwrap_or(i32::MAX - first);
+    for (descriptor, own) in descriptors.iter().zip(first..) {
+        // Out of the way of the numbers that are going to be taken.
+        passed.push((rustix::io::fcntl_dupfd_cloexec(descriptor, beyond)?, own));
+    }
+    // SAFETY: dup2 is async-signal-safe; what it replaces is nobody's in the child, which is about
+    // to become another program.
+    unsafe {
+        command.pre_exec(move || {
+            for (descriptor, own) in &passed {
+                if libc::dup2(descriptor.as_raw_fd(), *own) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(())
 }

@@ -1,0 +1,141 @@
+//! `windlass restore`
+
+use std::os::fd::AsFd;
+
+use rustix::process::Pid;
+
+use super::ExitCode;
+use super::container_options::{self as options, ContainerOptions};
+use super::criu_options::{self as criu, settings, warn_without_root};
+use super::foreground::{Foreground, Signals, Terminal};
+use super::global::Global;
+use super::log::Log;
+use super::parse::Arguments;
+use super::syntax::{Flag, Positionals, Verb};
+use crate::container::create::load_bundle;
+use crate::container::delete::delete_done;
+use crate::container::hook_state::HookState;
+use crate::container::restore::{Request, restore};
+use crate::error::{CallContext, Result};
+use crate::report::Listener;
+
+pub(super) static VERB: Verb = Verb {
+    name: "restore",
+    summary: "bring a container back from a checkpoint, by CRIU",
+    description: "\
+The bundle is the one that the container had. In the foreground, signals are
+passed on to the container's process, whose exit status is then this program's,
+and the container is deleted when it has ended. criu is looked for in $PATH.",
+    positionals: Positionals::CONTAINER,
+    flags: &[
+        &options::CONSOLE_SOCKET,
+        &criu::IMAGE_PATH,
+        &criu::WORK_PATH,
+        &criu::TCP_ESTABLISHED,
+        &criu::EXT_UNIX_SK,
+        &criu::SHELL_JOB,
+        &criu::FILE_LOCKS,
+        &criu::MANAGE_CGROUPS_MODE,
+        &options::BUNDLE,
+        &DETACH,
+        &options::PID_FILE,
+        &NO_SUBREAPER,
+        &NO_PIVOT,
+        &criu::EMPTY_NS,
+        &criu::AUTO_DEDUP,
+        &criu::LAZY_PAGES,
+        &LSM_PROFILE,
+        &LSM_MOUNT_CONTEXT,
+    ],
+    enters_container: false,
+    failure_status: 1,
+    run,
+};
+
+static DETACH: Flag = Flag::switch("detach", "don't wait for the container").or('d');
+static NO_SUBREAPER: Flag = Flag::switch(
+    "no-subreaper",
+    "leave orphans of the container to the system's own reaper",
+);
+static NO_PIVOT: Flag = Flag::switch(
+    "no-pivot",
+    "taken as runc takes it, and of no effect: CRIU changes the root",
+);
+static LSM_PROFILE: Flag = Flag::text(
+    "lsm-profile",
+    "type:name",
+    "the LSM profile, instead of the one that was dumped",
+);
+static LSM_MOUNT_CONTEXT: Flag = Flag::text(
+    "lsm-mount-context",
+    "context",
+    "the LSM mount context, instead of the one that was dumped",
+);
+
+fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
+    let asked = Request {
+        settings: settings(arguments)?,
+        lsm_profile: arguments.text(&LSM_PROFILE),
+        lsm_mount_context: arguments.text(&LSM_MOUNT_CONTEXT),
+    };
+    warn_without_root(log);
+    let options = ContainerOptions::new(arguments)?;
+    let detach = arguments.switch(&DETACH);
+    let config = load_bundle(&options.bundle)?;
+    let spec = config.spec()?;
+    let wants_terminal = spec
+        .process
+        .as_ref()
+        .is_some_and(|process| process.terminal);
+    let mut terminal = None;
+    let mut socket = options::console_socket(arguments, wants_terminal, detach)?;
+    if wants_terminal && socket.is_none() {
+        let (ours, for_criu) = Terminal::pair()?;
+        terminal = Some(ours);
+        socket = Some(for_criu);
+    }
+    if !detach && !arguments.switch(&NO_SUBREAPER) {
+        // Any pid says yes (prctl(2)).
+        rustix::process::set_child_subreaper(Some(Pid::INIT))
+            .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
+    }
+    let signals = if detach { None } else { Some(Signals::take()?) };
+    let restored = restore(
+        &global.store(),
+        &config,
+        &spec,
+        options.request(global, socket, false)?,
+        &asked,
+        log,
+    )?;
+    let Some(signals) = signals else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let unlocked = restored.lock.release()?;
+    let status = Foreground {
+        pid: restored.init.pid,
+        pidfd: restored.pidfd.as_fd(),
+        signals,
+        terminal,
+    }
+    .wait()?;
+    if let Some(_lock) = unlocked.lock_again()? {
+        let hook_state = HookState {
+            oci_version: &spec.oci_version,
+            id: options.id,
+            bundle: &options.bundle,
+            annotations: Some(&spec.annotations),
+        };
+        let deleted = delete_done(
+            &restored.directory,
+            &restored.records,
+            &spec.hooks.poststop,
+            &hook_state,
+            log,
+        );
+        if let Err(error) = deleted {
+            log.warn(&format!("deleting the container: {error}"));
+        }
+    }
+    Ok(status)
+}
