@@ -70,9 +70,6 @@ pub struct Known {
     pub why: &'static str,
 }
 
-/// The first windlass, which refuses what it does not support yet.
-pub const FIRST_WINDLASS: &[&str] = &["windlass version 0.1."];
-
 /// Debian 12's and 13's runc.
 pub const RUNC: &[&str] = &["runc version 1.1."];
 

@@ -6,6 +6,7 @@ use crate::cgroup::{Driver, Hierarchies};
 use crate::error::{CallContext, Result};
 use crate::resctrl::Resctrl;
 use crate::spec::{Process, Spec, Text};
+use crate::sys;
 use crate::sys::seccomp::Abilities;
 
 /// The host, as far as the plan depends on it.
@@ -15,6 +16,8 @@ pub struct Host {
     pub hierarchies: Hierarchies,
     /// The capabilities that we hold: no others can be given to a container.
     pub capabilities: CapabilitySet,
+    /// Whether our effective uid is not root's.
+    pub rootless: bool,
     /// What seccomp(2) takes; looked for only when there is a profile.
     pub seccomp: Option<Abilities>,
     /// Whether AppArmor is there and enabled; looked for only when there is a profile.
@@ -26,6 +29,13 @@ pub struct Host {
 }
 
 impl Host {
+    /// Whether we may join a container's namespaces, mount namespaces included, and come back from
+    /// them (setns(2)).
+    pub fn may_join_namespaces(&self) -> bool {
+        let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_CHROOT;
+        self.capabilities.contains(needed)
+    }
+
     /// Looks for what this process in a container of this config.json depends on, and for nothing
     /// else.
     ///
@@ -40,6 +50,7 @@ impl Host {
             capabilities: rustix::thread::capabilities(None)
                 .call(|| "capget()")?
                 .permitted,
+            rootless: !sys::identity::is_root(),
             seccomp: spec.linux.seccomp.is_some().then(Abilities::probe),
             apparmor: asks_for(process, |process| &process.apparmor_profile)
                 && std::fs::read("/sys/module/apparmor/parameters/enabled")

@@ -5,9 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
-use crate::case::{
-    CRUN, Case, FIRST_WINDLASS, Known, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal,
-};
+use crate::case::{CRUN, Case, Known, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
 use crate::harness::Context;
 
 /// This chapter's cases.
@@ -219,11 +217,7 @@ pub const CASES: &[Case] = &[
         "User namespace mappings",
         "the starting uid/gid on the host to be mapped",
     )
-    .needs(&[Need::Namespace("user")])
-    .known(&[Known {
-        runtimes: FIRST_WINDLASS,
-        why: "user namespaces are refused, with an error that names the field; they come later",
-    }]),
+    .needs(&[Need::Namespace("user")]),
     Case::must(
         "namespaces/time",
         "a time namespace has the offsets of linux.timeOffsets",
@@ -237,10 +231,6 @@ pub const CASES: &[Case] = &[
     )
     .needs(&[Need::Namespace("time")])
     .known(&[
-        Known {
-            runtimes: FIRST_WINDLASS,
-            why: "time namespaces are refused, with an error that names the field; they come later",
-        },
         Known {
             runtimes: RUNC,
             why: "came with runc 1.2; `time` is unknown before",

@@ -13,7 +13,7 @@ use crate::container::create::load_bundle;
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{ContainerRequest, Plan, for_container};
-use crate::spec::check;
+use crate::spec::{check, check_rootless};
 
 pub(super) static VERB: Verb = Verb {
     name: "explain",
@@ -35,6 +35,9 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
     check(&spec)?;
     let cgroups = global.cgroups()?;
     let host = Host::detect(&spec, spec.process.as_ref(), cgroups.driver)?;
+    if host.rootless {
+        check_rootless(&spec)?;
+    }
     // Where the cgroups would be is for `create` to know; that they can be anywhere is for us.
     let cgroups_path = spec.linux.cgroups_path.as_deref();
     let maker = cgroups.maker(cgroups_path, "ID")?;

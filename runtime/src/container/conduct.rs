@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
@@ -13,7 +13,7 @@ use crate::error::{CallContext, Error, Result};
 use crate::init::{Channel, Message};
 use crate::plan::{Action, Plan, Side};
 use crate::report::Listener;
-use crate::sys::clone::{Cloned, clone_process};
+use crate::sys::clone::{Cloned, Sibling, clone_process, clone_sibling};
 
 /// A child on its way to become the container's process.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Newborn {
     fn hear(&self, listener: &dyn Listener) -> Result<Option<Word>> {
         loop {
             return Ok(Some(match self.channel.receive()? {
-                Some(Message::Turn) => Word::Turn,
+                Some(Message::Turn | Message::Born(_)) => Word::Turn,
                 Some(Message::MountWanted(index)) => Word::MountWanted(index),
                 Some(Message::Failure(why)) => Word::Failure(failure(why)),
                 Some(Message::NotExecuted(why)) => Word::Failure(failure(why).by_program()),
@@ -131,6 +131,11 @@ impl Newborn {
     pub(super) fn end(&self) {
         let _ = crate::sys::signal::send(self.pidfd.as_fd(), libc::SIGKILL);
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
+    }
+
+    /// As a process.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// Why a child that has not said goodbye is gone. It may have said so before it went.
@@ -231,6 +236,53 @@ pub(super) fn give_birth(
             seccomp_listener: Cell::new(None),
         }),
     }
+}
+
+/// The same with a process in between, which takes the steps of `enter`, makes the child, and ends.
+/// The child is this process' own all the same.
+pub(super) fn give_birth_beyond(
+    enter: impl FnOnce() -> Result<()>,
+    namespaces: u64,
+    live: impl FnOnce(Channel),
+) -> Result<Newborn> {
+    let (ours, theirs) = Channel::pair()?;
+    let (between, _) = match clone_process(0, None).call(|| "clone3()")? {
+        Cloned::Parent(pid, pidfd) => (pid, pidfd),
+        Cloned::Child => {
+            drop(ours);
+            let born = enter().and_then(|()| {
+                clone_sibling(namespaces)
+                    .call(|| format!("clone3({})", clone_flag_names(namespaces)))
+            });
+            let message = match born {
+                Ok(Sibling::Younger) => {
+                    live(theirs);
+                    std::process::exit(1);
+                }
+                Ok(Sibling::Elder(pid)) => Message::Born(pid.as_raw_nonzero().get().unsigned_abs()),
+                Err(error) => Message::Failure(error.to_string()),
+            };
+            let _ = theirs.send(&message);
+            std::process::exit(0);
+        }
+    };
+    drop(theirs);
+    // It says what it has to say before it ends. A child that nobody told us of ends by itself when
+    // our end of the channel is closed.
+    let _ = waitpid(Some(between), WaitOptions::empty());
+    let pid = match ours.receive_arrived()? {
+        Some(Message::Born(pid)) => i32::try_from(pid).ok().and_then(Pid::from_raw),
+        Some(Message::Failure(why)) => return Err(failure(why)),
+        _ => None,
+    };
+    let pid = pid.ok_or_else(|| Error::new("the process that was to make init has ended"))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).call(|| "pidfd_open(init)")?;
+    Ok(Newborn {
+        pid,
+        pidfd,
+        channel: ours,
+        seccomp_listener: Cell::new(None),
+    })
 }
 
 fn clone_flag_names(flags: u64) -> String {

@@ -8,12 +8,13 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Pid;
 
-use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
+use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth, give_birth_beyond};
 use super::delete;
 use super::directory::{ContainerDirectory, Lock, Store};
 use super::hook_state::HookState;
+use super::id_maps;
 use super::journal::{Journal, Record};
-use super::mount_source::MountSources;
+use super::mount_source::{self, MountSources};
 use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
 use super::seccomp_agent;
@@ -23,13 +24,13 @@ use crate::cgroup::{self, Entrance, Maker, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks::{self, Surroundings};
 use crate::host::Host;
-use crate::init::{self, ConsoleSocket, Inheritance};
+use crate::init::{self, ConsoleSocket, Inheritance, TrustedProc};
 use crate::plan::{
-    self, Action, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan, ResctrlStep,
-    SeccompAgent,
+    self, Action, Birth, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan,
+    ResctrlStep, SeccompAgent,
 };
 use crate::report::Listener;
-use crate::spec::{ConfigText, Spec, check, read_config};
+use crate::spec::{ConfigText, Spec, check, check_rootless, read_config};
 use crate::sys::identity::started_as_root;
 
 /// What `create` and `run` were asked.
@@ -96,6 +97,9 @@ pub fn create(
     let cgroups_path = spec.linux.cgroups_path.as_deref();
     let maker = request.cgroups.maker(cgroups_path, request.id)?;
     let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
+    if host.rootless {
+        check_rootless(spec)?;
+    }
     let plan_request = ContainerRequest {
         bundle: request.bundle,
         no_pivot: request.no_pivot,
@@ -177,10 +181,13 @@ pub(super) struct Setup<'s, 'a> {
     /// CRIU, which is in init's place until it has restored it.
     pub(super) stand_in: Option<Pid>,
     mount_sources: MountSources,
+    /// Whether init was born in its cgroup of version 2.
+    in_cgroup: bool,
     newborn: Option<Newborn>,
     net_devices: Option<NetDeviceMover>,
     pub(super) identity: Option<ProcessIdentity>,
     created: String,
+    proc: TrustedProc,
     pub(super) request: Request<'s>,
     listener: &'s dyn Listener,
 }
@@ -218,10 +225,12 @@ impl<'s, 'a> Setup<'s, 'a> {
             entrance: None,
             stand_in: None,
             mount_sources: MountSources::default(),
+            in_cgroup: false,
             newborn: None,
             net_devices: None,
             identity: None,
             created: jiff::Timestamp::now().to_string(),
+            proc: TrustedProc::default(),
             request,
         })
     }
@@ -344,29 +353,33 @@ impl<'s, 'a> Setup<'s, 'a> {
         self.record(Record::Cgroups(self.placement.clone()))
     }
 
-    fn start_init(&mut self, namespaces: u64, pid_namespace: Option<&str>) -> Result<()> {
+    fn start_init(&mut self, namespaces: u64, birth: &Birth<'_>) -> Result<()> {
         let exec_fifo = if self.request.wait_for_start {
             Some(self.make_exec_fifo()?)
         } else {
             None
         };
-        let birth_place = match pid_namespace {
-            Some(path) => {
-                let namespace = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        let birth_place = match birth {
+            Birth::InPidNamespace(path) => {
+                let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                     .call(|| format!("open pid namespace {path}"))?;
-                Some(BirthPlace::enter(namespace.as_fd()).context(|| path.to_owned())?)
+                Some(BirthPlace::enter(namespace.as_fd()).context(|| (*path).to_owned())?)
             }
-            None => None,
+            _ => None,
         };
         let console_socket = self.request.console_socket.take();
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
-        let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
         let debug = self.listener.wants_debug();
         if debug {
             self.listener.debug("nsexec container setup");
         }
-        let newborn = give_birth(namespaces, cgroup, |channel| {
+        let mut proc = TrustedProc::default();
+        if let Birth::Beyond(_) = birth {
+            proc.hold()?;
+        }
+        let runtime_may_more = self.host.may_join_namespaces();
+        let live = |channel| {
             init::run(
                 plan,
                 Inheritance {
@@ -377,10 +390,19 @@ impl<'s, 'a> Setup<'s, 'a> {
                     join: None,
                     placement,
                     debug,
+                    proc,
+                    runtime_may_more,
                 },
             );
-        })?;
-        let pid = newborn.pid.as_raw_nonzero().get();
+        };
+        let newborn = if let Birth::Beyond(list) = birth {
+            give_birth_beyond(|| init::namespaces::join_with_user(list), namespaces, live)?
+        } else {
+            let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
+            self.in_cgroup = cgroup.is_some();
+            give_birth(namespaces, cgroup, live)?
+        };
+        let pid = newborn.pid();
         self.newborn = Some(newborn);
         if let Some(birth_place) = birth_place {
             birth_place.leave()?;
@@ -421,11 +443,20 @@ impl<'s, 'a> Setup<'s, 'a> {
         let (Some(entrance), Some(newborn)) = (self.entrance.take(), &self.newborn) else {
             return Err(Error::new("the plan enters cgroups that it has not made"));
         };
-        if entrance.v2().is_some() {
+        if self.in_cgroup {
             entrance.attach_to_v1(newborn.pid)
         } else {
             entrance.attach(newborn.pid)
         }
+    }
+
+    fn pid(&self) -> Result<i32> {
+        Ok(self.newborn_pid()?.as_raw_nonzero().get())
+    }
+
+    fn newborn_pid(&self) -> Result<Pid> {
+        let newborn = self.newborn.as_ref().ok_or_else(no_process)?;
+        Ok(newborn.pid)
     }
 
     pub(super) fn record_created(&mut self) -> Result<()> {
@@ -516,10 +547,17 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
             Action::CreateCgroups => self.create_cgroups(),
             Action::WriteCgroups(writes) => self.placement.apply(writes),
             Action::FilterDevices(program) => self.placement.apply_device_filter(program),
-            Action::StartInit {
-                namespaces,
-                pid_namespace,
-            } => self.start_init(*namespaces, *pid_namespace),
+            Action::StartInit { namespaces, birth } => self.start_init(*namespaces, birth),
+            Action::MapIds(maps) => {
+                let pid = self.pid()?;
+                id_maps::write(&mut self.proc, pid, *maps)
+            }
+            Action::CompareIdMaps(maps) => id_maps::compare(self.pid()?, *maps),
+            Action::OomScoreAdj(score) => {
+                let pid = self.pid()?;
+                self.proc.write_oom_score(pid, *score)
+            }
+            Action::Rlimit(limit) => init::set_limit(limit, Some(self.newborn_pid()?)),
             Action::EnterCgroups => self.enter_cgroups(),
             Action::Resctrl(ResctrlStep::Make(group, schemata)) => {
                 let id = self.hook_state.id;
@@ -544,6 +582,10 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
     }
 
     fn mount_source(&mut self, index: u32) -> Result<OwnedFd> {
+        if index == init::ROOTFS {
+            let newborn = self.newborn.as_ref().ok_or_else(no_process)?;
+            return mount_source::open_directory(&self.rootfs(), newborn.pidfd.as_fd());
+        }
         let wanted = self.plan.steps.iter().find_map(|step| match &step.action {
             Action::Mount(mount) if step.pointer.index == usize::try_from(index).ok() => {
                 Some(mount)
@@ -556,6 +598,10 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
         self.mount_sources
             .open(mount, newborn.pid, newborn.pidfd.as_fd())
     }
+}
+
+fn no_process() -> Error {
+    Error::new("the plan has started no process")
 }
 
 /// Writes a pid file whole, or not at all: whoever waits for it must not read half a number.

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::Pid;
 
-use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth};
+use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth, give_birth_beyond};
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
 use super::seccomp_agent;
@@ -14,8 +15,8 @@ pub use super::sub_cgroups::SubCgroup;
 use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
-use crate::init::{self, ConsoleSocket, Inheritance, Joined};
-use crate::plan::{self, Action, ExecRequest, NamespaceKind, Plan, ResctrlStep};
+use crate::init::{self, ConsoleSocket, Inheritance, Joined, TrustedProc};
+use crate::plan::{self, Action, Birth, ExecRequest, NamespaceKind, Plan, ResctrlStep};
 use crate::report::Listener;
 use crate::spec::{Process, Spec};
 use crate::sys::scheduling;
@@ -158,14 +159,16 @@ struct Entry<'e, 'a> {
 impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
     fn step(&mut self, action: &Action<'a>) -> Result<()> {
         match action {
-            Action::StartInit { .. } => self.start(),
+            Action::StartInit { birth, .. } => self.start(birth),
+            Action::OomScoreAdj(score) => {
+                let pid = self.pid()?.as_raw_nonzero().get();
+                TrustedProc::default().write_oom_score(pid, *score)
+            }
+            Action::Rlimit(limit) => init::set_limit(limit, Some(self.pid()?)),
             Action::EnterCgroups => {
-                let newborn = self
-                    .newborn
-                    .as_ref()
-                    .ok_or_else(|| Error::new("the plan enters cgroups before the birth"))?;
+                let pid = self.pid()?;
                 self.destination
-                    .enter(newborn.pid, self.init, &self.host.hierarchies, self.unit)
+                    .enter(pid, self.init, &self.host.hierarchies, self.unit)
             }
             Action::BearOnCpus(cpus) => {
                 scheduling::run_on(cpus.words()).call(|| "error setting initial CPU affinity")
@@ -195,9 +198,16 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
 }
 
 impl Entry<'_, '_> {
-    fn start(&mut self) -> Result<()> {
-        let birth_place = match &self.container {
-            Some(container) if self.own_pids => Some(
+    fn pid(&self) -> Result<Pid> {
+        match &self.newborn {
+            Some(newborn) => Ok(newborn.pid),
+            None => Err(Error::new("the plan has started no process")),
+        }
+    }
+
+    fn start(&mut self, birth: &Birth<'_>) -> Result<()> {
+        let birth_place = match (&self.container, birth) {
+            (Some(container), Birth::Here) if self.own_pids => Some(
                 BirthPlace::enter_of(container.init.as_fd())
                     .context(|| "the container's pid namespace")?,
             ),
@@ -206,12 +216,22 @@ impl Entry<'_, '_> {
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.destination.placement;
         let console_socket = self.console_socket.take();
-        let join = &mut self.container;
         let debug = self.listener.wants_debug();
         if debug {
             self.listener.debug("nsexec container setup");
         }
-        let newborn = give_birth(0, None, |channel| {
+        let mut join = self.container.take();
+        let beyond = match (&join, birth) {
+            (Some(container), Birth::BeyondContainer(namespaces)) => {
+                let init = container
+                    .init
+                    .try_clone()
+                    .call(|| "dup(container's init)")?;
+                Some((init, *namespaces))
+            }
+            _ => None,
+        };
+        let live = |channel| {
             init::run(
                 plan,
                 Inheritance {
@@ -222,9 +242,17 @@ impl Entry<'_, '_> {
                     join: join.take(),
                     placement,
                     debug,
+                    proc: TrustedProc::default(),
+                    runtime_may_more: false,
                 },
             );
-        })?;
+        };
+        let newborn = match beyond {
+            Some((init, namespaces)) => {
+                give_birth_beyond(|| init::namespaces::join_all(&init, namespaces), 0, live)?
+            }
+            None => give_birth(0, None, live)?,
+        };
         self.newborn = Some(newborn);
         birth_place.map_or(Ok(()), BirthPlace::leave)
     }

@@ -126,6 +126,16 @@ impl Owners {
     }
 }
 
+/// Opens a directory, as an `O_PATH` descriptor, in the mount namespace of a process, whose user may
+/// not get there.
+///
+/// # Errors
+/// With the path.
+pub fn open_directory(path: &str, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Visit::to(pidfd)?.during(|| open(path, flags, Mode::empty()).call(|| format!("open({path:?})")))
+}
+
 fn namespace_of(pid: Pid) -> Result<OwnedFd> {
     let path = format!("/proc/{}/ns/user", pid.as_raw_nonzero());
     open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).call(|| format!("open({path})"))

@@ -18,11 +18,14 @@ use crate::error::{CallContext, Error, Result};
 pub enum Message {
     /// The other side goes on with its steps.
     Turn,
+    /// The process before init has made it, with this pid.
+    Born(u32),
     /// Init has installed a filter, whose listener has this number there.
     SeccompListener(RawFd),
     /// Init failed; this is why.
     Failure(String),
-    /// Init can't open the source of this entry of `mounts` as it should be, and asks for it.
+    /// Init can't open the source of this entry of `mounts` as it should be, or the rootfs
+    /// ([`ROOTFS`]), and asks for it.
     MountWanted(u32),
     /// The kernel refused to execute the program; this is why.
     NotExecuted(String),
@@ -37,6 +40,9 @@ pub struct Channel {
     /// Whether this is init's end.
     inits: bool,
 }
+
+/// What stands for the rootfs where entries of `mounts` are counted.
+pub const ROOTFS: u32 = u32::MAX;
 
 /// Longer ones are cut.
 const LONGEST_TEXT: usize = 8 << 10;
@@ -78,6 +84,10 @@ impl Channel {
             Message::MountWanted(wanted) => {
                 number = wanted.to_le_bytes();
                 (b'M', &number[..])
+            }
+            Message::Born(pid) => {
+                number = pid.to_le_bytes();
+                (b'B', &number[..])
             }
             Message::SeccompListener(descriptor) => {
                 number = descriptor.to_le_bytes();
@@ -146,6 +156,20 @@ impl Channel {
         }
     }
 
+    /// As [`Channel::receive`], of what has arrived already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn receive_arrived(&self) -> Result<Option<Message>> {
+        let mut packet = [0_u8; 1 + LONGEST_TEXT];
+        let socket = self.socket()?;
+        match rustix::net::recv(socket, &mut packet[..], RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::CONNRESET) | Ok((0, _)) => Ok(None),
+            Ok((length, _)) => decode(&packet[..length]).map(Some),
+            Err(errno) => Err(errno).call(|| "recv(init channel)"),
+        }
+    }
+
     /// Closes this end.
     pub fn close(&mut self) {
         self.socket = None;
@@ -171,6 +195,10 @@ fn decode(packet: &[u8]) -> Result<Message> {
             .try_into()
             .map(|index| Message::MountWanted(u32::from_le_bytes(index)))
             .map_err(|_| Error::new("init channel: a request of the wrong length")),
+        [b'B', pid @ ..] => pid
+            .try_into()
+            .map(|pid| Message::Born(u32::from_le_bytes(pid)))
+            .map_err(|_| Error::new("init channel: a pid of the wrong length")),
         [b'L', number @ ..] => number
             .try_into()
             .map(|number| Message::SeccompListener(RawFd::from_le_bytes(number)))
@@ -243,11 +271,17 @@ mod tests {
         let (one, other) = Channel::pair().unwrap();
         one.send(&Message::Turn).unwrap();
         one.send(&Message::Failure("x".repeat(1000))).unwrap();
+        one.send(&Message::MountWanted(300)).unwrap();
         assert_eq!(other.receive().unwrap(), Some(Message::Turn));
         assert_eq!(
             other.receive().unwrap(),
             Some(Message::Failure("x".repeat(1000)))
         );
+        assert_eq!(
+            other.receive_arrived().unwrap(),
+            Some(Message::MountWanted(300))
+        );
+        assert_eq!(other.receive_arrived().unwrap(), None);
         drop(one);
         assert_eq!(other.receive().unwrap(), None);
     }

@@ -24,12 +24,9 @@ pub(crate) fn become_user(step: &CredentialsStep) -> Result<()> {
     let entered = enter_directory(&step.cwd);
     drop_from_bounding_set(step.capabilities.bounding)?;
 
-    let groups: Vec<Gid> = step
-        .groups
-        .iter()
-        .map(|group| Gid::from_raw(*group))
-        .collect();
-    set_thread_groups(&groups).call(|| format!("setgroups({:?})", step.groups))?;
+    if let Some(groups) = &step.groups {
+        set_groups(groups)?;
+    }
     if step.uid != 0 || step.gid != 0 || !started_as_root() {
         change_ids(step)?;
     }
@@ -68,13 +65,30 @@ fn own_standard_streams(uid: u32) -> Result<()> {
     Ok(())
 }
 
+fn set_groups(groups: &[u32]) -> Result<()> {
+    let raw: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    match set_thread_groups(&raw) {
+        // A user namespace in which setgroups(2) is denied, that nobody asks for any groups in.
+        Err(Errno::PERM) if groups.is_empty() => Ok(()),
+        result => result.call(|| format!("setgroups({groups:?})")),
+    }
+}
+
 fn change_ids(step: &CredentialsStep) -> Result<()> {
+    let unmapped = |errno, call: &'static str, kind: &'static str, id: u32| match errno {
+        Errno::INVAL => Error::new(format!(
+            "cannot {call} to unmapped {kind} {id} in user namespace"
+        ))
+        .at(format!("/process/user/{kind}")),
+        errno => Error::call(format!("{call}({id})"), errno),
+    };
     let gid = Gid::from_raw(step.gid);
-    set_thread_res_gid(gid, gid, gid).call(|| format!("setresgid({})", step.gid))?;
+    set_thread_res_gid(gid, gid, gid)
+        .map_err(|errno| unmapped(errno, "setgid", "gid", step.gid))?;
     // The permitted set outlives the change: what is to stay of it is said afterwards.
     set_keep_capabilities(true).call(|| "prctl(PR_SET_KEEPCAPS, 1)")?;
     let uid = Uid::from_raw(step.uid);
-    set_thread_res_uid(uid, uid, uid).call(|| format!("setresuid({})", step.uid))
+    set_thread_res_uid(uid, uid, uid).map_err(|errno| unmapped(errno, "setuid", "uid", step.uid))
 }
 
 /// chdir(2), and a look at where that led: a working directory outside the root is how

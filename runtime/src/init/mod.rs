@@ -7,21 +7,21 @@ pub mod channel;
 mod credentials;
 mod environment;
 mod keyring;
-mod namespaces;
+pub(crate) mod namespaces;
 mod program;
 mod scheduling;
-mod trusted_proc;
+pub(crate) mod trusted_proc;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::process::Resource;
+use rustix::process::{Pid, prlimit};
 
 use crate::container::hook_state::HookState;
 use crate::error::{CallContext, Error, Result, kernel_words};
 use crate::hooks::{self, Surroundings};
-use crate::plan::{Action, HookKind, MountSource, MountStep, Plan, Side, Step};
+use crate::plan::{Action, HookKind, MountSource, MountStep, Plan, RlimitStep, Side, Step};
 use crate::rootfs::console::Console;
 use crate::rootfs::device::DeviceMaker;
 use crate::rootfs::mask::{Masker, make_path_readonly};
@@ -31,9 +31,9 @@ use crate::spec::sysctl;
 use crate::sys;
 use crate::sys::identity::started_as_root;
 
-pub use channel::{Channel, Message};
+pub use channel::{Channel, Message, ROOTFS};
 use program::Located;
-use trusted_proc::TrustedProc;
+pub(crate) use trusted_proc::TrustedProc;
 
 /// What init inherits from the runtime besides the plan.
 #[derive(Debug)]
@@ -50,6 +50,10 @@ pub struct Inheritance<'a> {
     pub join: Option<Joined>,
     /// Where the container's cgroups are, for its cgroup mounts.
     pub placement: &'a crate::cgroup::Placement,
+    /// The host's /proc, if it had to be held before.
+    pub proc: TrustedProc,
+    /// Whether the runtime has rights on the host that init has not.
+    pub runtime_may_more: bool,
     /// Whether the runtime wants debug messages.
     pub debug: bool,
 }
@@ -98,13 +102,13 @@ struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    fn new(inheritance: Inheritance<'a>) -> Self {
+    fn new(mut inheritance: Inheritance<'a>) -> Self {
         Init {
             joined: inheritance.join.is_some(),
-            inheritance,
             started: false,
             executing: false,
-            proc: TrustedProc::default(),
+            proc: std::mem::take(&mut inheritance.proc),
+            inheritance,
             root: None,
             devices: DeviceMaker::default(),
             masker: Masker::default(),
@@ -176,10 +180,11 @@ impl<'a> Init<'a> {
             Action::Schedule(step) => scheduling::schedule(step),
             Action::JoinNamespace(kind, path) => namespaces::join(*kind, path),
             Action::JoinContainer(flags) => self.join_container(*flags),
-            Action::NewCgroupNamespace => {
-                sys::clone::unshare(rustix::thread::UnshareFlags::NEWCGROUP)
-                    .call(|| "unshare(CLONE_NEWCGROUP)")
+            Action::NewNamespaces(kinds) => namespaces::unshare(*kinds),
+            Action::NewTimeNamespace(offsets) => {
+                namespaces::new_time_namespace(&mut self.proc, offsets)
             }
+            Action::BecomeRoot => namespaces::become_root(),
             Action::LoopbackUp => {
                 sys::net::bring_loopback_up().call(|| "ioctl(lo, SIOCSIFFLAGS, IFF_UP)")
             }
@@ -187,7 +192,6 @@ impl<'a> Init<'a> {
                 .call(|| format!("sethostname({name:?})")),
             Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
                 .call(|| format!("setdomainname({name:?})")),
-            Action::OomScoreAdj(score) => self.set_oom_score(*score),
             Action::Personality(domain) => {
                 sys::exec::set_personality(*domain).call(|| format!("personality({domain:#x})"))
             }
@@ -200,7 +204,9 @@ impl<'a> Init<'a> {
             }
             Action::HostPropagation(flags) => namespaces::set_host_propagation(*flags),
             Action::OpenRootfs { path, own_mount } => {
-                self.root = Some(RootFd::open(path, *own_mount)?);
+                self.root = Some(RootFd::open(path, *own_mount, &mut || {
+                    self.ask_runtime(ROOTFS)
+                })?);
                 Ok(())
             }
             Action::Mount(mount_step) => match mount_step.source {
@@ -251,7 +257,7 @@ impl<'a> Init<'a> {
                 self.env = environment::complete(environment)?;
                 Ok(())
             }
-            Action::Rlimit(limit) => set_limit(limit.resource, limit.name, limit.limits),
+            Action::Rlimit(limit) => set_limit(limit, None),
             Action::LabelOnExec(module, label) => self.proc.write_on_exec_label(*module, label),
             Action::CloseDescriptors { preserved } => self.let_go_of_the_host(*preserved),
             Action::Credentials(credentials) => credentials::become_user(credentials),
@@ -268,10 +274,13 @@ impl<'a> Init<'a> {
             | Action::WriteCgroups(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
+            | Action::MapIds(_)
+            | Action::CompareIdMaps(_)
             | Action::EnterCgroups
             | Action::Resctrl(_)
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)
+            | Action::OomScoreAdj(_)
             | Action::RecordCreated
             | Action::SendListener(_) => Ok(()),
         }
@@ -283,23 +292,19 @@ impl<'a> Init<'a> {
 
     /// `index` is the step's place in `mounts`.
     fn mount(&self, step: &MountStep<'_>, index: Option<usize>) -> Result<()> {
-        let channel = &self.inheritance.channel;
         mount::mount(self.root()?, step, &mut || {
             let index = index.and_then(|index| u32::try_from(index).ok());
-            channel.ask_for_mount(index.ok_or_else(no_root)?)
+            self.ask_runtime(index.ok_or_else(no_root)?)
         })
     }
 
-    /// proc_pid_oom_score_adj(5).
-    fn set_oom_score(&mut self, score: i32) -> Result<()> {
-        self.proc
-            .write("self/oom_score_adj", &score.to_string())
-            .map_err(|error| match error.errno() {
-                Some(Errno::ACCESS | Errno::PERM) => {
-                    error.hint("less than what it was takes CAP_SYS_RESOURCE")
-                }
-                _ => error,
-            })
+    /// What the runtime opens for us, where it has rights that we have not.
+    fn ask_runtime(&self, index: u32) -> Result<OwnedFd> {
+        if self.inheritance.runtime_may_more {
+            return self.inheritance.channel.ask_for_mount(index);
+        }
+        Err(Error::call("open the path on the host", Errno::ACCESS)
+            .hint("the user of this runtime must be able to read it"))
     }
 
     fn join_container(&mut self, flags: u64) -> Result<()> {
@@ -463,16 +468,23 @@ fn no_root() -> Error {
     Error::new("the plan uses the rootfs before it has opened it")
 }
 
-fn set_limit(resource: Resource, name: &str, limits: rustix::process::Rlimit) -> Result<()> {
-    rustix::process::setrlimit(resource, limits).map_err(|errno| {
-        // The number is how runc words it, and what its users search for.
-        Error::new(format!(
-            "error setting rlimit type {}: {}",
-            resource as u32,
-            kernel_words(errno)
-        ))
-        .hint(format!(
-            "{name} above the caller's own hard limit takes CAP_SYS_RESOURCE"
-        ))
-    })
+/// Sets a limit of a process, by default of this one.
+///
+/// # Errors
+/// prlimit(2)'s, in runc's words.
+pub(crate) fn set_limit(step: &RlimitStep, process: Option<Pid>) -> Result<()> {
+    let (resource, name) = (step.resource, step.name);
+    prlimit(process, resource, step.limits)
+        .map(drop)
+        .map_err(|errno| {
+            // The number is how runc words it, and what its users search for.
+            Error::new(format!(
+                "error setting rlimit type {}: {}",
+                resource as u32,
+                kernel_words(errno)
+            ))
+            .hint(format!(
+                "{name} above the caller's own hard limit takes CAP_SYS_RESOURCE"
+            ))
+        })
 }

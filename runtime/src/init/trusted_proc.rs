@@ -15,7 +15,7 @@ const PROC_MAGIC: i64 = 0x9fa0;
 
 /// The host's /proc.
 #[derive(Debug, Default)]
-pub(crate) struct TrustedProc {
+pub struct TrustedProc {
     directory: Option<OwnedFd>,
 }
 
@@ -35,6 +35,20 @@ impl TrustedProc {
         self.directory
             .as_ref()
             .ok_or_else(|| Error::new("/proc is not open"))
+    }
+
+    /// Writes proc_pid_oom_score_adj(5) of a process.
+    ///
+    /// # Errors
+    /// As [`TrustedProc::write`].
+    pub(crate) fn write_oom_score(&mut self, pid: i32, score: i32) -> Result<()> {
+        self.write(&format!("{pid}/oom_score_adj"), &score.to_string())
+            .map_err(|error| match error.errno() {
+                Some(Errno::ACCESS | Errno::PERM) => {
+                    error.hint("less than what it was takes CAP_SYS_RESOURCE")
+                }
+                _ => error,
+            })
     }
 
     /// Writes a value to a file below /proc, in one write. `self` in the path is this process.

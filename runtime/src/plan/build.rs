@@ -6,10 +6,11 @@ use rustix::fs::FileType;
 use rustix::thread::CapabilitySet;
 
 use super::filter::Filter;
+use super::namespaces::Namespaces;
 use super::{
-    Action, ConsoleStep, DeviceStep, HookKind, KeyringStep, MountSource, NamespaceKind, OwnMount,
-    Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, cgroups, intel_rdt, mounts,
-    net_devices, process, scheduling,
+    Action, Birth, ConsoleStep, DeviceStep, HookKind, IdMaps, KeyringStep, MountSource,
+    NamespaceKind, OwnMount, Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, cgroups,
+    intel_rdt, mounts, net_devices, process, scheduling,
 };
 use crate::cgroup::Maker;
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ mod clause {
     pub(super) const PROCESS: &str = "config.md#process";
     pub(super) const LINUX_PROCESS: &str = "config.md#linux-process";
     pub(super) const NAMESPACES: &str = "config-linux.md#namespaces";
+    pub(super) const ID_MAPPINGS: &str = "config-linux.md#user-namespace-mappings";
+    pub(super) const TIME_OFFSETS: &str = "config-linux.md#offset-for-time-namespace";
     pub(super) const CGROUPS_PATH: &str = "config-linux.md#cgroups-path";
     pub(super) const DEVICES: &str = "config-linux.md#devices";
     pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
@@ -95,18 +98,20 @@ pub fn for_container<'a>(
     builder.push(
         Action::StartInit {
             namespaces: namespaces.made_by_clone,
-            pid_namespace: namespaces.joined(NamespaceKind::Pid),
+            birth: namespaces.birth(),
         },
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
+    builder.id_maps(spec, &namespaces);
     builder.steps.extend(cgroups.after_init);
 
     builder.enter_resctrl_group(spec, host)?;
+    builder.oom_score(process);
 
     builder.steps.push(scheduling::all_cpus());
-    // As long as /proc/self is ours: it is root's once we can't be traced any more.
-    builder.oom_score(process);
+    builder.time_namespace(spec, &namespaces);
+    builder.become_root(&namespaces);
     builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
     if !request.no_new_keyring {
         builder.keyring(process, &namespaces, true);
@@ -166,10 +171,20 @@ pub fn for_exec<'a>(
     let namespaces = Namespaces::of(spec);
     let mut affinity = scheduling::Affinity::of(process)?;
     builder.steps.extend(affinity.initial());
+    // Without rights here, the user namespace is entered first: it gives them.
+    let (before, after) = if host.may_join_namespaces() || !namespaces.has(NamespaceKind::User) {
+        (0, namespaces.all())
+    } else {
+        let first = NamespaceKind::User.clone_flag() | NamespaceKind::Pid.clone_flag();
+        (namespaces.all() & first, namespaces.all() & !first)
+    };
     builder.push(
         Action::StartInit {
             namespaces: 0,
-            pid_namespace: None,
+            birth: match before {
+                0 => Birth::Here,
+                before => Birth::BeyondContainer(before),
+            },
         },
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
@@ -180,8 +195,8 @@ pub fn for_exec<'a>(
         clause::CGROUPS_PATH,
     );
     builder.enter_resctrl_group(spec, host)?;
-    builder.steps.extend(affinity.later());
     builder.oom_score(process);
+    builder.steps.extend(affinity.later());
     builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
     builder.personality(spec)?;
     let time = if request.restored {
@@ -190,10 +205,11 @@ pub fn for_exec<'a>(
         0
     };
     builder.push(
-        Action::JoinContainer(namespaces.all | time),
+        Action::JoinContainer(after | time),
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
+    builder.become_root(&namespaces);
     if !request.no_new_keyring {
         // In the container's user namespace, which has names of keyrings of its own.
         builder.keyring(process, &namespaces, false);
@@ -229,65 +245,11 @@ fn surroundings<'a>(
         .and_then(|resources| resources.cpu.as_ref())
         .map(|cpu| &*cpu.cpus);
     process::Surroundings {
-        grantable: host.capabilities,
+        rights: process::Rights::of(host, Namespaces::of(spec).has(NamespaceKind::User)),
         preserve_fds,
         extra_env,
         memory_policy: spec.linux.memory_policy.as_ref(),
         on_some_cpus: cpus.is_some_and(|cpus| !cpus.is_empty()),
-    }
-}
-
-/// config.json's namespaces, sorted by what happens to them.
-struct Namespaces<'a> {
-    made_by_clone: u64,
-    new_cgroup: Option<usize>,
-    joined: Vec<(NamespaceKind, &'a str, usize)>,
-    new: Vec<NamespaceKind>,
-    all: u64,
-}
-
-impl<'a> Namespaces<'a> {
-    fn of(spec: &'a Spec<'a>) -> Self {
-        let mut found = Namespaces {
-            made_by_clone: 0,
-            new_cgroup: None,
-            joined: Vec::new(),
-            new: Vec::new(),
-            all: 0,
-        };
-        for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
-            let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
-                continue;
-            };
-            found.all |= kind.clone_flag();
-            if let Some(path) = namespace.path.as_deref().filter(|path| !path.is_empty()) {
-                found.joined.push((kind, path, index));
-                continue;
-            }
-            found.new.push(kind);
-            // The clone would root a cgroup namespace in the runtime's own cgroup.
-            if kind == NamespaceKind::Cgroup {
-                found.new_cgroup = Some(index);
-            } else {
-                found.made_by_clone |= kind.clone_flag();
-            }
-        }
-        found
-    }
-
-    fn makes(&self, kind: NamespaceKind) -> bool {
-        self.new.contains(&kind)
-    }
-
-    fn has(&self, kind: NamespaceKind) -> bool {
-        self.all & kind.clone_flag() != 0
-    }
-
-    fn joined(&self, kind: NamespaceKind) -> Option<&'a str> {
-        self.joined
-            .iter()
-            .find(|(joined, ..)| *joined == kind)
-            .map(|(_, path, _)| *path)
     }
 }
 
@@ -333,25 +295,79 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// The ids of the user namespace: written from outside, since only there they are known.
+    fn id_maps(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
+        let maps = IdMaps {
+            uids: &spec.linux.uid_mappings,
+            gids: &spec.linux.gid_mappings,
+        };
+        if namespaces.makes(NamespaceKind::User) {
+            self.push(
+                Action::MapIds(maps),
+                Pointer::to("/linux/uidMappings"),
+                clause::ID_MAPPINGS,
+            );
+        } else if namespaces.has(NamespaceKind::User)
+            && !(maps.uids.is_empty() && maps.gids.is_empty())
+        {
+            self.warnings.push(
+                "config.json has both a user namespace to join and mappings; as long as they are \
+                 that namespace's, they do no harm"
+                    .to_owned(),
+            );
+            self.push(
+                Action::CompareIdMaps(maps),
+                Pointer::to("/linux/uidMappings"),
+                clause::ID_MAPPINGS,
+            );
+        }
+    }
+
+    /// The first of init's steps: the file with the offsets is not for one that nobody may look
+    /// into (`PR_SET_DUMPABLE`), nor for the mapped root.
+    fn time_namespace(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
+        if namespaces.makes(NamespaceKind::Time) {
+            let offsets = &spec.linux.time_offsets;
+            self.push(
+                Action::NewTimeNamespace(
+                    offsets
+                        .iter()
+                        .map(|(clock, offset)| (&**clock, *offset))
+                        .collect(),
+                ),
+                Pointer::to("/linux/timeOffsets"),
+                clause::TIME_OFFSETS,
+            );
+        }
+    }
+
+    fn become_root(&mut self, namespaces: &Namespaces<'a>) {
+        if namespaces.has(NamespaceKind::User) {
+            self.push(
+                Action::BecomeRoot,
+                Pointer::to("/linux/uidMappings"),
+                clause::ID_MAPPINGS,
+            );
+        }
+    }
+
     fn enter_namespaces(&mut self, spec: &'a Spec<'a>, namespaces: &Namespaces<'a>) {
-        for kind in super::namespace_kinds() {
-            if kind == NamespaceKind::Pid {
-                continue; // joined before the clone: it holds for children only (setns(2))
-            }
-            for (joined, path, index) in &namespaces.joined {
-                if *joined == kind {
-                    self.push(
-                        Action::JoinNamespace(kind, path),
-                        Pointer::element("/linux/namespaces", *index),
-                        clause::NAMESPACES,
-                    );
+        if !namespaces.has(NamespaceKind::User) {
+            for (kind, path, index) in &namespaces.joined {
+                if *kind == NamespaceKind::Pid {
+                    continue; // joined before the clone: it holds for children only (setns(2))
                 }
+                self.push(
+                    Action::JoinNamespace(*kind, path),
+                    Pointer::element("/linux/namespaces", *index),
+                    clause::NAMESPACES,
+                );
             }
         }
-        if let Some(index) = namespaces.new_cgroup {
+        if namespaces.made_by_init != 0 {
             self.push(
-                Action::NewCgroupNamespace,
-                Pointer::element("/linux/namespaces", index),
+                Action::NewNamespaces(namespaces.made_by_init),
+                Pointer::to("/linux/namespaces"),
                 clause::NAMESPACES,
             );
         }
@@ -514,7 +530,7 @@ impl<'a> Builder<'a> {
             self.push(Action::Mount(step), pointer, clause::MOUNTS);
         }
         if dev_is_ours(spec) {
-            self.devices(spec)?;
+            self.devices(spec, namespaces.has(NamespaceKind::User))?;
         }
         if &*process.cwd != "/" {
             self.push(
@@ -527,7 +543,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn devices(&mut self, spec: &'a Spec<'a>) -> Result<()> {
+    fn devices(&mut self, spec: &'a Spec<'a>, bind: bool) -> Result<()> {
         const DEFAULTS: [(&str, u32, u32); 6] = [
             ("/dev/null", 1, 3),
             ("/dev/zero", 1, 5),
@@ -553,6 +569,7 @@ impl<'a> Builder<'a> {
                 number: rustix::fs::makedev(major, minor),
                 uid: 0,
                 gid: 0,
+                bind,
             };
             self.push(
                 Action::Device(step),
@@ -566,7 +583,7 @@ impl<'a> Builder<'a> {
                 continue;
             }
             self.push(
-                Action::Device(device_step(device, index)?),
+                Action::Device(device_step(device, index, bind)?),
                 Pointer::element("/linux/devices", index),
                 clause::DEVICES,
             );
@@ -757,7 +774,7 @@ pub(super) fn propagation(name: &str) -> Option<u64> {
     )
 }
 
-fn device_step<'a>(device: &'a Device<'a>, index: usize) -> Result<DeviceStep<'a>> {
+fn device_step<'a>(device: &'a Device<'a>, index: usize, bind: bool) -> Result<DeviceStep<'a>> {
     let pointer = |key: &str| format!("/linux/devices/{index}/{key}");
     let kind = match &*device.kind {
         "c" | "u" => FileType::CharacterDevice,
@@ -784,5 +801,6 @@ fn device_step<'a>(device: &'a Device<'a>, index: usize) -> Result<DeviceStep<'a
         ),
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
+        bind: bind && kind != FileType::Fifo,
     })
 }

@@ -50,6 +50,11 @@ pub const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
+/// All that we know by name.
+pub(super) fn all() -> CapabilitySet {
+    CapabilitySet::from_bits_retain((1 << NAMES.len()) - 1)
+}
+
 /// The sets as they will be: of what config.json names, what exists and what we hold
 /// (`grantable`). The rest is warned about (config.md: "MUST log a warning" for names that can't
 /// be mapped or granted).

@@ -23,7 +23,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup;
 use crate::seccomp::Program;
-use crate::spec::{Hook, IdMapping, NumberList, Text};
+use crate::spec::{Hook, IdMapping, NumberList, Text, TimeOffset};
 use crate::sys::mount::Attributes;
 
 pub use build::{ContainerRequest, ExecRequest, for_container, for_exec};
@@ -135,9 +135,13 @@ pub enum Action<'a> {
     StartInit {
         /// Namespaces that the clone makes.
         namespaces: u64,
-        /// The pid namespace in which the child is born, if an existing one is to be joined.
-        pid_namespace: Option<&'a str>,
+        /// Who makes it, and from where.
+        birth: Birth<'a>,
     },
+    /// Say which ids init's new user namespace has.
+    MapIds(IdMaps<'a>),
+    /// Refuse a joined user namespace that has other ids than config.json says.
+    CompareIdMaps(IdMaps<'a>),
     /// Put init into the cgroups.
     EnterCgroups,
     /// The container's resctrl group.
@@ -159,8 +163,13 @@ pub enum Action<'a> {
     SessionKeyring(KeyringStep<'a>),
     /// Where and when the process runs.
     Schedule(ScheduleStep),
-    /// unshare(CLONE_NEWCGROUP), once init is in its cgroups.
-    NewCgroupNamespace,
+    /// unshare(CLONE_NEWTIME), with the clocks moved, and enter it.
+    NewTimeNamespace(Vec<(&'a str, TimeOffset)>),
+    /// Take on the uid and the gid 0 of the user namespace.
+    BecomeRoot,
+    /// unshare(2) of these (`CLONE_NEW*`): those that init may make only now, in its cgroups and as
+    /// root of its user namespace.
+    NewNamespaces(u64),
     /// Bring `lo` up in the new network namespace.
     LoopbackUp,
     /// sethostname(2).
@@ -169,7 +178,7 @@ pub enum Action<'a> {
     Domainname(&'a str),
     /// /proc/self/oom_score_adj.
     OomScoreAdj(i32),
-    /// prlimit(2) of the own process.
+    /// prlimit(2) of init.
     Rlimit(RlimitStep),
     /// The execution domain (personality(2)).
     Personality(u32),
@@ -250,21 +259,48 @@ impl Action<'_> {
     /// Which process carries it out.
     pub fn side(&self) -> Side {
         match self {
+            Action::Rlimit(limit) => limit.side,
             Action::StartUnit(..)
             | Action::CreateCgroups
             | Action::WriteCgroups(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
+            | Action::MapIds(_)
+            | Action::CompareIdMaps(_)
             | Action::EnterCgroups
             | Action::Resctrl(_)
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)
+            | Action::OomScoreAdj(_)
             | Action::RecordCreated
             | Action::SendListener(_)
             | Action::Hooks(HookKind::Prestart | HookKind::CreateRuntime, _) => Side::Runtime,
             _ => Side::Init,
         }
     }
+}
+
+/// Who makes init, and from where.
+#[derive(Debug)]
+pub enum Birth<'a> {
+    /// The runtime.
+    Here,
+    /// The runtime, which is in this pid namespace meanwhile.
+    InPidNamespace(&'a str),
+    /// A child of the runtime that joins these namespaces, and ends afterwards: there is no way
+    /// back from a user namespace (setns(2)).
+    Beyond(Vec<(NamespaceKind, &'a str)>),
+    /// The same for those of a running container (`CLONE_NEW*`).
+    BeyondContainer(u64),
+}
+
+/// The ids of a user namespace (`user_namespaces(7)`).
+#[derive(Clone, Copy, Debug)]
+pub struct IdMaps<'a> {
+    /// uids.
+    pub uids: &'a [IdMapping],
+    /// gids.
+    pub gids: &'a [IdMapping],
 }
 
 /// The six kinds of hooks (config.md, "POSIX-platform Hooks").
@@ -337,6 +373,8 @@ pub struct RlimitStep {
     pub name: &'static str,
     /// The values; `None` is infinity.
     pub limits: rustix::process::Rlimit,
+    /// Who sets it: only the runtime may raise a hard limit of a process in a user namespace.
+    pub side: Side,
 }
 
 /// How the rootfs becomes a mount of its own, as pivot_root(2) needs it.
@@ -446,6 +484,8 @@ pub struct DeviceStep<'a> {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Whether it is the host's node, bound: mknod(2) is not for user namespaces.
+    pub bind: bool,
 }
 
 /// The pseudo-terminal.
@@ -476,8 +516,9 @@ pub struct CredentialsStep {
     pub uid: u32,
     /// gid.
     pub gid: u32,
-    /// Supplementary groups.
-    pub groups: Vec<u32>,
+    /// Supplementary groups; `None` leaves the caller's: without root's rights he may not give
+    /// them up (setgroups(2), `user_namespaces(7)`).
+    pub groups: Option<Vec<u32>>,
     /// umask.
     pub umask: u32,
     /// The working directory, entered with the rights of either user.

@@ -6,15 +6,18 @@ use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
 use super::filter::Filter;
-use super::{Action, CredentialsStep, EnvironmentStep, Pointer, RlimitStep, SecurityModule, Step};
+use super::{
+    Action, CredentialsStep, EnvironmentStep, Pointer, RlimitStep, SecurityModule, Side, Step,
+};
 use super::{capabilities, memory_policy, scheduling};
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::spec::{MemoryPolicy, Process, Rlimit, Text};
 
 /// What beyond `process` itself decides what becomes of it.
 pub(super) struct Surroundings<'a> {
-    /// The capabilities that we can give it.
-    pub(super) grantable: CapabilitySet,
+    /// What may be done for it.
+    pub(super) rights: Rights,
     /// How many descriptors from 3 on it inherits.
     pub(super) preserve_fds: u32,
     /// What is added to its environment.
@@ -33,6 +36,7 @@ pub(super) fn prepare<'a>(
     steps: &mut Vec<Step<'a>>,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
+    let rights = surroundings.rights;
     let (mut env, home_of) = environment(process)?;
     env.extend(
         surroundings
@@ -45,12 +49,8 @@ pub(super) fn prepare<'a>(
         pointer: Pointer::to("/process/env"),
         clause: "config.md#process",
     });
-    for (index, rlimit) in process.rlimits.iter().enumerate() {
-        steps.push(Step {
-            action: Action::Rlimit(limit(rlimit, index)?),
-            pointer: Pointer::element("/process/rlimits", index),
-            clause: "config.md#posix-process",
-        });
+    if rights.sets_limits == Side::Init {
+        rlimits(process, Side::Init, steps)?;
     }
     scheduling::priorities(process, surroundings.on_some_cpus, steps)?;
     if let Some(policy) = surroundings.memory_policy {
@@ -78,6 +78,12 @@ pub(super) fn prepare<'a>(
             clause: "config.md#linux-process",
         });
     }
+    if !rights.sets_groups && !process.user.additional_gids.is_empty() {
+        return Err(Error::config(
+            "/process/user/additionalGids",
+            "cannot set any additional groups in a rootless container",
+        ));
+    }
     steps.push(Step {
         action: Action::CloseDescriptors {
             preserved: surroundings.preserve_fds,
@@ -93,12 +99,14 @@ pub(super) fn prepare<'a>(
         action: Action::Credentials(CredentialsStep {
             uid: process.user.uid,
             gid: process.user.gid,
-            groups: process.user.additional_gids.clone(),
+            groups: rights
+                .sets_groups
+                .then(|| process.user.additional_gids.clone()),
             umask: process.user.umask.unwrap_or(0o022),
             cwd: process.cwd.to_string(),
             capabilities: capabilities::resolve(
                 process.capabilities.as_ref(),
-                surroundings.grantable,
+                rights.grantable,
                 warnings,
             ),
             no_new_privileges: process.no_new_privileges,
@@ -114,9 +122,54 @@ pub(super) fn prepare<'a>(
         pointer: Pointer::to("/process/args"),
         clause: "config.md#process",
     });
+    if rights.sets_limits == Side::Runtime {
+        rlimits(process, Side::Runtime, steps)?;
+    }
     // The runtime has to be there to hand the listener over. Otherwise the filter comes last.
     if filter.agent.is_some() {
         filter.install(steps);
+    }
+    Ok(())
+}
+
+/// What init may do to become the process.
+#[derive(Clone, Copy)]
+pub(super) struct Rights {
+    /// The capabilities that it can pass on.
+    grantable: CapabilitySet,
+    /// Whether it may call setgroups(2).
+    sets_groups: bool,
+    /// Who may set the resource limits.
+    sets_limits: Side,
+}
+
+impl Rights {
+    /// In a user namespace of its own init has all capabilities (`user_namespaces(7)`), but may not
+    /// raise limits.
+    pub(super) fn of(host: &Host, in_user_namespace: bool) -> Self {
+        if in_user_namespace {
+            Rights {
+                grantable: capabilities::all(),
+                sets_groups: !host.rootless,
+                sets_limits: Side::Runtime,
+            }
+        } else {
+            Rights {
+                grantable: host.capabilities,
+                sets_groups: true,
+                sets_limits: Side::Init,
+            }
+        }
+    }
+}
+
+fn rlimits<'a>(process: &'a Process<'a>, side: Side, steps: &mut Vec<Step<'a>>) -> Result<()> {
+    for (index, rlimit) in process.rlimits.iter().enumerate() {
+        steps.push(Step {
+            action: Action::Rlimit(limit(rlimit, index, side)?),
+            pointer: Pointer::element("/process/rlimits", index),
+            clause: "config.md#posix-process",
+        });
     }
     Ok(())
 }
@@ -166,7 +219,7 @@ fn value_of<'a>(env: &'a [Text<'a>], name: &str) -> Option<&'a str> {
     })
 }
 
-fn limit(rlimit: &Rlimit<'_>, index: usize) -> Result<RlimitStep> {
+fn limit(rlimit: &Rlimit<'_>, index: usize, side: Side) -> Result<RlimitStep> {
     const NAMES: [(&str, Resource); 16] = [
         ("RLIMIT_AS", Resource::As),
         ("RLIMIT_CORE", Resource::Core),
@@ -209,6 +262,7 @@ fn limit(rlimit: &Rlimit<'_>, index: usize) -> Result<RlimitStep> {
             current: value(rlimit.soft),
             maximum: value(rlimit.hard),
         },
+        side,
     })
 }
 

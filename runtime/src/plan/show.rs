@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, MountSource, MountStep, ResctrlStep, SecurityModule, Side};
+use super::{Action, Birth, IdMaps, MountSource, MountStep, ResctrlStep, SecurityModule, Side};
 use crate::cgroup::systemd::{Property, Unit};
 use crate::spec::IdMapping;
 
@@ -61,17 +61,18 @@ impl fmt::Display for Action<'_> {
                 let length = program.instructions().len();
                 write!(f, "attach a device filter of {length} instructions")
             }
-            Action::StartInit {
-                namespaces,
-                pid_namespace,
-            } => {
+            Action::StartInit { namespaces, birth } => {
                 f.write_str("start init, in new namespaces:")?;
-                for kind in super::namespace_kinds() {
-                    if namespaces & kind.clone_flag() != 0 {
-                        write!(f, " {kind}")?;
-                    }
-                }
-                pid_namespace.map_or(Ok(()), |path| write!(f, ", in the pid namespace {path}"))
+                write_kinds(f, *namespaces)?;
+                write_birth(f, birth)
+            }
+            Action::MapIds(maps) => {
+                f.write_str("map the user namespace's ids")?;
+                write_maps(f, maps)
+            }
+            Action::CompareIdMaps(maps) => {
+                f.write_str("check that the user namespace's ids are these")?;
+                write_maps(f, maps)
             }
             Action::EnterCgroups => f.write_str("put init into the cgroups"),
             Action::Hooks(kind, list) => {
@@ -87,7 +88,21 @@ impl fmt::Display for Action<'_> {
             Action::MoveNetDevice(step) => step.fmt(f),
             Action::NewSession => f.write_str("new session"),
             Action::SessionKeyring(_) => f.write_str("join the container's session keyring"),
-            Action::NewCgroupNamespace => f.write_str("new cgroup namespace"),
+            Action::NewTimeNamespace(offsets) => {
+                f.write_str("new time namespace")?;
+                offsets.iter().try_for_each(|(clock, offset)| {
+                    write!(
+                        f,
+                        ", {clock} moved by {} s {} ns",
+                        offset.secs, offset.nanosecs
+                    )
+                })
+            }
+            Action::BecomeRoot => f.write_str("become root of the user namespace"),
+            Action::NewNamespaces(namespaces) => {
+                f.write_str("new namespaces:")?;
+                write_kinds(f, *namespaces)
+            }
             Action::LoopbackUp => f.write_str("bring lo up"),
             Action::Hostname(name) => write!(f, "set hostname {name}"),
             Action::Domainname(name) => write!(f, "set domainname {name}"),
@@ -104,6 +119,9 @@ impl fmt::Display for Action<'_> {
             }
             Action::OpenRootfs { path, .. } => write!(f, "open the rootfs {path}"),
             Action::Mount(step) => write_mount(f, step),
+            Action::Device(device) if device.bind => {
+                write!(f, "bind the host's device {}", device.path)
+            }
             Action::Device(device) => {
                 write!(f, "make device {} ({:o})", device.path, device.mode)
             }
@@ -163,6 +181,34 @@ impl fmt::Display for Action<'_> {
             Action::Execute => f.write_str("execute the program"),
         }
     }
+}
+
+fn write_kinds(f: &mut fmt::Formatter<'_>, flags: u64) -> fmt::Result {
+    super::namespace_kinds()
+        .iter()
+        .filter(|kind| flags & kind.clone_flag() != 0)
+        .try_for_each(|kind| write!(f, " {kind}"))
+}
+
+fn write_birth(f: &mut fmt::Formatter<'_>, birth: &Birth<'_>) -> fmt::Result {
+    match birth {
+        Birth::Here => Ok(()),
+        Birth::InPidNamespace(path) => write!(f, ", in the pid namespace {path}"),
+        Birth::Beyond(list) => {
+            f.write_str(", by a process that has joined")?;
+            list.iter()
+                .try_for_each(|(kind, path)| write!(f, " the {kind} namespace {path}"))
+        }
+        Birth::BeyondContainer(flags) => {
+            f.write_str(", by a process that has joined the container's namespaces:")?;
+            write_kinds(f, *flags)
+        }
+    }
+}
+
+fn write_maps(f: &mut fmt::Formatter<'_>, maps: &IdMaps<'_>) -> fmt::Result {
+    write_mappings(f, "uids", maps.uids)?;
+    write_mappings(f, "gids", maps.gids)
 }
 
 fn write_mount(f: &mut fmt::Formatter<'_>, step: &MountStep<'_>) -> fmt::Result {

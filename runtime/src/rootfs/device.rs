@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
-use super::{RootFd, split, stat_of};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::{RootFd, Wanted, attach, split, stat_of};
 use crate::error::{CallContext, Error, Result};
 use crate::plan::DeviceStep;
 
@@ -17,11 +19,15 @@ pub struct DeviceMaker {
 }
 
 impl DeviceMaker {
-    /// Makes one node. The caller has set the umask to 0.
+    /// Makes one node. The caller has set the umask to 0. Where that is not allowed, as in a user
+    /// namespace that we have been started in, the host's own is bound, as in runc.
     ///
     /// # Errors
     /// With the path and the call.
     pub fn make(&mut self, root: &RootFd, step: &DeviceStep<'_>) -> Result<()> {
+        if step.bind {
+            return bind(root, step);
+        }
         let (directory, name) = split(step.path)
             .ok_or_else(|| Error::new(format!("device path {:?} names no file", step.path)))?;
         let parent = self.directory(root, directory)?;
@@ -42,6 +48,7 @@ impl DeviceMaker {
                 ))
                 .hint("mount a tmpfs on /dev, or remove the file from the rootfs"));
             }
+            Err(Errno::PERM) if step.kind != FileType::Fifo => return bind(root, step),
             Err(errno) => return Err(Error::call(mknod(), errno)),
         }
         if step.uid != 0 || step.gid != 0 {
@@ -94,6 +101,25 @@ impl DeviceMaker {
         };
         Ok(&self.directory.insert(known).1)
     }
+}
+
+/// Binds the host's node of the same path, if it is the device asked for.
+fn bind(root: &RootFd, step: &DeviceStep<'_>) -> Result<()> {
+    let shown = || format!("open_tree({}, OPEN_TREE_CLONE)", step.path);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let node = open_tree(rustix::fs::CWD, step.path, flags)
+        .call(shown)
+        .map_err(|error| error.hint("in a user namespace devices are the host's own"))?;
+    let found = rustix::fs::fstat(&node).call(|| format!("fstat({})", step.path))?;
+    if FileType::from_raw_mode(found.st_mode) != step.kind || found.st_rdev != step.number {
+        return Err(Error::new(format!(
+            "the host's {} is not the device asked for",
+            step.path
+        ))
+        .hint("a user namespace can have no other: it may not make device nodes"));
+    }
+    let target = root.mount_point(step.path, Wanted::File)?;
+    attach(node.as_fd(), target.as_fd()).call(|| format!("move_mount({})", step.path))
 }
 
 fn is_already(parent: impl AsFd, name: &str, step: &DeviceStep<'_>) -> Result<bool, Errno> {

@@ -28,6 +28,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::OwnMount;
 use crate::sys::exec::leave_to_exec;
+use bind::FromRuntime;
 
 /// The root of the container's file system.
 #[derive(Debug)]
@@ -60,19 +61,21 @@ impl RootFd {
     /// Takes the directory `path` of the host as the rootfs, and makes it a mount of its own if it
     /// is to be one. What is mounted in a shared mount appears on the host too: where the mount
     /// that holds the rootfs may be shared, it is made private in this namespace first, and the
-    /// copy of it that becomes the root is private with it.
+    /// copy of it that becomes the root is private with it. `from_runtime` opens it where the root
+    /// of a user namespace may not go.
     ///
     /// # Errors
     /// With the path, when it is not there or not a directory.
-    pub fn open(path: &str, own_mount: OwnMount) -> Result<Self> {
-        let shown = || format!("open rootfs {path}");
-        let directory = openat(
-            rustix::fs::CWD,
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .call(shown)?;
+    pub fn open(
+        path: &str,
+        own_mount: OwnMount,
+        from_runtime: &mut FromRuntime<'_>,
+    ) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => from_runtime().context(|| format!("open rootfs {path}"))?,
+            result => result.call(|| format!("open rootfs {path}"))?,
+        };
         if own_mount == OwnMount::None {
             return Ok(RootFd { fd: directory });
         }
@@ -380,6 +383,7 @@ mod tests {
         let root = RootFd::open(
             directory.path().join("rootfs").to_str().unwrap(),
             OwnMount::None,
+            &mut || Err(Error::call("open", Errno::ACCESS)),
         )
         .unwrap();
         (directory, root)

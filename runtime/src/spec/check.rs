@@ -1,6 +1,6 @@
 //! What config.json must satisfy that its types can't say, and what this runtime can't do.
 
-use super::{Hook, Namespace, Process, Spec, sysctl};
+use super::{Hook, Process, Spec, namespaces, sysctl};
 use crate::error::{Error, Result};
 use crate::plan::NamespaceKind;
 
@@ -29,7 +29,7 @@ pub fn check(spec: &Spec<'_>) -> Result<()> {
             ));
         }
     }
-    check_namespaces(&spec.linux.namespaces)?;
+    namespaces::check(spec)?;
     check_needs_of_namespaces(spec)?;
     check_hooks(spec)?;
     check_supported(spec)
@@ -97,49 +97,9 @@ pub fn check_process(process: &Process<'_>) -> Result<()> {
     Ok(())
 }
 
-fn check_namespaces(namespaces: &[Namespace<'_>]) -> Result<()> {
-    for (index, namespace) in namespaces.iter().enumerate() {
-        let at = |key: &str| format!("/linux/namespaces/{index}/{key}");
-        let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
-            return Err(Error::config(
-                at("type"),
-                format!("unknown namespace type {:?}", &*namespace.kind),
-            )
-            .hint("pid, network, mount, ipc, uts, user, cgroup or time"));
-        };
-        if matches!(kind, NamespaceKind::User | NamespaceKind::Time) {
-            return Err(unsupported(at("type")));
-        }
-        if namespaces[..index]
-            .iter()
-            .any(|other| other.kind == namespace.kind)
-        {
-            return Err(Error::config(
-                at("type"),
-                format!("malformed spec file: duplicated ns {kind}"),
-            ));
-        }
-        if let Some(path) = namespace.path.as_deref()
-            && !path.is_empty()
-            && !path.starts_with('/')
-        {
-            return Err(Error::config(
-                at("path"),
-                format!("{path:?} is not absolute"),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// What works only in a namespace of its own: without one, it would change the host.
 fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
-    let has = |kind: NamespaceKind| {
-        spec.linux
-            .namespaces
-            .iter()
-            .any(|namespace| &*namespace.kind == kind.name())
-    };
+    let has = |kind: NamespaceKind| namespaces::has(spec, kind);
     let set = |text: &Option<super::Text<'_>>| text.as_deref().is_some_and(|text| !text.is_empty());
     if set(&spec.hostname) && !has(NamespaceKind::Uts) {
         return Err(Error::config(
@@ -216,23 +176,9 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Fields that are read and understood, and that this version can't carry out.
+/// Values that are read and understood, and that can't be carried out.
 fn check_supported(spec: &Spec<'_>) -> Result<()> {
     let linux = &spec.linux;
-    let offsets = linux.time_offsets.as_ref();
-    if offsets.is_some_and(|value| {
-        !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
-    }) {
-        return Err(unsupported("/linux/timeOffsets".to_owned()));
-    }
-    for (key, mappings) in [
-        ("uidMappings", &linux.uid_mappings),
-        ("gidMappings", &linux.gid_mappings),
-    ] {
-        if !mappings.is_empty() {
-            return Err(unsupported(format!("/linux/{key}")));
-        }
-    }
     if linux
         .mount_label
         .as_deref()
@@ -257,11 +203,4 @@ fn check_supported(spec: &Spec<'_>) -> Result<()> {
         .hint("shared, slave, private or unbindable"));
     }
     Ok(())
-}
-
-fn unsupported(pointer: String) -> Error {
-    Error::config(
-        pointer,
-        "this version of windlass does not support this field yet",
-    )
 }

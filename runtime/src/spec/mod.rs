@@ -12,6 +12,7 @@ mod intel_rdt;
 mod load;
 mod locate;
 mod memory_policy;
+mod namespaces;
 mod net_device;
 mod number_list;
 pub mod process;
@@ -29,6 +30,7 @@ pub use check::{check, check_process};
 pub use intel_rdt::IntelRdt;
 pub use load::{ConfigText, read_config, read_process_file};
 pub use memory_policy::MemoryPolicy;
+pub use namespaces::{IdMapping, Namespace, TimeOffset, TimeOffsets, check_rootless};
 pub use net_device::NetDevice;
 pub use number_list::NumberList;
 pub use process::{Capabilities, ConsoleSize, Process, Rlimit, User};
@@ -198,8 +200,9 @@ pub struct Linux<'a> {
     /// `netDevices`: by their names on the host.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub net_devices: BTreeMap<Text<'a>, NetDevice<'a>>,
-    /// `timeOffsets`, kept raw until they are supported.
-    pub time_offsets: Option<serde_json::Value>,
+    /// `timeOffsets` of a new time namespace.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub time_offsets: TimeOffsets<'a>,
 }
 
 /// `personality` (config-linux.md, "Personality").
@@ -211,31 +214,6 @@ pub struct Personality<'a> {
     /// None are defined yet.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub flags: Vec<Text<'a>>,
-}
-
-/// One namespace (config-linux.md, "Namespaces").
-#[derive(Debug, Deserialize)]
-pub struct Namespace<'a> {
-    /// pid, network, mount, ipc, uts, user, cgroup or time.
-    #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
-    /// Joined when it is there, made when not.
-    #[serde(borrow)]
-    pub path: Option<Text<'a>>,
-}
-
-/// One line of a uid or gid map (config-linux.md, "User namespace mappings").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IdMapping {
-    /// First id inside.
-    #[serde(rename = "containerID")]
-    pub container_id: u32,
-    /// First id outside.
-    #[serde(rename = "hostID")]
-    pub host_id: u32,
-    /// How many ids.
-    pub size: u32,
 }
 
 /// One device (config-linux.md, "Devices").

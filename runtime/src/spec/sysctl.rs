@@ -42,6 +42,12 @@ pub(super) fn check(key: &str, has: &dyn Fn(NamespaceKind) -> bool) -> Result<()
             has(NamespaceKind::Network),
             format!("sysctl {key:?} not allowed in host network namespace"),
         )
+    } else if path.starts_with("user/") {
+        // Limits of how much of the kernel may be used, the host's own ones included.
+        (
+            has(NamespaceKind::User),
+            format!("setting ucounts without a user namespace not allowed: {key}"),
+        )
     } else if path == "kernel/hostname" {
         (
             false,
@@ -104,7 +110,12 @@ mod tests {
         ] {
             assert!(check(key, &all).is_err(), "{key}");
         }
-        for key in ["net.ipv4.ip_forward", "kernel.shmmax", "fs.mqueue.msg_max"] {
+        for key in [
+            "net.ipv4.ip_forward",
+            "kernel.shmmax",
+            "fs.mqueue.msg_max",
+            "user.max_net_namespaces",
+        ] {
             assert!(check(key, &all).is_ok(), "{key}");
             assert!(check(key, &|_| false).is_err(), "{key}");
         }

@@ -17,6 +17,15 @@ pub enum Cloned {
     Child,
 }
 
+/// Which side of [`clone_sibling`] we are.
+#[derive(Debug)]
+pub enum Sibling {
+    /// In the caller: the new process' pid as seen from here.
+    Elder(Pid),
+    /// In the new process.
+    Younger,
+}
+
 /// Makes a child in the new namespaces of `namespaces` (`CLONE_NEW*`), and in the cgroup v2
 /// directory `cgroup` if one is given (`CLONE_INTO_CGROUP`, Linux 5.7). The child's death is told
 /// by SIGCHLD.
@@ -35,25 +44,44 @@ pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<
     arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     arguments.cgroup = cgroup.map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs()));
+    match clone3(&mut arguments)? {
+        None => Ok(Cloned::Child),
+        Some(pid) => {
+            // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent(pid, pidfd))
+        }
+    }
+}
+
+/// Makes a process in the new namespaces of `namespaces` (`CLONE_NEW*`) that is a child of this
+/// process' parent (`CLONE_PARENT`): this one may end.
+///
+/// # Errors
+/// clone3(2)'s.
+pub fn clone_sibling(namespaces: u64) -> Result<Sibling, Errno> {
+    // SAFETY: clone_args is plain integers, for which zero is a valid value.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    // With CLONE_PARENT the signal is that of our own end, and naming one is refused.
+    arguments.flags = namespaces | libc::CLONE_PARENT as u64;
+    Ok(clone3(&mut arguments)?.map_or(Sibling::Younger, Sibling::Elder))
+}
+
+/// The new process' pid, or `None` in that process itself.
+fn clone3(arguments: &mut libc::clone_args) -> Result<Option<Pid>, Errno> {
     // SAFETY: without CLONE_VM the child has its own copy of the address space, as after fork(2),
     // and goes on at this point on its own copy of this stack. The program has one thread, so no
     // lock can be held by a thread that the child does not have.
     let pid = unsafe {
         libc::syscall(
             libc::SYS_clone3,
-            std::ptr::from_mut(&mut arguments),
+            std::ptr::from_mut(arguments),
             std::mem::size_of::<libc::clone_args>(),
         )
     };
     match i32::try_from(pid) {
-        Ok(0) => Ok(Cloned::Child),
-        Ok(pid) if pid > 0 => {
-            // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Pid::from_raw(pid)
-                .map(|pid| Cloned::Parent(pid, pidfd))
-                .ok_or(Errno::SRCH)
-        }
+        Ok(0) => Ok(None),
+        Ok(pid) if pid > 0 => Pid::from_raw(pid).map(Some).ok_or(Errno::SRCH),
         _ => Err(last_errno()),
     }
 }

@@ -11,3 +11,9 @@ pub fn started_as_root() -> bool {
             unsafe { libc::getauxval(entry) == 0 }
         })
 }
+
+/// Whether the effective uid was 0, in whatever user namespace.
+pub fn is_root() -> bool {
+    // SAFETY: reads an integer that the kernel put on the stack at execve.
+    unsafe { libc::getauxval(libc::AT_EUID) == 0 }
+}
