@@ -213,6 +213,19 @@ fn own_pid_namespace() -> Result<OwnedFd> {
     .call(|| "open(/proc/self/ns/pid)")
 }
 
+/// Says, in runc's words, that a child is about to be born, and on which CPUs (the first 64), if
+/// anybody wants to know. Returns whether somebody does.
+pub(super) fn announce_birth(listener: &dyn Listener) -> bool {
+    let wanted = listener.wants_debug();
+    if wanted {
+        listener.debug("nsexec container setup");
+        if let Ok(cpus) = crate::sys::scheduling::runs_on() {
+            listener.debug(&format!("nsexec: affinity: {cpus:#x}"));
+        }
+    }
+    wanted
+}
+
 /// Clones the child. In the child, `live` is called with its end of the channel, and the process
 /// ends when that comes back.
 pub(super) fn give_birth(

@@ -8,7 +8,9 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Pid;
 
-use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth, give_birth_beyond};
+use super::conduct::{
+    BirthPlace, Newborn, RuntimeSide, announce_birth, conduct, give_birth, give_birth_beyond,
+};
 use super::delete;
 use super::directory::{ContainerDirectory, Lock, Store};
 use super::hook_state::HookState;
@@ -370,10 +372,7 @@ impl<'s, 'a> Setup<'s, 'a> {
         let console_socket = self.request.console_socket.take();
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
-        let debug = self.listener.wants_debug();
-        if debug {
-            self.listener.debug("nsexec container setup");
-        }
+        let debug = announce_birth(self.listener);
         let mut proc = TrustedProc::default();
         if let Birth::Beyond(_) = birth {
             proc.hold()?;

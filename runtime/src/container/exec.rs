@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::Pid;
 
-use super::conduct::{BirthPlace, Newborn, RuntimeSide, conduct, give_birth, give_birth_beyond};
+use super::conduct::{
+    BirthPlace, Newborn, RuntimeSide, announce_birth, conduct, give_birth, give_birth_beyond,
+};
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
 use super::seccomp_agent;
@@ -216,10 +218,7 @@ impl Entry<'_, '_> {
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.destination.placement;
         let console_socket = self.console_socket.take();
-        let debug = self.listener.wants_debug();
-        if debug {
-            self.listener.debug("nsexec container setup");
-        }
+        let debug = announce_birth(self.listener);
         let mut join = self.container.take();
         let beyond = match (&join, birth) {
             (Some(container), Birth::BeyondContainer(namespaces)) => {
