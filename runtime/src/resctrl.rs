@@ -117,14 +117,13 @@ impl Group<'_> {
             }
             self.make_directory(&path)?;
         }
-        if !schemata.lines.is_empty() {
-            let text = schemata.lines.join("\n") + "\n";
-            if let Err(error) = self.write(&path.join("schemata"), &text) {
-                if !exists {
-                    let _ = std::fs::remove_dir(&path);
-                }
-                return Err(error);
+        if !schemata.lines.is_empty()
+            && let Err(error) = self.share_out(container, &schemata.lines)
+        {
+            if !exists {
+                let _ = std::fs::remove_dir(&path);
             }
+            return Err(error);
         }
         if let Some(monitoring) = self
             .monitoring_path(container)
@@ -134,6 +133,15 @@ impl Group<'_> {
             self.make_directory(&monitoring)?;
         }
         Ok(())
+    }
+
+    /// Writes lines to its schemata; what they don't name stays.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn share_out(&self, container: &str, lines: &[&str]) -> Result<()> {
+        let text = lines.join("\n") + "\n";
+        self.write(&self.path(container).join("schemata"), &text)
     }
 
     /// Puts a process into it, by its pid on the host.
@@ -292,6 +300,8 @@ mod tests {
             std::slice::from_ref(&own)
         );
         assert_eq!(read(own.join("schemata")), "L3:0=f\nMB:0=20\n");
+        group.share_out("c1", &["MB:0=30"]).unwrap();
+        assert_eq!(read(own.join("schemata")), "MB:0=30\n");
         group.enter("c1", 42).unwrap();
         assert_eq!(read(own.join("tasks")), "42");
         // The kernel's files vanish with their directory; these don't.

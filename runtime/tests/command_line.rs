@@ -169,6 +169,13 @@ fn debug_messages_go_to_the_log_alone() {
     let executed = sandbox.must(&["--debug", "exec", "ID", "true"]);
     let last_words = "setns_init: about to exec";
     assert!(executed.stderr.contains(last_words), "{}", executed.stderr);
+    let first = r#"{"args":["/bin/busybox","true"],"execCPUAffinity":{"initial":"0"}}"#;
+    let process = sandbox.directory().join("process.json");
+    fs::write(&process, first).unwrap();
+    let process = process.to_str().unwrap();
+    let executed = sandbox.must(&["--debug", "exec", "-p", process, "ID"]);
+    let affinity = "nsexec: affinity: 0x1";
+    assert!(executed.stderr.contains(affinity), "{}", executed.stderr);
     let quiet = sandbox.must(&["--debug=false", "exec", "ID", "true"]);
     assert_eq!(quiet.stderr, "");
     sandbox.must(&["delete", "-f", "ID"]);

@@ -9,6 +9,7 @@ use super::go_values::size;
 use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
+use crate::container::schemata::update_schemata;
 use crate::container::update::update;
 use crate::error::{CallContext as _, Error, Result};
 use crate::spec::resources::{BlockIo, Cpu, Memory, Pids, Resources};
@@ -101,12 +102,12 @@ static KERNEL_MEMORY_TCP: Flag = Flag::text("kernel-memory-tcp", "SIZE", "ignore
 static L3_CACHE_SCHEMA: Flag = Flag::text(
     "l3-cache-schema",
     "SCHEMA",
-    "Intel RDT's schema of the L3 cache (refused: not supported)",
+    "the L3 cache's line of the container's resctrl group",
 );
 static MEM_BW_SCHEMA: Flag = Flag::text(
     "mem-bw-schema",
     "SCHEMA",
-    "Intel RDT's schema of memory bandwidth (refused: not supported)",
+    "the memory bandwidth's line of the container's resctrl group",
 );
 
 fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
@@ -119,7 +120,13 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
     } else {
         from_options(arguments)?
     };
-    refuse_schemas(arguments)?;
+    let (cache, bandwidth) = (
+        arguments.text(&L3_CACHE_SCHEMA),
+        arguments.text(&MEM_BW_SCHEMA),
+    );
+    if cache.is_some() || bandwidth.is_some() {
+        update_schemata(&container, cache, bandwidth)?;
+    }
     update(&container, &change, log)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -192,17 +199,4 @@ fn number<N: std::str::FromStr>(
 
 fn invalid(flag: &Flag, problem: &str) -> Error {
     Error::new(format!("invalid value for {}: {problem}", flag.name))
-}
-
-/// As runc does where the processor or the kernel has none.
-fn refuse_schemas(arguments: &Arguments<'_>) -> Result<()> {
-    if arguments.has(&L3_CACHE_SCHEMA) {
-        return Err(Error::new("Intel RDT/CAT: l3 cache schema is not enabled"));
-    }
-    if arguments.has(&MEM_BW_SCHEMA) {
-        return Err(Error::new(
-            "Intel RDT/MBA: memory bandwidth schema is not enabled",
-        ));
-    }
-    Ok(())
 }

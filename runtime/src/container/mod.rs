@@ -20,6 +20,7 @@ pub mod pause;
 pub mod process;
 pub mod restore;
 mod restore_mounts;
+pub mod schemata;
 mod seccomp_agent;
 pub mod start;
 pub mod state;

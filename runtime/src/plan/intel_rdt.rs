@@ -39,7 +39,7 @@ impl fmt::Display for ResctrlStep<'_> {
 /// # Errors
 /// When this host has no resctrl, or not the part of it that is asked for, and for a name or a
 /// line that is none; in runc's words, with its place.
-pub(super) fn group<'a>(
+pub fn group<'a>(
     wanted: &'a IntelRdt<'a>,
     resctrl: Option<&Resctrl>,
 ) -> Result<(Group<'a>, Schemata<'a>)> {

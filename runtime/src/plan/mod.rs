@@ -28,7 +28,7 @@ use crate::sys::mount::Attributes;
 
 pub use build::{ContainerRequest, ExecRequest, for_container, for_exec};
 pub use capabilities::NAMES as CAPABILITY_NAMES;
-pub use intel_rdt::ResctrlStep;
+pub use intel_rdt::{ResctrlStep, group as resctrl_group};
 pub use memory_policy::{
     MemoryPolicyStep, flag_names as memory_policy_flags, mode_names as memory_policy_modes,
 };
