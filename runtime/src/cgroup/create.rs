@@ -95,6 +95,18 @@ impl Placement {
         before.try_for_each(Place::refuse_if_in_use)
     }
 
+    /// Leaves out the places where we have no right to make a cgroup.
+    pub fn leave_out_forbidden(&mut self) {
+        self.places.retain(|place| {
+            let mut above = ancestors(&place.path);
+            let nearest = above
+                .find(|parent| accessat(CWD, *parent, Access::EXISTS, AtFlags::empty()).is_ok());
+            nearest.is_some_and(|parent| {
+                accessat(CWD, parent, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+            })
+        });
+    }
+
     fn make_directories(
         &mut self,
         hierarchies: &Hierarchies,

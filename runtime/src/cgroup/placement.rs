@@ -137,6 +137,11 @@ impl Placement {
             })
     }
 
+    /// Whether there is a place where `controller` is at work.
+    pub fn has_controller(&self, controller: &str) -> bool {
+        self.with_controller(controller).is_some()
+    }
+
     /// Whether there is nothing but cgroup v2.
     pub(super) fn layout_is_v2(&self) -> bool {
         self.places.iter().all(|place| place.hierarchy.is_empty())

@@ -80,24 +80,21 @@ fn rootless_config() -> Result<String> {
         namespaces.retain(|namespace| namespace["type"] != "network");
         namespaces.push(json!({"type": "user"}));
     }
-    if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.retain(|mount| {
-            !mount["destination"]
-                .as_str()
-                .is_some_and(|path| path.starts_with("/sys"))
-        });
-        for mount in mounts.iter_mut() {
-            if let Some(options) = mount["options"].as_array_mut() {
-                // Only one group is mapped: devpts can't be given another.
-                options.retain(|option| !option.as_str().is_some_and(|o| o.starts_with("gid=")));
-            }
+    for mount in config["mounts"].as_array_mut().into_iter().flatten() {
+        if mount["destination"] == "/sys" {
+            // A sysfs belongs to a network namespace. The cgroups come on top of it, the container's
+            // own alone: below a bound /sys the host's could be written (CVE-2023-25809).
+            *mount = json!({
+                "destination": "/sys",
+                "type": "none",
+                "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+            });
+        } else if let Some(options) = mount["options"].as_array_mut() {
+            // Only one user and one group are mapped: nothing can be given to another.
+            let is_owner = |text: &str| text.starts_with("gid=") || text.starts_with("uid=");
+            options.retain(|option| !option.as_str().is_some_and(is_owner));
         }
-        mounts.push(json!({
-            "destination": "/sys",
-            "type": "none",
-            "source": "/sys",
-            "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
-        }));
     }
     serde_json::to_string_pretty(&config).map_err(|error| Error::new(format!("JSON: {error}")))
 }

@@ -19,6 +19,7 @@ use super::journal::{Journal, Record};
 use super::mount_source::{self, MountSources};
 use super::net_devices::NetDeviceMover;
 use super::process::ProcessIdentity;
+use super::rootless::is_refusal;
 use super::seccomp_agent;
 use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
 use crate::cgroup::systemd::{Manager, Property, Unit};
@@ -171,7 +172,7 @@ pub(super) struct Setup<'s, 'a> {
     pub(super) lock: Option<Lock>,
     journal: Option<Journal>,
     pub(super) records: Vec<Record>,
-    host: &'s Host,
+    pub(super) host: &'s Host,
     pub(super) spec: &'a Spec<'a>,
     config: &'s ConfigText,
     pub(super) plan: &'s Plan<'a>,
@@ -191,7 +192,7 @@ pub(super) struct Setup<'s, 'a> {
     created: String,
     proc: TrustedProc,
     pub(super) request: Request<'s>,
-    listener: &'s dyn Listener,
+    pub(super) listener: &'s dyn Listener,
 }
 
 impl<'s, 'a> Setup<'s, 'a> {
@@ -346,10 +347,18 @@ impl<'s, 'a> Setup<'s, 'a> {
             journaled
         };
         let hierarchies = &self.host.hierarchies;
-        let entrance = if self.manager.is_some() {
-            self.placement.complete(hierarchies, writes, &mut add)?
+        let made = if self.manager.is_some() {
+            self.placement.complete(hierarchies, writes, &mut add)
         } else {
-            self.placement.create(hierarchies, writes, &mut add)?
+            self.placement.create(hierarchies, writes, &mut add)
+        };
+        let entrance = match made {
+            Err(refusal) if is_refusal(&refusal) && self.is_rootless() => {
+                self.give_up_refused_cgroups(writes, refusal)?;
+                // With fewer of them.
+                return self.create_cgroups();
+            }
+            made => made?,
         };
         self.entrance = Some(entrance);
         self.record(Record::Cgroups(self.placement.clone()))
@@ -544,8 +553,12 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
         match action {
             Action::StartUnit(unit, properties) => self.start_unit(unit, properties),
             Action::CreateCgroups => self.create_cgroups(),
-            Action::WriteCgroups(writes) => self.placement.apply(writes),
-            Action::FilterDevices(program) => self.placement.apply_device_filter(program),
+            Action::WriteCgroups(writes) => self.write_cgroups(writes),
+            Action::FilterDevices(program) => match self.placement.apply_device_filter(program) {
+                // It takes CAP_SYS_ADMIN on the host.
+                Err(_) if self.is_rootless() => Ok(()),
+                result => result,
+            },
             Action::StartInit { namespaces, birth } => self.start_init(*namespaces, birth),
             Action::MapIds(maps) => {
                 let pid = self.pid()?;

@@ -10,10 +10,12 @@ use super::conduct::{
 };
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
+use super::rootless::is_refusal;
 use super::seccomp_agent;
 use super::state::{Container, Status};
 use super::sub_cgroups::Destination;
 pub use super::sub_cgroups::SubCgroup;
+use crate::cgroup::Options;
 use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
@@ -169,8 +171,16 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
             Action::Rlimit(limit) => init::set_limit(limit, Some(self.pid()?)),
             Action::EnterCgroups => {
                 let pid = self.pid()?;
-                self.destination
-                    .enter(pid, self.init, &self.host.hierarchies, self.unit)
+                let entered =
+                    self.destination
+                        .enter(pid, self.init, &self.host.hierarchies, self.unit);
+                match entered {
+                    // From another cgroup of the user's there may be no way there.
+                    Err(refusal) if is_refusal(&refusal) && Options::default().is_rootless() => {
+                        Ok(())
+                    }
+                    result => result,
+                }
             }
             Action::BearOnCpus(cpus) => {
                 scheduling::run_on(cpus.words()).call(|| "error setting initial CPU affinity")

@@ -20,6 +20,7 @@ pub mod pause;
 pub mod process;
 pub mod restore;
 mod restore_mounts;
+mod rootless;
 pub mod schemata;
 mod seccomp_agent;
 pub mod start;
