@@ -1,5 +1,7 @@
 //! Who makes a container's cgroups.
 
+use std::path::Path;
+
 use super::systemd::Unit;
 use crate::error::Result;
 
@@ -45,16 +47,18 @@ pub enum Maker {
 }
 
 impl Options {
-    /// Who makes the cgroups of the container `id` with this `linux.cgroupsPath`.
+    /// Who makes the cgroups of the container `id`, which is kept in `directory`, with this
+    /// `linux.cgroupsPath`.
     ///
     /// # Errors
     /// For a path that systemd would not understand.
-    pub fn maker(self, cgroups_path: Option<&str>, id: &str) -> Result<Maker> {
+    pub fn maker(self, cgroups_path: Option<&str>, id: &str, directory: &Path) -> Result<Maker> {
         Ok(match self.driver {
             Driver::Cgroupfs => Maker::Runtime,
             Driver::Systemd => {
                 let user = self.rootless.unwrap_or_else(is_a_users);
-                Maker::Systemd(Unit::of_container(cgroups_path, id, user)?)
+                let unit = Unit::of_container(cgroups_path, id, user)?;
+                Maker::Systemd(unit.described(directory))
             }
             Driver::Disabled => Maker::Nobody,
         })
@@ -117,14 +121,16 @@ mod tests {
             driver,
             rootless: Some(true),
         };
-        let maker = |driver| options(driver).maker(Some("a.slice:b:c"), "id").unwrap();
+        let directory = Path::new("/run/windlass/id");
+        let of = |driver, path| options(driver).maker(Some(path), "id", directory);
+        let maker = |driver| of(driver, "a.slice:b:c").unwrap();
         assert_eq!(maker(Driver::Cgroupfs), Maker::Runtime);
         assert_eq!(maker(Driver::Disabled), Maker::Nobody);
         let Maker::Systemd(unit) = maker(Driver::Systemd) else {
             unreachable!()
         };
         assert_eq!((unit.name.as_str(), unit.user), ("b-c.scope", true));
-        let wrong = options(Driver::Systemd).maker(Some("/a/b"), "id");
+        let wrong = of(Driver::Systemd, "/a/b");
         assert!(wrong.unwrap_err().to_string().contains("slice:prefix:name"));
     }
 }

@@ -40,7 +40,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
     }
     // Where the cgroups would be is for `create` to know; that they can be anywhere is for us.
     let cgroups_path = spec.linux.cgroups_path.as_deref();
-    let maker = cgroups.maker(cgroups_path, "ID")?;
+    let maker = cgroups.maker(cgroups_path, "ID", &global.store().place("ID"))?;
     if maker == Maker::Runtime {
         host.hierarchies.place(cgroups_path, "ID")?;
     }

@@ -8,6 +8,7 @@ use super::parse::Arguments;
 use super::syntax::{Positionals, Verb};
 use super::version::SPEC_VERSION;
 use super::{ExitCode, print, to_json};
+use crate::cgroup::systemd::annotations;
 use crate::error::Result;
 use crate::plan::{
     CAPABILITY_NAMES, HookKind, MOUNT_OPTIONS, NamespaceKind, memory_policy_flags,
@@ -51,8 +52,8 @@ fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
             "cgroup": {
                 "v1": true,
                 "v2": true,
-                "systemd": false,
-                "systemdUser": false,
+                "systemd": true,
+                "systemdUser": true,
                 "rdma": true,
             },
             "seccomp": {
@@ -76,7 +77,7 @@ fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
         "annotations": {
             "io.windlass.version": env!("CARGO_PKG_VERSION"),
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": [annotations::PREFIX],
     });
     print(&(to_json(&features)? + "\n"));
     Ok(ExitCode::SUCCESS)

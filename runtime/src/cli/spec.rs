@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::ExitCode;
+use serde_json::{Value, json};
+
 use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
+use super::{ExitCode, to_json};
+use crate::cgroup::{Hierarchies, Layout};
 use crate::error::{CallContext, Error, Result};
 
 /// What runc's `spec` writes, but for the hostname.
@@ -55,19 +58,45 @@ fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let text = if arguments.switch(&ROOTLESS) {
         rootless_config()?
     } else {
-        DEFAULT_CONFIG.to_owned()
+        rootful_config()?
     };
     file.write_all(text.as_bytes())
         .call(|| format!("write {}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// For root. A host with nothing but cgroup v2 gets a cgroup namespace too, as in runc.
+fn rootful_config() -> Result<String> {
+    let layout = Hierarchies::detect().map(|hierarchies| hierarchies.layout);
+    if !matches!(layout, Ok(Layout::V2)) {
+        return Ok(DEFAULT_CONFIG.to_owned());
+    }
+    let mut config = default_config()?;
+    add_namespace(&mut config, "cgroup");
+    to_json(&config)
+}
+
+fn default_config() -> Result<Value> {
+    serde_json::from_str(DEFAULT_CONFIG)
+        .map_err(|error| Error::new(format!("default config.json: {error}")))
+}
+
+fn add_namespace(config: &mut Value, kind: &str) {
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.push(json!({"type": kind}));
+    }
+}
+
 /// The same for a user without root's rights: one uid and one gid mapped to root's, the host's
 /// network and /sys, no cgroups.
 fn rootless_config() -> Result<String> {
-    use serde_json::{Value, json};
-    let mut config: Value = serde_json::from_str(DEFAULT_CONFIG)
-        .map_err(|error| Error::new(format!("default config.json: {error}")))?;
+    let mut config = default_config()?;
+    if matches!(
+        Hierarchies::detect().map(|hierarchies| hierarchies.layout),
+        Ok(Layout::V2)
+    ) {
+        add_namespace(&mut config, "cgroup");
+    }
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     let linux = &mut config["linux"];
@@ -96,5 +125,5 @@ fn rootless_config() -> Result<String> {
             options.retain(|option| !option.as_str().is_some_and(is_owner));
         }
     }
-    serde_json::to_string_pretty(&config).map_err(|error| Error::new(format!("JSON: {error}")))
+    to_json(&config)
 }

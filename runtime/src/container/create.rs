@@ -98,7 +98,9 @@ pub fn create(
 ) -> Result<Created> {
     check(spec)?;
     let cgroups_path = spec.linux.cgroups_path.as_deref();
-    let maker = request.cgroups.maker(cgroups_path, request.id)?;
+    let maker = request
+        .cgroups
+        .maker(cgroups_path, request.id, &store.place(request.id))?;
     let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
     if host.rootless {
         check_rootless(spec)?;

@@ -78,6 +78,11 @@ impl Store {
         Store { root }
     }
 
+    /// Where the container `id` is kept, or would be.
+    pub fn place(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
     /// Makes the directory of a new container, and locks it.
     ///
     /// # Errors

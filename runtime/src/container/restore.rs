@@ -57,7 +57,9 @@ pub fn restore(
     check(spec)?;
     check_version()?;
     let cgroups_path = spec.linux.cgroups_path.as_deref();
-    let maker = request.cgroups.maker(cgroups_path, request.id)?;
+    let maker = request
+        .cgroups
+        .maker(cgroups_path, request.id, &store.place(request.id))?;
     let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
     let plan = plan::for_container(
         spec,

@@ -91,6 +91,8 @@ struct Init<'a> {
     started: bool,
     executing: bool,
     joined: bool,
+    /// Whether the container has a cgroup namespace of its own.
+    cgroup_namespace: bool,
     proc: TrustedProc,
     root: Option<RootFd>,
     devices: DeviceMaker,
@@ -105,6 +107,7 @@ impl<'a> Init<'a> {
     fn new(mut inheritance: Inheritance<'a>) -> Self {
         Init {
             joined: inheritance.join.is_some(),
+            cgroup_namespace: false,
             started: false,
             executing: false,
             proc: std::mem::take(&mut inheritance.proc),
@@ -132,6 +135,7 @@ impl<'a> Init<'a> {
             .iter()
             .position(|step| matches!(step.action, Action::StartInit { .. }))
             .map_or(0, |at| at + 1);
+        self.cgroup_namespace = plan.has_cgroup_namespace();
         // mknod(2) and mkdir(2) get the modes that they are given.
         rustix::process::umask(rustix::fs::Mode::empty());
         // Right after the birth it is the runtime's turn.
@@ -211,7 +215,8 @@ impl<'a> Init<'a> {
             }
             Action::Mount(mount_step) => match mount_step.source {
                 MountSource::Cgroups => {
-                    cgroups::mount(self.root()?, mount_step, self.inheritance.placement)
+                    let own = self.cgroup_namespace;
+                    cgroups::mount(self.root()?, mount_step, self.inheritance.placement, own)
                 }
                 _ => self.mount(mount_step, step.pointer.index),
             },

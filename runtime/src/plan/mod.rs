@@ -47,6 +47,22 @@ pub struct Plan<'a> {
     pub warnings: Vec<String>,
 }
 
+impl Plan<'_> {
+    /// Whether the container has a cgroup namespace other than the runtime's.
+    pub fn has_cgroup_namespace(&self) -> bool {
+        let cgroup = NamespaceKind::Cgroup;
+        self.steps.iter().any(|step| match &step.action {
+            Action::NewNamespaces(flags) => flags & cgroup.clone_flag() != 0,
+            Action::JoinNamespace(kind, _) => *kind == cgroup,
+            Action::StartInit {
+                birth: Birth::Beyond(joined),
+                ..
+            } => joined.iter().any(|(kind, _)| *kind == cgroup),
+            _ => false,
+        })
+    }
+}
+
 /// One step.
 #[derive(Debug)]
 pub struct Step<'a> {

@@ -8,21 +8,35 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::mount::{new_filesystem, propagate, set_recursive};
 use super::{RootFd, Wanted, attach};
-use crate::cgroup::{Place, Placement};
+use crate::cgroup::{Hierarchies, Layout, Place, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::MountStep;
 use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
-/// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree; on v1 a
-/// tmpfs with one mount a hierarchy, and links for the names of controllers that share one.
+/// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree if it has
+/// a cgroup namespace of its own (`own_namespace`), else all, as runc and crun do; on v1 a tmpfs with
+/// one mount a hierarchy, and links for the names of controllers that share one.
 ///
 /// # Errors
 /// With the destination and the call.
-pub fn mount(root: &RootFd, step: &MountStep<'_>, placement: &Placement) -> Result<()> {
+pub fn mount(
+    root: &RootFd,
+    step: &MountStep<'_>,
+    placement: &Placement,
+    own_namespace: bool,
+) -> Result<()> {
     let target = root.mount_point(step.destination, Wanted::Directory)?;
     let mounted = match &placement.places[..] {
-        [unified] if unified.hierarchy.is_empty() => mount_unified(&target, step, unified),
+        [unified] if unified.hierarchy.is_empty() => {
+            let tree = if own_namespace {
+                own_part(unified)
+            } else {
+                tree_of_v2().and_then(|path| clone_of(&path))
+            };
+            tree.and_then(|tree| mount_unified(&target, step, &tree))
+        }
+        [] => mount_of_others(&target, step, own_namespace),
         places => mount_hierarchies(&target, step, places),
     };
     mounted.context(|| {
@@ -33,8 +47,31 @@ pub fn mount(root: &RootFd, step: &MountStep<'_>, placement: &Placement) -> Resu
     })
 }
 
-fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, place: &Place) -> Result<()> {
-    let tree = own_part(place)?;
+/// For a container that has no cgroups of its own.
+fn mount_of_others(target: &OwnedFd, step: &MountStep<'_>, own_namespace: bool) -> Result<()> {
+    let Ok(path) = tree_of_v2() else {
+        return mount_hierarchies(target, step, &[]);
+    };
+    let new = if own_namespace {
+        // Its root is wherever we are; in the first namespace this would change the host's options.
+        new_filesystem("cgroup2", Some("cgroup2"), std::iter::empty(), 0)
+    } else {
+        clone_of(&path)
+    };
+    let tree = new.or_else(|_| clone_of(&path))?;
+    mount_unified(target, step, &tree)
+}
+
+/// Where the host's only hierarchy is, of version 2.
+fn tree_of_v2() -> Result<String> {
+    let hierarchies = Hierarchies::detect()?;
+    match &hierarchies.list[..] {
+        [unified] if hierarchies.layout == Layout::V2 => Ok(unified.mount_point.clone()),
+        _ => Err(Error::new("this host has more than cgroup v2")),
+    }
+}
+
+fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, tree: &OwnedFd) -> Result<()> {
     // The superblock is the host's: only the flags of this mount may change.
     set(tree.as_fd(), step.attributes, true)?;
     set_recursive(tree.as_fd(), step)?;
@@ -81,15 +118,18 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
     propagate(tmpfs.as_fd(), step)
 }
 
-/// The container's own cgroup as a mount: with and without a cgroup namespace the container sees
-/// its own subtree there and nothing above it.
+/// The container's own cgroup as a mount: it sees its own subtree there and nothing above it.
 fn own_part(place: &Place) -> Result<OwnedFd> {
+    clone_of(&place.path)
+}
+
+fn clone_of(path: &str) -> Result<OwnedFd> {
     open_tree(
         rustix::fs::CWD,
-        place.path.as_str(),
+        path,
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
     )
-    .call(|| format!("open_tree({:?}, OPEN_TREE_CLONE)", place.path))
+    .call(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)"))
 }
 
 /// As systemd names the mount points: `name=systemd` is `systemd`, cgroup v2 beside v1 is

@@ -1,5 +1,7 @@
 //! From `cgroupsPath` to a unit, and from a unit to its cgroup.
 
+use std::path::Path;
+
 use super::Unit;
 use crate::error::{Error, Result};
 
@@ -49,9 +51,19 @@ impl Unit {
         Ok(Unit {
             name: scope,
             slice: slice.to_owned(),
-            description: format!("windlass container {name}"),
+            description: String::new(),
             user,
         })
+    }
+
+    /// The same with a description that only the container of this directory has: no two
+    /// containers have one at the same time, while any number may ask for one cgroup.
+    #[must_use]
+    pub fn described(self, directory: &Path) -> Self {
+        Unit {
+            description: format!("windlass container in {}", directory.display()),
+            ..self
+        }
     }
 
     /// The path of its cgroup below that of its manager: `/machine.slice/PREFIX-NAME.scope`.
