@@ -1,6 +1,7 @@
 //! The cases, one file a chapter.
 
 mod bad_input;
+mod bind_mounts;
 mod capabilities;
 mod cgroups;
 mod console;
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         namespaces::CASES,
         net_devices::CASES,
         mounts::CASES,
+        bind_mounts::CASES,
         rootfs::CASES,
         devices::CASES,
         seccomp::CASES,

@@ -250,7 +250,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-fn expect<'a>(mounts: &'a [Mount], point: &str) -> Result<&'a Mount, crate::case::Stop> {
+pub(super) fn expect<'a>(mounts: &'a [Mount], point: &str) -> Result<&'a Mount, crate::case::Stop> {
     match mounts.iter().rev().find(|mount| mount.point == point) {
         Some(mount) => Ok(mount),
         None => fail(format_args!("nothing is mounted at {point}")),
@@ -483,7 +483,7 @@ fn bind_file(context: &Context) -> Verdict {
 
 /// Mounts a tmpfs with a file below `source` in a mount namespace that only this case's process
 /// and its children see.
-fn mount_below(source: &std::path::Path) -> Verdict {
+pub(super) fn mount_below(source: &std::path::Path) -> Verdict {
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
     crate::sys::unshare(libc::CLONE_NEWNS)?;
     mount_change(
