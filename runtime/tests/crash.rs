@@ -7,12 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+mod orphans;
 mod tracer;
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use harness::Sandbox;
+use orphans::reap_orphans;
 use serde_json::{Value, json};
 use tracer::{Crash, Outcome, Who};
 
@@ -45,6 +47,30 @@ const EXEC: Walk = Walk {
     call: &["exec", "-d", "ID", "/bin/sleep", "1000"],
     before: &[&["run", "-d", "ID"]],
 };
+const UPDATE: Walk = Walk {
+    name: "update",
+    call: &[
+        "update",
+        "--memory",
+        "64M",
+        "--pids-limit",
+        "30",
+        "--cpu-quota",
+        "50000",
+        "ID",
+    ],
+    before: &[&["run", "-d", "ID"]],
+};
+const PAUSE: Walk = Walk {
+    name: "pause",
+    call: &["pause", "ID"],
+    before: &[&["run", "-d", "ID"]],
+};
+const RESUME: Walk = Walk {
+    name: "resume",
+    call: &["resume", "ID"],
+    before: &[&["run", "-d", "ID"], &["pause", "ID"]],
+};
 const DELETE: Walk = Walk {
     name: "delete",
     call: &["delete", "ID"],
@@ -59,6 +85,7 @@ const DELETE_FORCE: Walk = Walk {
 /// A container with all that leaves traces on the host: limits in cgroups whose parents are
 /// missing, hooks of every kind, a filter, mounts, devices.
 fn sandbox(name: &str) -> Sandbox {
+    reap_orphans();
     let mut sandbox = Sandbox::new(&format!("crash-{name}"));
     let hook = json!([{ "path": "/bin/busybox", "args": ["true"] }]);
     sandbox.config["hooks"] = json!({
@@ -273,6 +300,32 @@ fn exec_detached() {
 #[test]
 fn exec_detached_process_dies() {
     walk(&EXEC, Who::Init, &[Who::Init]);
+}
+
+/// What the container is told of its limits is theirs or the new ones, never half a file.
+#[test]
+fn update() {
+    let sandbox = sandbox("update");
+    walk_all(
+        &sandbox,
+        &UPDATE,
+        Who::Runtime,
+        &[Who::Runtime],
+        &mut |sandbox| {
+            sandbox.must(&["update", "--pids-limit", "31", "ID"]);
+            assert_eq!(sandbox.status(), "running");
+        },
+    );
+}
+
+#[test]
+fn pause() {
+    walk(&PAUSE, Who::Runtime, &[Who::Runtime]);
+}
+
+#[test]
+fn resume() {
+    walk(&RESUME, Who::Runtime, &[Who::Runtime]);
 }
 
 #[test]

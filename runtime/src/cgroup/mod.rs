@@ -18,6 +18,7 @@
 
 mod apply;
 mod create;
+mod delegate;
 pub mod device_filter;
 pub mod devices;
 mod driver;

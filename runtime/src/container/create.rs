@@ -556,6 +556,7 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
             Action::StartUnit(unit, properties) => self.start_unit(unit, properties),
             Action::CreateCgroups => self.create_cgroups(),
             Action::WriteCgroups(writes) => self.write_cgroups(writes),
+            Action::DelegateCgroup(owner) => self.placement.delegate(*owner),
             Action::FilterDevices(program) => match self.placement.apply_device_filter(program) {
                 // It takes CAP_SYS_ADMIN on the host.
                 Err(_) if self.is_rootless() => Ok(()),

@@ -277,6 +277,7 @@ impl<'a> Init<'a> {
             Action::StartUnit(..)
             | Action::CreateCgroups
             | Action::WriteCgroups(_)
+            | Action::DelegateCgroup(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
             | Action::MapIds(_)

@@ -1,5 +1,6 @@
 //! The steps of a container's cgroups: making them, what is written there, and init's way in.
 
+use super::delegation::cgroup_owner;
 use super::{Action, Pointer, Step};
 use crate::cgroup::devices::{self, Enforcement};
 use crate::cgroup::systemd::{Property, annotations, properties};
@@ -9,6 +10,7 @@ use crate::host::Host;
 use crate::spec::Spec;
 
 const PATH: &str = "config-linux.md#cgroups-path";
+const OWNERSHIP: &str = "config-linux.md#cgroup-ownership";
 const RESOURCES: &str = "config-linux.md#control-groups";
 
 /// The steps, by where they stand.
@@ -83,6 +85,16 @@ pub(super) fn steps<'a>(
         RESOURCES,
     ));
     making.extend(filter.map(|filter| step(filter, "/linux/resources/devices", RESOURCES)));
+
+    if let Some((owner, mount)) = cgroup_owner(spec)
+        && host.hierarchies.layout == cgroup::Layout::V2
+    {
+        making.push(Step {
+            action: Action::DelegateCgroup(owner),
+            pointer: Pointer::element("/mounts", mount),
+            clause: OWNERSHIP,
+        });
+    }
 
     let entering = step(Action::EnterCgroups, "/linux/cgroupsPath", PATH);
     Ok(if matches!(maker, Maker::Systemd(_)) {

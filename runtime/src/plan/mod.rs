@@ -5,6 +5,7 @@
 mod build;
 mod capabilities;
 mod cgroups;
+mod delegation;
 mod filter;
 mod intel_rdt;
 mod memory_policy;
@@ -145,6 +146,8 @@ pub enum Action<'a> {
     CreateCgroups,
     /// Write the limits, and on cgroup v1 the device rules, into them.
     WriteCgroups(Vec<cgroup::Write<'a>>),
+    /// Give the cgroup of version 2 to this user of the host.
+    DelegateCgroup(u32),
     /// Load the device filter of cgroup v2.
     FilterDevices(cgroup::device_filter::Program),
     /// clone3: the container's first process, in these new namespaces (`CLONE_NEW*`).
@@ -279,6 +282,7 @@ impl Action<'_> {
             Action::StartUnit(..)
             | Action::CreateCgroups
             | Action::WriteCgroups(_)
+            | Action::DelegateCgroup(_)
             | Action::FilterDevices(_)
             | Action::StartInit { .. }
             | Action::MapIds(_)

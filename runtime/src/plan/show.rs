@@ -57,6 +57,7 @@ impl fmt::Display for Action<'_> {
                     .iter()
                     .try_for_each(|write| write!(f, " {}={}", write.file, write.value))
             }
+            Action::DelegateCgroup(owner) => write!(f, "give the cgroup to user {owner}"),
             Action::FilterDevices(program) => {
                 let length = program.instructions().len();
                 write!(f, "attach a device filter of {length} instructions")

@@ -1,0 +1,50 @@
+//! The throw-away machine that has cgroup v2.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSIDE: &str = "WINDLASS_TEST_INSIDE_VM";
+
+/// Runs this very program in the machine, where it finds itself and the runtime at the same paths.
+/// Whether we are in there.
+///
+/// Says so where there is no machine; in continuous integration that is a failure.
+#[track_caller]
+pub fn run_in_machine() -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let run = std::env::var_os("WINDLASS_VM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vm/run"),
+        PathBuf::from,
+    );
+    if !run.exists() {
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "no machine at {}",
+            run.display()
+        );
+        eprintln!(
+            "NOT RUN: cgroup v2 was not tested, there is no machine at {}: set WINDLASS_VM",
+            run.display()
+        );
+        return false;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(run);
+    for shared in [program.as_path(), Path::new(env!("CARGO_BIN_EXE_windlass"))] {
+        let mut share = shared.parent().unwrap().as_os_str().to_owned();
+        share.push(":ro");
+        command.arg("--share").arg(share);
+    }
+    let output = command
+        .args(["--env", &format!("{INSIDE}=1"), "--timeout", "300", "--"])
+        .arg(&program)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("test result: ok"), "{text}");
+    false
+}
