@@ -21,6 +21,7 @@ mod scheduling;
 mod seccomp;
 mod security_modules;
 mod state;
+mod user_and_time;
 
 use crate::case::Case;
 
@@ -34,6 +35,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         security_modules::CASES,
         capabilities::CASES,
         namespaces::CASES,
+        user_and_time::CASES,
         net_devices::CASES,
         mounts::CASES,
         bind_mounts::CASES,
