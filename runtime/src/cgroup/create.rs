@@ -11,6 +11,7 @@ use super::hierarchies::{Hierarchies, Hierarchy, Layout, Version};
 use super::limits::Write;
 use super::placement::{Place, Placement};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
+use crate::sys::exec::close_together;
 
 /// How often a directory is tried again whose parent another runtime removes at the same time.
 const ATTEMPTS: usize = 16;
@@ -46,6 +47,13 @@ impl Entrance {
                 &pid.as_raw_nonzero().to_string(),
             )
         })
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        let v1 = std::mem::take(&mut self.v1).into_iter();
+        close_together(v1.chain(self.v2.take()).map(|(descriptor, _)| descriptor));
     }
 }
 

@@ -137,14 +137,14 @@ impl Foreground<'_> {
             if let Some(relay) = &mut relay {
                 relay.pass_on(&fds[2..]);
             }
-            if !fds[1].revents().is_empty() {
-                self.handle_signals(signals, master)?;
-            }
             if !fds[0].revents().is_empty() {
                 if let Some(relay) = &mut relay {
                     relay.pass_on_the_rest();
                 }
                 return self.status();
+            }
+            if !fds[1].revents().is_empty() {
+                self.handle_signals(signals, master)?;
             }
         }
     }

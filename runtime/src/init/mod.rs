@@ -80,6 +80,11 @@ pub struct Joined {
 /// reported; the process is then to end.
 pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
     let mut init = Init::new(inheritance);
+    if init.inheritance.exec_fifo.is_some() {
+        // Whoever ends a container that waits means it to end; from now on, for it is called
+        // created before it waits.
+        sys::signal::end_on(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]);
+    }
     init.debug(|| "child process in init()".to_owned());
     if let Err(error) = init.carry_out(plan) {
         init.report(&error);
@@ -366,12 +371,15 @@ impl<'a> Init<'a> {
     /// paths of the image's choice are followed, `/proc/self/fd/N/..` among them: a directory of the
     /// host must not be behind any N (CVE-2024-21626). Marking them close-on-exec is not enough.
     fn let_go_of_the_host(&mut self, preserved: u32) -> Result<()> {
-        self.proc = TrustedProc::default();
-        self.root = None;
-        self.devices = DeviceMaker::default();
-        self.masker = Masker::default();
-        self.inheritance.console_socket = None;
-        self.inheritance.join = None;
+        // Forgotten, not closed one by one: one call closes all of them below.
+        std::mem::forget((
+            std::mem::take(&mut self.proc),
+            self.root.take(),
+            std::mem::take(&mut self.devices),
+            std::mem::take(&mut self.masker),
+            self.inheritance.console_socket.take(),
+            self.inheritance.join.take(),
+        ));
         let channel = self.inheritance.channel.as_fd();
         let fifo = self.inheritance.exec_fifo.as_ref().map(AsFd::as_fd);
         let kept: Vec<BorrowedFd<'_>> = channel.into_iter().chain(fifo).collect();
@@ -403,8 +411,6 @@ impl<'a> Init<'a> {
             .exec_fifo
             .as_ref()
             .ok_or_else(|| Error::new("no exec fifo to wait on"))?;
-        // Whoever ends a container that waits means it to end.
-        sys::signal::end_on(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]);
         sys::signal::unblock_all();
         self.inheritance.channel.close();
         self.started = true;

@@ -1,7 +1,7 @@
 //! execve(2) and what has to happen to descriptors around it.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -76,6 +76,23 @@ pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         from = until.map_or(u32::MAX, |kept| kept.max(from.saturating_sub(1)) + 1);
     }
     Ok(())
+}
+
+/// Closes descriptors in as few calls as there are gaps between their numbers (close_range(2),
+/// Linux 5.9).
+pub fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    let mut numbers: Vec<i32> = descriptors
+        .into_iter()
+        .map(IntoRawFd::into_raw_fd)
+        .collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|before, after| before + 1 == *after) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        // SAFETY: every number in the range is of a descriptor that was given to us to close.
+        unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+    }
 }
 
 /// Sets the execution domain of this process and of what it executes (personality(2)).

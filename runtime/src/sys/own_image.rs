@@ -9,7 +9,6 @@ use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::param::page_size;
 
 use super::clone::last_errno;
 
@@ -43,6 +42,8 @@ struct MemoryMap {
 pub fn run_from(file: BorrowedFd<'_>, arguments: usize) -> Result<(), Errno> {
     let headers = program_headers();
     let bias = load_bias(headers);
+    // Data that follows data is moved in one piece.
+    let mut data: Option<Segment> = None;
     for header in headers
         .iter()
         .filter(|header| header.p_type == libc::PT_LOAD)
@@ -50,10 +51,21 @@ pub fn run_from(file: BorrowedFd<'_>, arguments: usize) -> Result<(), Errno> {
         let segment = Segment::of(header, bias);
         if header.p_flags & libc::PF_W == 0 {
             segment.map_from(file)?;
-        } else {
-            segment.make_anonymous()?;
+            continue;
         }
+        data = match data {
+            Some(before) if before.start + before.length == segment.start => Some(Segment {
+                length: before.length + segment.length,
+                ..before
+            }),
+            Some(before) => {
+                before.make_anonymous()?;
+                Some(segment)
+            }
+            None => Some(segment),
+        };
     }
+    data.map_or(Ok(()), |data| data.make_anonymous())?;
     // What the C library had protected after it had relocated it (RELRO).
     for header in headers
         .iter()
@@ -244,6 +256,12 @@ fn tell_kernel(map: &MemoryMap) -> Result<(), Errno> {
     } else {
         Err(last_errno())
     }
+}
+
+/// In bytes.
+fn page_size() -> usize {
+    // SAFETY: getauxval(3) reads a table of our own.
+    address(unsafe { libc::getauxval(libc::AT_PAGESZ) })
 }
 
 /// The start of the page of an address.
