@@ -105,11 +105,21 @@ impl Restoration<'_, '_> {
         self.setup.record(Record::Restoring)?;
         let (service, mut prepared) = self.start_criu(asked)?;
         self.enter_cgroups(service.pid(), &mut prepared.options)?;
+        let mut refused = false;
         let restored = service.carry_out(Kind::Restore, &prepared.options, &mut |notice| {
-            self.reached(&notice)
+            let reached = self.reached(&notice);
+            refused = reached.is_err();
+            reached
         });
         let _ = rustix::fs::rmdir(self.setup.directory.file(ROOT));
-        restored.map_err(|error| prepared.explain(error))
+        // What we have refused ourselves, a hook say, CRIU can't explain.
+        restored.map_err(|error| {
+            if refused {
+                error
+            } else {
+                prepared.explain(error)
+            }
+        })
     }
 
     fn finish(self) -> Result<Created> {
@@ -187,11 +197,12 @@ impl Restoration<'_, '_> {
         }
         let namespaces = self.shared_namespaces(options)?;
         let plan = self.setup.plan;
-        let root = restore_mounts::prepare(plan, &self.setup.rootfs(), place.as_ref())?;
+        let rootfs = restore_mounts::prepare(plan, &self.setup.rootfs(), place.as_ref())?;
         options.word(Word::Root, place);
-        for mount in external::mounts(plan, &self.setup.placement, &root) {
+        for mount in external::mounts(plan, &self.setup.placement, &rootfs.root) {
             options.external_mount(&mount.destination, &mount.source);
         }
+        rootfs.clear()?;
         options.external_mount("/dev/null", "/dev/null");
         let passed: Vec<_> = namespaces.iter().map(AsFd::as_fd).collect();
         Ok((Service::start(Streams::Ours, &passed)?, prepared))

@@ -53,9 +53,26 @@ impl PrivateMounts {
     }
 }
 
+/// The rootfs with its mount points, and what of the host's is bound in it for the time being.
+pub(super) struct Prepared {
+    pub(super) root: RootFd,
+    bound: Vec<OwnedFd>,
+}
+
+impl Prepared {
+    /// Takes what is bound away again: that is for CRIU to do.
+    pub(super) fn clear(self) -> Result<()> {
+        for tree in self.bound.iter().rev() {
+            let path = format!("/proc/self/fd/{}", tree.as_raw_fd());
+            unmount(path.as_str(), UnmountFlags::DETACH).call(|| "umount2(mount point's mount)")?;
+        }
+        Ok(())
+    }
+}
+
 /// Mounts the rootfs on `place`, and makes the mount points in it that `create` would make: CRIU
 /// makes none, and the container's own may be gone with what they were in.
-pub(super) fn prepare(plan: &Plan<'_>, rootfs: &str, place: &Path) -> Result<RootFd> {
+pub(super) fn prepare(plan: &Plan<'_>, rootfs: &str, place: &Path) -> Result<Prepared> {
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let source = openat(CWD, rootfs, directory, Mode::empty())
         .call(|| format!("open rootfs {rootfs}"))
@@ -100,11 +117,7 @@ pub(super) fn prepare(plan: &Plan<'_>, rootfs: &str, place: &Path) -> Result<Roo
             }
         }
     }
-    for tree in bound.iter().rev() {
-        let path = format!("/proc/self/fd/{}", tree.as_raw_fd());
-        unmount(path.as_str(), UnmountFlags::DETACH).call(|| "umount2(mount point's mount)")?;
-    }
-    Ok(root)
+    Ok(Prepared { root, bound })
 }
 
 /// Binds a tree where it is going to be, so that the mount points in it can be made. A symbolic
