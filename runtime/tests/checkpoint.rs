@@ -1,7 +1,7 @@
 //! Checkpoint and restore, with the CRIU of PATH, or the one that `scripts/test` fetches. Where
 //! there is none that works on this kernel, a test says so and is skipped.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod harness;
 

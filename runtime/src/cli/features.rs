@@ -76,8 +76,10 @@ fn run(_: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
         },
         "annotations": {
             "io.windlass.version": env!("CARGO_PKG_VERSION"),
+            // By this name engines look for it (libcontainer's features).
+            "org.opencontainers.runc.checkpoint.enabled": "true",
         },
-        "potentiallyUnsafeConfigAnnotations": [annotations::PREFIX],
+        "potentiallyUnsafeConfigAnnotations": [annotations::PREFIX, "org.criu.config"],
     });
     print(&(to_json(&features)? + "\n"));
     Ok(ExitCode::SUCCESS)
