@@ -16,8 +16,10 @@ use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
 
 /// How long killed processes may take to be gone, for all hierarchies together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The pause between attempts on a v1 cgroup that is busy without a process to wait for.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The first pause before another attempt on a cgroup that is busy without a process to wait for;
+/// each is twice the one before it, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Placement {
     /// Removes the container's cgroups, those below them, and those above them that were made for
@@ -64,6 +66,7 @@ impl Place {
 
     /// Removes this cgroup and all below it.
     fn remove_tree(&self, deadline: Instant) -> Result<()> {
+        let mut pause = FIRST_PAUSE;
         loop {
             match rmdir(&self.path) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -80,14 +83,14 @@ impl Place {
             let mut below = Below { removed: false };
             walk(&self.path, &mut below)?;
             if !below.removed {
-                self.wait_for_exits(deadline)?;
+                self.wait_for_exits(deadline, &mut pause)?;
             }
         }
     }
 
     /// Waits until this cgroup has no process, or until one has gone on v1, which has no event for
-    /// all.
-    fn wait_for_exits(&self, deadline: Instant) -> Result<()> {
+    /// all; where there is none to wait for, for a moment.
+    fn wait_for_exits(&self, deadline: Instant, pause: &mut Duration) -> Result<()> {
         if self.hierarchy.is_empty() {
             // rmdir says what is wrong if they don't go.
             drop(self.wait_for_event("populated 0", deadline));
@@ -96,7 +99,10 @@ impl Place {
         match self.processes()?.first() {
             Some(&pid) if !self.hierarchy.is_empty() => wait_for_exit(pid, left),
             // Its processes are gone for us to see, but not yet for the kernel.
-            _ => std::thread::sleep(PAUSE.min(left)),
+            _ => {
+                std::thread::sleep((*pause).min(left));
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+            }
         }
         Ok(())
     }
