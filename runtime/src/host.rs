@@ -86,3 +86,41 @@ fn selinux_is_enabled() -> bool {
         && std::fs::read("/proc/self/attr/current")
             .is_ok_and(|label| label.split(|byte| *byte == 0).next() != Some(b"kernel"))
 }
+
+/// What our uid 0 stands for outside, if we are in a user namespace that isn't the first.
+pub fn user_namespace() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    uid_outside(&map)
+}
+
+/// See [`user_namespace`]; `map` is the text of /proc/self/uid_map (user_namespaces(7)).
+fn uid_outside(map: &str) -> Option<u32> {
+    let mut ranges = map.lines().map(|line| {
+        let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
+        let mut next = || numbers.next().flatten();
+        Some((next()?, next()?, next()?))
+    });
+    match ranges.next().flatten()? {
+        (0, 0, u32::MAX) => None,
+        (0, outside, _) => Some(outside),
+        // Another range may have it; whatever it is, it is not all of the host's ids.
+        _ => Some(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_user_namespace_maps_everything_to_itself() {
+        assert_eq!(uid_outside("         0          0 4294967295\n"), None);
+        assert_eq!(
+            uid_outside("         0       1000          1\n         1     100000      65536\n"),
+            Some(1000)
+        );
+        assert_eq!(uid_outside("0 0 65536\n"), Some(0));
+        assert_eq!(uid_outside("5 1000 1\n"), Some(u32::MAX));
+        assert_eq!(uid_outside(""), None);
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::systemd::Unit;
 use crate::error::Result;
+use crate::host::user_namespace;
 
 /// Who makes cgroups (crun's `--cgroup-manager`; runc's `--systemd-cgroup` is the second).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Options {
     /// Whether we have no right to the host's cgroups but what somebody has delegated.
     pub fn is_rootless(self) -> bool {
         self.rootless
-            .unwrap_or_else(|| !rustix::process::geteuid().is_root() || namespace().is_some())
+            .unwrap_or_else(|| !rustix::process::geteuid().is_root() || user_namespace().is_some())
     }
 }
 
@@ -75,45 +76,12 @@ impl Options {
 /// user namespace (podman without root's rights starts us in one).
 fn is_a_users() -> bool {
     let uid = rustix::process::geteuid();
-    !uid.is_root() || namespace().is_some_and(|uid_outside| uid_outside != 0)
-}
-
-/// What our uid 0 stands for outside, if we are in a user namespace that isn't the first.
-fn namespace() -> Option<u32> {
-    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
-    uid_outside(&map)
-}
-
-/// See [`namespace`]; `map` is the text of /proc/self/uid_map (user_namespaces(7)).
-fn uid_outside(map: &str) -> Option<u32> {
-    let mut ranges = map.lines().map(|line| {
-        let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
-        let mut next = || numbers.next().flatten();
-        Some((next()?, next()?, next()?))
-    });
-    match ranges.next().flatten()? {
-        (0, 0, u32::MAX) => None,
-        (0, outside, _) => Some(outside),
-        // Another range may have it; whatever it is, it is not all of the host's ids.
-        _ => Some(u32::MAX),
-    }
+    !uid.is_root() || user_namespace().is_some_and(|uid_outside| uid_outside != 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_user_namespace_maps_everything_to_itself() {
-        assert_eq!(uid_outside("         0          0 4294967295\n"), None);
-        assert_eq!(
-            uid_outside("         0       1000          1\n         1     100000      65536\n"),
-            Some(1000)
-        );
-        assert_eq!(uid_outside("0 0 65536\n"), Some(0));
-        assert_eq!(uid_outside("5 1000 1\n"), Some(u32::MAX));
-        assert_eq!(uid_outside(""), None);
-    }
 
     #[test]
     fn the_caller_says_who_makes_them() {

@@ -8,6 +8,7 @@ use super::syntax::Flag;
 use crate::cgroup::{self, Driver};
 use crate::container::{Container, Store};
 use crate::error::{Error, Result};
+use crate::host::user_namespace;
 
 static DEBUG: Flag = Flag::switch("debug", "write debug messages as well");
 static LOG: Flag = Flag::path(
@@ -164,7 +165,15 @@ fn root(arguments: &Arguments<'_>) -> Result<Option<PathBuf>> {
 fn default_root() -> PathBuf {
     let runtime_directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
     match runtime_directory {
-        Some(path) if !rustix::process::geteuid().is_root() => PathBuf::from(path).join("windlass"),
+        Some(path) if is_a_users() => PathBuf::from(path).join("windlass"),
         _ => PathBuf::from("/run/windlass"),
     }
+}
+
+/// Whether we run for someone who is not root, though perhaps as root of a user namespace, as
+/// podman starts us without root's rights; by runc's rules.
+fn is_a_users() -> bool {
+    !rustix::process::geteuid().is_root()
+        || (std::env::var_os("USER").is_none_or(|user| user != "root")
+            && user_namespace().is_some())
 }

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::conduct::{
@@ -263,6 +264,11 @@ impl Entry<'_, '_> {
             None => give_birth(0, None, live)?,
         };
         self.newborn = Some(newborn);
-        birth_place.map_or(Ok(()), BirthPlace::leave)
+        match birth_place.map_or(Ok(()), BirthPlace::leave) {
+            // Root of a user namespace may not go back to where it was born (setns(2)); exec has no
+            // further children that would be born in the container.
+            Err(error) if error.errno() == Some(Errno::PERM) => Ok(()),
+            left => left,
+        }
     }
 }
