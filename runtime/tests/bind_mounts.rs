@@ -262,3 +262,72 @@ fn mounts_build_on_one_another() {
     assert_eq!(ran.stdout, "b");
     sandbox.assert_clean("run");
 }
+
+/// The host's flags are locked in a user namespace: those that no option clears by name are kept, and
+/// one that is cleared, or another of the atime group, is an error.
+#[test]
+fn a_user_namespace_keeps_locked_flags() {
+    let cases: [(&str, &[&str], &str); 8] = [
+        ("ro,noexec,nodiratime", &[], "nodiratime,noexec,relatime,ro"),
+        ("ro,noexec,nosymfollow", &["dev"], "noexec,relatime,ro"),
+        ("ro", &["nosuid", "nodev"], "nodev,nosuid,relatime,ro"),
+        (
+            "nodev,nosuid,noatime",
+            &["ro", "exec"],
+            "noatime,nodev,nosuid,ro",
+        ),
+        ("noatime,nodiratime", &["atime"], "noatime,nodiratime,rw"),
+        ("ro", &["rw", "nosuid"], "refused"),
+        ("noatime", &["relatime"], "refused"),
+        ("nodiratime", &["strictatime"], "refused"),
+    ];
+    for (source, options, wanted) in cases {
+        let mut sandbox = Sandbox::new("locked-flags");
+        sandbox.map_ids();
+        fs::create_dir(sandbox.rootfs().join("mnt")).unwrap();
+        let options = [&["bind"], options].concat();
+        mount(
+            &mut sandbox,
+            json!({ "destination": "/mnt", "source": "s", "options": options }),
+        );
+        sandbox.script("cat /proc/self/mountinfo");
+        let ran = run_on_host(
+            &sandbox,
+            &format!("mkdir s && mount -t tmpfs s s && mount -o remount,bind,{source} s"),
+        );
+        if wanted == "refused" {
+            let line = ran.error_line();
+            let says = line.contains("error mounting") && line.contains("operation not permitted");
+            assert!(
+                says && line.contains("locked"),
+                "{source} with {options:?}: {line}"
+            );
+        } else {
+            assert_eq!(ran.code(), 0, "{}", ran.stderr);
+            let seen = flags(&ran.stdout, "/mnt").join(",");
+            assert_eq!(seen, wanted, "{source} bound with {options:?}");
+        }
+        sandbox.assert_clean("run");
+    }
+}
+
+/// The root of a user namespace may not look there, but the caller asked for it.
+#[test]
+fn sources_that_the_mapped_root_cant_reach_are_bound_all_the_same() {
+    let mut sandbox = Sandbox::new("unreadable-source");
+    sandbox.map_ids();
+    let hidden = sandbox.directory().join("hidden");
+    fs::create_dir_all(hidden.join("source")).unwrap();
+    fs::write(hidden.join("source/name"), "hidden").unwrap();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&hidden, closed).unwrap();
+    fs::create_dir(sandbox.rootfs().join("mnt")).unwrap();
+    mount(
+        &mut sandbox,
+        json!({ "destination": "/mnt", "source": hidden.join("source"), "options": ["rbind"] }),
+    );
+    sandbox.script("cat /mnt/name");
+    let ran = sandbox.must(&["run", "ID"]);
+    assert_eq!(ran.stdout, "hidden");
+    sandbox.assert_clean("run");
+}

@@ -246,3 +246,40 @@ fn half_a_mapping_and_other_mounts_are_refused() {
     }
     sandbox.assert_clean("refusals");
 }
+
+/// With `idmap` and no mappings that of the container's user namespace holds: ids on disk are those
+/// of the container. Mappings of the mount's own are to ids of the host.
+#[test]
+fn in_a_user_namespace_its_mapping_is_implied() {
+    let mut sandbox = Sandbox::new("idmap-userns");
+    sandbox.map_ids();
+    source(&sandbox, "shared");
+    for place in ["implied", "own", "plain"] {
+        fs::create_dir(sandbox.rootfs().join(place)).unwrap();
+    }
+    mount(
+        &mut sandbox,
+        json!({ "destination": "/implied", "source": "shared", "options": ["bind", "idmap"] }),
+    );
+    mount(
+        &mut sandbox,
+        json!({ "destination": "/own", "source": "shared", "options": ["bind"],
+            "uidMappings": map(&[(100, 101_000, 3)]), "gidMappings": map(&[(211, 102_000, 3)]) }),
+    );
+    mount(
+        &mut sandbox,
+        json!({ "destination": "/plain", "source": "shared", "options": ["bind"] }),
+    );
+    let Some(ran) = run(
+        &mut sandbox,
+        &format!("{OWNERS} /implied/f1 /own/f1 /plain/f1"),
+    ) else {
+        return;
+    };
+    assert_eq!(
+        ran.stdout, "/implied/f1=101:212\n/own/f1=1001:2001\n/plain/f1=65534:65534\n",
+        "{}",
+        ran.stderr
+    );
+    sandbox.assert_clean("run");
+}

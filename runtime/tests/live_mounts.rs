@@ -181,3 +181,30 @@ fn what_cant_be_added_or_removed_is_told_with_its_place() {
     assert_ne!(failed.code(), 0);
     sandbox.assert_clean("delete");
 }
+
+/// A file system of the host, but its root is the container's.
+#[test]
+fn a_tmpfs_added_to_a_user_namespace_is_its_roots() {
+    let mut sandbox = Sandbox::new("live-userns");
+    sandbox.map_ids();
+    fs::create_dir(sandbox.rootfs().join("added")).unwrap();
+    sandbox.write_config();
+    sandbox.must(&["create", "ID"]);
+    let added = mounts(
+        &sandbox,
+        "add",
+        &json!([{ "destination": "/added", "type": "tmpfs", "options": ["mode=700"] }]),
+    );
+    if added.stderr.contains("support idmapped mounts") {
+        eprintln!(
+            "skipped: no idmapped mounts of tmpfs (Linux 6.3): {}",
+            added.stderr
+        );
+        return;
+    }
+    assert_eq!(added.code(), 0, "{}", added.stderr);
+    let script = "busybox touch /added/x && busybox stat -c %u:%g /added/x";
+    assert_eq!(sees(&sandbox, script), "0:0\n");
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}

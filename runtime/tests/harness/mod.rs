@@ -73,6 +73,19 @@ impl Sandbox {
         sandbox
     }
 
+    /// Gives the container a user namespace whose ids begin at 100000 on the host.
+    pub fn map_ids(&mut self) {
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+        let linux = &mut self.config["linux"];
+        linux["uidMappings"] = map.clone();
+        linux["gidMappings"] = map;
+        let namespaces = linux["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({ "type": "user" }));
+        // The root of the namespace has to get to its root file system.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.directory(), open).unwrap();
+    }
+
     /// The directory that holds all of it.
     pub fn directory(&self) -> &Path {
         self.directory.path()
