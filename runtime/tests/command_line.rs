@@ -7,10 +7,12 @@
 mod harness;
 
 use std::fs;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use harness::{Sandbox, WINDLASS, finish};
+use harness::{Sandbox, WINDLASS, finish, wait_until};
 use serde_json::{Value, json};
 
 const VERBS: &[&str] = &[
@@ -191,7 +193,7 @@ fn ps_lists_the_containers_processes_alone() {
         let listed = sandbox.must(&["ps", "--format", "json", "ID"]).stdout;
         serde_json::from_str(&listed).unwrap()
     };
-    harness::wait_until("three processes", || ids().len() == 3);
+    wait_until("three processes", || ids().len() == 3);
     assert!(ids().contains(&sandbox.pid().into()));
     for arguments in [
         &["ps", "ID"][..],
@@ -246,4 +248,88 @@ fn options_may_follow_the_id_and_the_verb() {
             .arg(root),
     );
     assert_eq!((listed.code(), listed.stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn containers_are_deleted_by_a_regular_expression() {
+    let mut sandbox = Sandbox::new("regex");
+    // A cgroup for each, then.
+    let linux = sandbox.config["linux"].as_object_mut().unwrap();
+    linux.remove("cgroupsPath");
+    sandbox.write_config();
+    for name in ["web-1", "web-2", "db-1"] {
+        sandbox.must(&["create", &format!("{}.{name}", sandbox.id)]);
+    }
+    let pattern = format!("^{}\\.web-[0-9]+$", sandbox.id);
+    sandbox.must(&["delete", "--regex", "--force", &pattern]);
+    let left = sandbox.must(&["list", "-q"]).stdout;
+    assert_eq!(left, format!("{}.db-1\n", sandbox.id));
+    sandbox.must(&["delete", "--regex", "nothing matches this"]);
+    let failed = sandbox.windlass(&["delete", "--regex", "("]);
+    let line = failed.error_line();
+    assert!(line.contains("is no regular expression"), "{line}");
+    sandbox.must(&["delete", "--force", "--regex", "."]);
+    sandbox.assert_clean("delete");
+}
+
+#[test]
+fn readiness_is_passed_on_to_systemd() {
+    let mut sandbox = Sandbox::new("notify");
+    sandbox.script("echo $NOTIFY_SOCKET; ls /run/notify; sleep 1000");
+    let host = sandbox.directory().join("host.sock");
+    let systemd = UnixDatagram::bind(&host).unwrap();
+    systemd.set_read_timeout(Some(harness::PATIENCE)).unwrap();
+    let inside = sandbox.state_directory().join("notify/notify.sock");
+    let heard = || -> String {
+        let mut message = [0_u8; 100];
+        let length = systemd.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let say_ready = || {
+        wait_until("the socket", || inside.exists());
+        let program = UnixDatagram::unbound().unwrap();
+        program.send_to(b"STATUS=not yet", &inside).unwrap();
+        program.send_to(b"STATUS=now\nREADY=1\n", &inside).unwrap();
+    };
+    for verbs in [&["run -d ID"][..], &["create ID", "start ID"]] {
+        let (last, before) = verbs.split_last().unwrap();
+        let command = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let mut command = sandbox.command(&words);
+            command.env("NOTIFY_SOCKET", &host);
+            command
+        };
+        for line in before {
+            assert_eq!(finish(&mut command(line)).code(), 0);
+        }
+        let mut output = tempfile::tempfile().unwrap();
+        let mut last = command(last);
+        last.stdout(output.try_clone().unwrap());
+        let mut child = last.spawn().unwrap();
+        say_ready();
+        assert_eq!(heard(), "READY=1\n");
+        assert_eq!(heard(), format!("MAINPID={}\n", sandbox.pid()));
+        assert_eq!(heard(), "BARRIER=1");
+        assert_eq!(harness::wait_for(&mut child).code(), Some(0));
+        if before.is_empty() {
+            let mut text = String::new();
+            output.rewind().unwrap();
+            output.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "/run/notify/notify.sock\nnotify.sock\n");
+        }
+        sandbox.must(&["delete", "-f", "ID"]);
+    }
+    // In the foreground it is us whom systemd watches.
+    let mut run = sandbox.command(&["run", "ID"]);
+    let mut child = run
+        .env("NOTIFY_SOCKET", &host)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    say_ready();
+    assert_eq!(heard(), "READY=1\n");
+    assert_eq!(heard(), format!("MAINPID={}\n", child.id()));
+    sandbox.must(&["kill", "ID", "KILL"]);
+    assert_eq!(harness::wait_for(&mut child).code(), Some(137));
+    sandbox.assert_clean("run");
 }

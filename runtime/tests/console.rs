@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
-use harness::{PATIENCE, Sandbox, wait_for};
+use harness::{PATIENCE, Sandbox, wait_for, wait_until};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
@@ -267,6 +267,40 @@ fn output_that_goes_elsewhere_has_no_carriage_returns() {
     let mut child = terminal.spawn(sandbox.command(&["run", "ID"]));
     terminal.expect("one\r\ntwo\r\n");
     assert_eq!(wait_for(&mut child).code(), Some(0));
+}
+
+#[test]
+fn a_program_whose_output_nobody_reads_can_be_ended() {
+    let script = "trap 'echo last words; exit 7' TERM; \
+                  while :; do echo a line of many that nobody reads; done";
+    let sandbox = with_terminal("unread", script);
+    let mut command = sandbox.command(&["run", "ID"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    wait_until("the container", || {
+        sandbox
+            .windlass(&["state", "ID"])
+            .stdout
+            .contains("running")
+    });
+    let mut output = child.stdout.take().unwrap();
+    // As much as a pipe holds: then nothing more goes into it.
+    wait_until("a full pipe", || {
+        rustix::io::ioctl_fionread(&output).unwrap() >= 60 << 10
+    });
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    wait_until("the end of the container", || {
+        !sandbox.windlass(&["state", "ID"]).status.success()
+    });
+    // What it wrote is still there for whoever reads it now.
+    let mut text = String::new();
+    output.read_to_string(&mut text).unwrap();
+    assert_eq!(wait_for(&mut child).code(), Some(7));
+    assert!(
+        text.ends_with("last words\n"),
+        "{:?}",
+        &text[text.len() - 90..]
+    );
+    sandbox.assert_clean("run");
 }
 
 #[test]

@@ -211,11 +211,14 @@ fn pid_files_are_relative_to_the_caller() {
     assert!(finish(&mut create).status.success());
     let read = |name: &str| fs::read_to_string(sandbox.directory().join(name)).unwrap();
     assert_eq!(read("a.pid"), sandbox.pid().to_string());
-    let mut exec = sandbox.command(&["exec", "-d", "--pid-file", "b.pid", "ID", "sleep", "1000"]);
+    let mut exec = sandbox.command(&["exec", "-d", "--pid-file", "a.pid", "ID", "sleep", "1000"]);
     exec.current_dir(sandbox.directory());
     assert!(finish(&mut exec).status.success());
-    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", read("b.pid"))).unwrap();
+    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", read("a.pid"))).unwrap();
     assert!(cgroup.contains(&sandbox.id), "{cgroup}");
+    let beside = fs::read_dir(sandbox.directory()).unwrap();
+    let beside: Vec<_> = beside.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(beside.len(), 3, "bundle, state and a.pid: {beside:?}");
     sandbox.must(&["delete", "-f", "ID"]);
 
     let failed = sandbox.windlass(&["create", "--pid-file", "missing/pid", "ID"]);

@@ -9,9 +9,11 @@ use super::global::Global;
 use super::parse::Arguments;
 use super::syntax::Flag;
 use crate::container::create::Request;
+use crate::container::notify;
 use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
+use crate::spec::Spec;
 
 pub(super) static BUNDLE: Flag = Flag::path(
     "bundle",
@@ -59,6 +61,7 @@ pub(super) struct ContainerOptions<'w> {
     preserve_fds: u32,
     extra_env: Vec<String>,
     pid_file: Option<&'w Path>,
+    notify: Option<PathBuf>,
 }
 
 impl<'w> ContainerOptions<'w> {
@@ -74,7 +77,15 @@ impl<'w> ContainerOptions<'w> {
             preserve_fds,
             extra_env,
             pid_file: arguments.path(&PID_FILE),
+            notify: notify::hosts_socket(),
         })
+    }
+
+    /// Adds to config.json's words what our caller's environment asks for.
+    pub(super) fn add_to(&self, spec: &mut Spec<'_>, global: &Global<'_>) {
+        if self.notify.is_some() {
+            notify::add_to(spec, &global.store().place(self.id));
+        }
     }
 
     /// The same for those who carry it out.
@@ -96,6 +107,7 @@ impl<'w> ContainerOptions<'w> {
             extra_env: &self.extra_env,
             console_socket,
             pid_file: self.pid_file,
+            notify: self.notify.as_deref(),
             wait_for_start,
             cgroups: global.cgroups()?,
         })

@@ -39,7 +39,8 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
 fn create_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<()> {
     let options = ContainerOptions::new(arguments)?;
     let config = load_bundle(&options.bundle)?;
-    let spec = config.spec()?;
+    let mut spec = config.spec()?;
+    options.add_to(&mut spec, global);
     let terminal = spec
         .process
         .as_ref()

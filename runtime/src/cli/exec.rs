@@ -9,8 +9,8 @@ use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
-use crate::container::create::write_pid_file;
 use crate::container::exec::{Request, SubCgroup, exec};
+use crate::container::pid_file::write_pid_file;
 use crate::container::state::CONFIG_COPY;
 use crate::error::{Error, Result};
 use crate::spec::{
@@ -135,13 +135,16 @@ fn execute(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<
     let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
     };
-    Foreground {
+    let (status, rest) = Foreground {
         pid: executed.pid,
         pidfd: executed.pidfd.as_fd(),
         signals,
         terminal,
+        notifier: None,
     }
-    .wait()
+    .wait()?;
+    rest.pass_on();
+    Ok(status)
 }
 
 /// The process to run: the file's as it stands, or the container's own with what the command line

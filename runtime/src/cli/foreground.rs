@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -13,6 +14,7 @@ use rustix::termios::{
 };
 use rustix::time::Timespec;
 
+use crate::container::notify::Notifier;
 use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::receive_descriptor;
@@ -25,6 +27,7 @@ pub(super) struct Foreground<'a> {
     pub(super) pidfd: BorrowedFd<'a>,
     pub(super) signals: Signals,
     pub(super) terminal: Option<Terminal>,
+    pub(super) notifier: Option<Notifier>,
 }
 
 /// Our signals, which from now on are the process': taken before there is one, so that none ends
@@ -101,8 +104,8 @@ impl Drop for RawMode {
 
 impl Foreground<'_> {
     /// Waits until the process has ended; its status is ours, 128 and the signal's number if a
-    /// signal ended it.
-    pub(super) fn wait(self) -> Result<ExitCode> {
+    /// signal ended it. What it has written and nobody has read yet is left to be passed on.
+    pub(super) fn wait(self) -> Result<(ExitCode, Rest)> {
         let master = match &self.terminal {
             Some(terminal) => Some(terminal.receive()?),
             None => None,
@@ -112,17 +115,39 @@ impl Foreground<'_> {
             rustix::io::ioctl_fionbio(master, true).ok()?;
             RawMode::enter()
         });
-        let status = self.serve(&self.signals.descriptor, master.as_ref());
+        let output = Output::new();
+        let served = self.serve(&self.signals.descriptor, master.as_ref(), &output);
         drop(raw_mode);
-        status
+        let (status, bytes) = served?;
+        let signals = self.signals;
+        Ok((
+            status,
+            Rest {
+                bytes,
+                output,
+                signals,
+            },
+        ))
     }
 
-    fn serve(&self, signals: &OwnedFd, master: Option<&OwnedFd>) -> Result<ExitCode> {
-        let mut relay = master.map(Relay::new);
+    fn serve(
+        &self,
+        signals: &OwnedFd,
+        master: Option<&OwnedFd>,
+        output: &Output,
+    ) -> Result<(ExitCode, Vec<u8>)> {
+        let mut relay = master.map(|master| Relay::new(master, output));
+        let mut notifier = self.notifier.as_ref();
         loop {
+            // In the place of one that has nothing more to say stands one that is asked nothing.
+            let (spoken, wanted) = match notifier {
+                Some(notifier) => (notifier.as_fd(), PollFlags::IN),
+                None => (signals.as_fd(), PollFlags::empty()),
+            };
             let mut fds = vec![
                 PollFd::from_borrowed_fd(self.pidfd, PollFlags::IN),
                 PollFd::new(signals, PollFlags::IN),
+                PollFd::from_borrowed_fd(spoken, wanted),
             ];
             let mut timeout = None;
             if let Some(relay) = &relay {
@@ -135,13 +160,18 @@ impl Foreground<'_> {
                 Err(errno) => return Err(Error::call("poll()", errno)),
             }
             if let Some(relay) = &mut relay {
-                relay.pass_on(&fds[2..]);
+                relay.pass_on(&fds[3..]);
+            }
+            if let Some(speaker) = notifier
+                && !fds[2].revents().is_empty()
+                && speaker.pass_on(std::process::id()).unwrap_or(true)
+            {
+                // systemd watches us, and knows what it has to.
+                notifier = None;
             }
             if !fds[0].revents().is_empty() {
-                if let Some(relay) = &mut relay {
-                    relay.pass_on_the_rest();
-                }
-                return self.status();
+                let rest = relay.map_or_else(Vec::new, Relay::rest);
+                return Ok((self.status()?, rest));
             }
             if !fds[1].revents().is_empty() {
                 self.handle_signals(signals, master)?;
@@ -191,12 +221,16 @@ impl Foreground<'_> {
     }
 }
 
-/// What goes between our standard streams and the process' terminal. It never waits for the
-/// terminal: a program that doesn't read may still be sent a signal, and may end.
+/// What goes between our standard streams and the process' terminal. It never waits for either end
+/// alone: a program that doesn't read, or whose output nobody reads, may still be sent a signal, and
+/// may end.
 struct Relay<'a> {
     master: &'a OwnedFd,
+    output: &'a Output,
     /// What has come from standard input and the terminal has no room for yet.
-    pending: Vec<u8>,
+    to_process: Vec<u8>,
+    /// What has come from the terminal and standard output has no room for yet.
+    from_process: Vec<u8>,
     input_open: bool,
     output_open: bool,
     /// Nobody has the terminal's other end open: reads fail with EIO and poll(2) reports POLLHUP
@@ -210,11 +244,15 @@ impl<'a> Relay<'a> {
         tv_sec: 0,
         tv_nsec: 100_000_000,
     };
+    /// What a terminal can hold that has been written before the process ended, and more.
+    const MOST_LEFT: usize = 1 << 20;
 
-    fn new(master: &'a OwnedFd) -> Self {
+    fn new(master: &'a OwnedFd, output: &'a Output) -> Self {
         Relay {
             master,
-            pending: Vec::new(),
+            output,
+            to_process: Vec::new(),
+            from_process: Vec::new(),
             input_open: true,
             output_open: true,
             hung_up: false,
@@ -224,14 +262,21 @@ impl<'a> Relay<'a> {
     /// Adds what there is to wait for.
     fn watch(&self, fds: &mut Vec<PollFd<'a>>) {
         let mut events = PollFlags::empty();
-        events.set(PollFlags::IN, self.output_open);
-        events.set(PollFlags::OUT, !self.pending.is_empty());
+        let reads = self.output_open && self.from_process.is_empty();
+        events.set(PollFlags::IN, reads);
+        events.set(PollFlags::OUT, !self.to_process.is_empty());
         if !self.hung_up && !events.is_empty() {
             fds.push(PollFd::new(self.master, events));
         }
-        if self.input_open && self.pending.is_empty() {
+        if self.input_open && self.to_process.is_empty() {
             let stdin = rustix::stdio::stdin();
             fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        }
+        if !self.from_process.is_empty() {
+            fds.push(PollFd::from_borrowed_fd(
+                self.output.as_fd(),
+                PollFlags::OUT,
+            ));
         }
     }
 
@@ -248,6 +293,7 @@ impl<'a> Relay<'a> {
         };
         let of_master = events(self.master.as_fd());
         let of_stdin = events(rustix::stdio::stdin());
+        let of_output = events(self.output.as_fd());
         self.hung_up = false;
         if of_master.contains(PollFlags::OUT) {
             self.write_input();
@@ -255,63 +301,146 @@ impl<'a> Relay<'a> {
         if !of_stdin.is_empty() {
             self.read_input();
         }
-        if self.output_open && of_master.intersects(PollFlags::IN | PollFlags::HUP) {
-            self.copy_output();
+        if !self.from_process.is_empty() {
+            if !of_output.is_empty() {
+                self.write_output();
+            }
+        } else if self.output_open && of_master.intersects(PollFlags::IN | PollFlags::HUP) {
+            self.read_output();
+            self.write_output();
         } else if of_master.contains(PollFlags::HUP) {
             self.hung_up = true;
         }
     }
 
-    /// Copies what the process has written before it ended.
-    fn pass_on_the_rest(&mut self) {
+    /// What the process has written before it ended.
+    fn rest(mut self) -> Vec<u8> {
         self.hung_up = false;
-        while self.output_open && !self.hung_up && has_input(self.master) {
-            self.copy_output();
+        while self.output_open
+            && !self.hung_up
+            && self.from_process.len() < Self::MOST_LEFT
+            && has_input(self.master)
+        {
+            self.read_output();
         }
+        self.from_process
     }
 
     fn read_input(&mut self) {
         let mut buffer = [0_u8; 16 << 10];
         match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
-            Ok(length) if length > 0 => self.pending.extend_from_slice(&buffer[..length]),
+            Ok(length) if length > 0 => self.to_process.extend_from_slice(&buffer[..length]),
             Err(Errno::AGAIN | Errno::INTR) => {}
             _ => self.input_open = false,
         }
     }
 
     fn write_input(&mut self) {
-        match rustix::io::write(self.master, &self.pending) {
-            Ok(written) => drop(self.pending.drain(..written)),
+        match rustix::io::write(self.master, &self.to_process) {
+            Ok(written) => drop(self.to_process.drain(..written)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.hung_up = true,
         }
     }
 
-    fn copy_output(&mut self) {
+    fn read_output(&mut self) {
         let mut buffer = [0_u8; 16 << 10];
         match rustix::io::read(self.master, &mut buffer) {
-            Ok(length) if length > 0 => self.output_open = write_output(&buffer[..length]),
+            Ok(length) if length > 0 => self.from_process.extend_from_slice(&buffer[..length]),
             Err(Errno::AGAIN | Errno::INTR) => {}
             _ => self.hung_up = true,
         }
     }
-}
 
-/// Writes all of it to standard output, waiting for room; `false` when nobody reads it any more.
-fn write_output(mut rest: &[u8]) -> bool {
-    let stdout = rustix::stdio::stdout();
-    while !rest.is_empty() {
-        match rustix::io::write(stdout, rest) {
-            Ok(written) => rest = &rest[written..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::from_borrowed_fd(stdout, PollFlags::OUT)];
-                let _ = poll(&mut fds, None);
-            }
-            Err(_) => return false,
+    fn write_output(&mut self) {
+        if self.output.write(&mut self.from_process).is_err() {
+            self.from_process.clear();
+            self.output_open = false;
         }
     }
-    true
+}
+
+/// Standard output, written to without waiting. Our caller's descriptor is shared with others, who
+/// would be surprised by `O_NONBLOCK` on it; one that we open anew is our own (open(2)).
+#[derive(Debug)]
+struct Output {
+    own: Option<OwnedFd>,
+}
+
+impl Output {
+    fn new() -> Self {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let waits = fstat(rustix::stdio::stdout()).is_ok_and(|stat| {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            matches!(kind, FileType::Fifo | FileType::CharacterDevice)
+        });
+        Output {
+            own: waits
+                .then(|| open("/proc/self/fd/1", flags, Mode::empty()).ok())
+                .flatten(),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.own
+            .as_ref()
+            .map_or(rustix::stdio::stdout(), |own| own.as_fd())
+    }
+
+    /// Writes what there is room for, and takes it off.
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            // As much as a pipe has room for when poll(2) says that it has room (pipe(7)).
+            let some = &bytes[..bytes.len().min(4096)];
+            if self.own.is_none() && !has_room(self.as_fd()) {
+                return Ok(());
+            }
+            match rustix::io::write(self.as_fd(), some) {
+                Ok(written) => drop(bytes.drain(..written)),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a process that has ended has written, and nobody has read yet.
+pub(super) struct Rest {
+    bytes: Vec<u8>,
+    output: Output,
+    signals: Signals,
+}
+
+impl Rest {
+    /// Passes it on, however long that takes; a signal ends us.
+    pub(super) fn pass_on(mut self) {
+        while !self.bytes.is_empty() && self.output.write(&mut self.bytes).is_ok() {
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::OUT),
+                PollFd::new(&self.signals.descriptor, PollFlags::IN),
+            ];
+            let _ = poll(&mut fds, None);
+            while let Ok(Some(signal)) = next_signal(self.signals.descriptor.as_fd()) {
+                if matches!(
+                    signal,
+                    libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM
+                ) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn has_room(fd: BorrowedFd<'_>) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 fn has_input(fd: &OwnedFd) -> bool {

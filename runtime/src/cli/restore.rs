@@ -112,11 +112,12 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     };
     let unlocked = restored.lock.release()?;
-    let status = Foreground {
+    let (status, rest) = Foreground {
         pid: restored.init.pid,
         pidfd: restored.pidfd.as_fd(),
         signals,
         terminal,
+        notifier: None,
     }
     .wait()?;
     if let Some(_lock) = unlocked.lock_again()? {
@@ -137,5 +138,6 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
             log.warn(&format!("deleting the container: {error}"));
         }
     }
+    rest.pass_on();
     Ok(status)
 }

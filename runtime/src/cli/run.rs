@@ -60,6 +60,7 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
     let detach = arguments.switch(&DETACH);
     let config = load_bundle(&options.bundle)?;
     let mut spec = config.spec()?;
+    options.add_to(&mut spec, global);
     let wants_terminal = spec
         .process
         .as_ref()
@@ -98,6 +99,7 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         init,
         pidfd,
         records,
+        notifier,
         lock,
     } = created;
     // Others may change the container while it runs; the directory that is held stays this one's,
@@ -123,6 +125,9 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         return Err(error);
     }
     let Some(signals) = signals else {
+        if let Some(notifier) = notifier {
+            notifier.wait(init.pid.unsigned_abs(), &pidfd)?;
+        }
         return Ok(ExitCode::SUCCESS);
     };
     let foreground = Foreground {
@@ -130,11 +135,13 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         pidfd: pidfd.as_fd(),
         signals,
         terminal,
+        notifier,
     };
-    let status = foreground.wait()?;
+    let (status, rest) = foreground.wait()?;
     if !arguments.switch(&KEEP) {
         finish();
     }
+    rest.pass_on();
     Ok(status)
 }
 

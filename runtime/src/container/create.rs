@@ -18,6 +18,8 @@ use super::id_maps;
 use super::journal::{Journal, Record};
 use super::mount_source::{self, MountSources};
 use super::net_devices::NetDeviceMover;
+use super::notify::{self, Notifier};
+use super::pid_file::write_pid_file;
 use super::process::ProcessIdentity;
 use super::rootless::is_refusal;
 use super::seccomp_agent;
@@ -53,6 +55,8 @@ pub struct Request<'a> {
     pub extra_env: &'a [String],
     /// Where the pseudo-terminal goes; needed exactly when `process.terminal` is true.
     pub console_socket: Option<ConsoleSocket>,
+    /// systemd's socket, if it is to be told when the container is ready.
+    pub notify: Option<&'a Path>,
     /// `--pid-file`.
     pub pid_file: Option<&'a Path>,
     /// Whether init waits for `start`.
@@ -72,6 +76,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// What was done for it.
     pub records: Vec<Record>,
+    /// What its program says to systemd; only if it has not to be started first.
+    pub notifier: Option<Notifier>,
     /// Held until the caller is done.
     pub lock: Lock,
 }
@@ -191,6 +197,7 @@ pub(super) struct Setup<'s, 'a> {
     newborn: Option<Newborn>,
     net_devices: Option<NetDeviceMover>,
     pub(super) identity: Option<ProcessIdentity>,
+    notifier: Option<Notifier>,
     created: String,
     proc: TrustedProc,
     pub(super) request: Request<'s>,
@@ -234,6 +241,7 @@ impl<'s, 'a> Setup<'s, 'a> {
             newborn: None,
             net_devices: None,
             identity: None,
+            notifier: None,
             created: jiff::Timestamp::now().to_string(),
             proc: TrustedProc::default(),
             request,
@@ -242,6 +250,12 @@ impl<'s, 'a> Setup<'s, 'a> {
 
     fn carry_out(&mut self) -> Result<()> {
         self.begin_journal()?;
+        if let Some(host) = self.request.notify {
+            notify::make_directory(&self.directory)?;
+            if !self.request.wait_for_start {
+                self.notifier = Notifier::new(&self.directory, host)?;
+            }
+        }
         let listener = self.listener;
         conduct(self.plan, self, listener)?;
         match &self.newborn {
@@ -275,6 +289,7 @@ impl<'s, 'a> Setup<'s, 'a> {
             init,
             pidfd: newborn.pidfd,
             records: self.records,
+            notifier: self.notifier,
             lock,
         })
     }
@@ -617,18 +632,4 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
 
 fn no_process() -> Error {
     Error::new("the plan has started no process")
-}
-
-/// Writes a pid file whole, or not at all: whoever waits for it must not read half a number.
-///
-/// # Errors
-/// With the path.
-pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    let shown = || format!("write pid file {}", path.display());
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::new(format!("{}: no name", shown())))?;
-    let new = path.with_file_name(format!(".{}.{pid}", name.to_string_lossy()));
-    std::fs::write(&new, pid.to_string()).call(shown)?;
-    std::fs::rename(&new, path).call(shown)
 }

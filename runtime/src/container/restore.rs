@@ -132,6 +132,7 @@ impl Restoration<'_, '_> {
             init,
             pidfd,
             records: setup.records,
+            notifier: None,
             lock,
         })
     }

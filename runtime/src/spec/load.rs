@@ -126,11 +126,13 @@ impl ConfigText {
     }
 }
 
+/// How many bytes a reader at this line and column has read: serde_json's column is that of the last
+/// one.
 fn byte_offset(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text
         .split_inclusive('\n')
         .take(line.saturating_sub(1))
         .map(str::len)
         .sum();
-    before + column.saturating_sub(1)
+    before + column
 }

@@ -1,15 +1,16 @@
 //! From a byte of a JSON text to its JSON pointer (RFC 6901), so that a type error can say
 //! `/mounts/3/options` instead of a line and a column of a file that an engine wrote in one line.
 
-/// The pointer of the value in which, or right after which, the byte `offset` stands. Works on
-/// truncated and wrong JSON too: it follows brackets, strings, colons and commas, nothing else.
-pub(super) fn pointer_at(text: &str, offset: usize) -> String {
+/// The pointer of the value at which a reader stopped that has read so many bytes: the one that it
+/// is in, or is about to read, or has just come to the end of. Works on truncated and wrong JSON
+/// too: it follows brackets, strings, colons and commas, nothing else.
+pub(super) fn pointer_at(text: &str, consumed: usize) -> String {
     enum Open<'a> {
         Object(Option<&'a str>),
         Array(usize),
     }
     let bytes = text.as_bytes();
-    let end = offset.min(bytes.len());
+    let end = consumed.min(bytes.len());
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut last_string: Option<&str> = None;
     let mut at = 0;
@@ -17,6 +18,12 @@ pub(super) fn pointer_at(text: &str, offset: usize) -> String {
         match bytes[at] {
             b'{' => open.push(Open::Object(None)),
             b'[' => open.push(Open::Array(0)),
+            // Of an object that has just ended, what is wrong is the whole: a field is missing.
+            b'}' | b']' if at + 1 == end => {
+                if let Some(Open::Object(key)) = open.last_mut() {
+                    *key = None;
+                }
+            }
             b'}' | b']' => {
                 open.pop();
             }
@@ -66,8 +73,13 @@ mod tests {
     #[test]
     fn points_into_nested_values() {
         let text = r#"{"a":{"b/c":[1,{"d":"x,\"y"},true]},"e":5}"#;
-        let of = |needle: &str| pointer_at(text, text.find(needle).unwrap());
+        // A value is known by its first byte, an object or a list before that.
+        let of = |needle: &str| pointer_at(text, text.find(needle).unwrap() + 1);
+        assert_eq!(of(r#":{"b"#), "/a");
+        assert_eq!(of("[1"), "/a/b~1c/0");
         assert_eq!(of("1,{"), "/a/b~1c/0");
+        assert_eq!(of(r#",{"d"#), "/a/b~1c/1");
+        assert_eq!(of("},true"), "/a/b~1c/1");
         assert_eq!(of("x,"), "/a/b~1c/1/d");
         assert_eq!(of("true"), "/a/b~1c/2");
         assert_eq!(of("5}"), "/e");

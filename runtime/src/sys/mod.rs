@@ -10,6 +10,7 @@ pub mod keyring;
 pub mod mount;
 pub mod net;
 pub mod own_image;
+pub mod regex;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
