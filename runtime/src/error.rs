@@ -99,6 +99,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(&mut OneLine(f))
+    }
+}
+
+impl Error {
+    fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
         let inner = &self.0;
         for context in inner.contexts.iter().rev() {
             write!(f, "{context}: ")?;
@@ -119,6 +125,21 @@ impl fmt::Display for Error {
             (None, Some(hint)) => write!(f, " ({hint})"),
             (None, None) => Ok(()),
         }
+    }
+}
+
+/// Writes what comes from a caller or an image so that it can neither begin a line of its own, in a
+/// log say, nor speak to the terminal.
+struct OneLine<'w, 'f>(&'w mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            self.0.write_str(plain)?;
+            write!(self.0, "{}", part[plain.len()..].escape_debug())?;
+        }
+        Ok(())
     }
 }
 
@@ -183,6 +204,12 @@ pub fn kernel_words(errno: Errno) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_caller_wrote_stays_within_the_line() {
+        let error = Error::new("no \u{1b}[2J\naction\n").hint("\u{e4} \t");
+        assert_eq!(error.to_string(), "no \\u{1b}[2J\\naction\\n (\u{e4} \\t)");
+    }
 
     #[test]
     fn an_error_is_one_line_with_all_that_is_known() {

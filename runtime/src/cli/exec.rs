@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use super::ExitCode;
 use super::container_options as options;
+use super::exec_user::ExecUser;
 use super::foreground::{Foreground, Signals, Terminal, own_size};
 use super::global::Global;
 use super::log::Log;
@@ -14,7 +15,7 @@ use crate::container::pid_file::write_pid_file;
 use crate::container::state::CONFIG_COPY;
 use crate::error::{Error, Result};
 use crate::spec::{
-    Capabilities, ConfigText, Process, Text, User, check_process, read_config, read_process_file,
+    Capabilities, ConfigText, Process, Text, check_process, read_config, read_process_file,
 };
 
 pub(super) static VERB: Verb = Verb {
@@ -180,7 +181,11 @@ fn process_of<'a>(
     }
     process.env.extend(arguments.texts(&ENV).map(Text::from));
     if let Some(user) = arguments.text(&USER) {
-        set_user(&mut process.user, user)?;
+        let user: ExecUser = user.parse()?;
+        process.user.uid = user.uid;
+        if let Some(gid) = user.gid {
+            process.user.gid = gid;
+        }
     }
     for gid in arguments.numbers(&ADDITIONAL_GIDS) {
         let gid = u32::try_from(gid).ok().filter(|gid| *gid != u32::MAX);
@@ -228,29 +233,6 @@ fn take_over<'a>(process: &mut Process<'a>, configured: Process<'a>) {
     unless_set(&mut process.user.umask, configured.user.umask);
 }
 
-/// A uid, or a uid and a gid: what is printed back is what was given, digit by digit
-/// (CVE-2026-30892 took `1` for 0).
-fn set_user(user: &mut User, text: &str) -> Result<()> {
-    let number = |part: &str, what: &str| -> Result<u32> {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        part.parse()
-            .ok()
-            .filter(|number| digits && *number != u32::MAX)
-            .ok_or_else(|| {
-                Error::new(format!("parsing {part:?} as {what} for --user failed"))
-                    .hint("a number from 0 to 4294967294")
-            })
-    };
-    match text.split_once(':') {
-        Some((uid, gid)) => {
-            user.uid = number(uid, "uid")?;
-            user.gid = number(gid, "gid")?;
-        }
-        None => user.uid = number(text, "uid")?,
-    }
-    Ok(())
-}
-
 /// To bounding, effective and permitted; to ambient only what the container's own inheritable set
 /// has, and to inheritable never (CVE-2022-29162).
 fn add_capabilities<'a>(process: &mut Process<'a>, added: impl Iterator<Item = &'a str>) {
@@ -288,38 +270,6 @@ fn sub_cgroup(text: &str) -> SubCgroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_user_is_what_was_given() {
-        for (text, uid, gid) in [
-            ("0", 0, 9),
-            ("1", 1, 9),
-            ("1000:1001", 1000, 1001),
-            ("4294967294", 4_294_967_294, 9),
-        ] {
-            let mut user = User {
-                gid: 9,
-                ..User::default()
-            };
-            set_user(&mut user, text).unwrap();
-            assert_eq!((user.uid, user.gid), (uid, gid), "{text}");
-        }
-        for text in [
-            "",
-            ":",
-            "1:",
-            ":1",
-            "+1",
-            "-1",
-            "1 ",
-            "0x0",
-            "root",
-            "4294967296",
-            "4294967295",
-        ] {
-            assert!(set_user(&mut User::default(), text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn a_process_of_its_own_file_is_bound_as_the_container_is() {

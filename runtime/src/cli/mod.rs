@@ -7,6 +7,7 @@ mod criu_options;
 mod delete;
 mod events;
 mod exec;
+pub mod exec_user;
 mod explain;
 mod features;
 mod foreground;
