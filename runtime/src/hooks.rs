@@ -19,7 +19,7 @@ use rustix::time::Timespec;
 use crate::error::{CallContext, Error, Result};
 use crate::plan::HookKind;
 use crate::spec::Hook;
-use crate::sys::spawn::begin_afresh;
+use crate::sys::spawn::{begin_afresh, keep_descriptors_from};
 
 /// Where hooks run, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub fn run(
     surroundings: Surroundings<'_>,
 ) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state, surroundings).map_err(|error| {
+        run_one(kind, hook, state, surroundings).map_err(|error| {
             error
                 .at(format!("/hooks/{}/{index}", kind.name()))
                 .context(format!("error running {} hook #{index}", kind.name()))
@@ -60,7 +60,12 @@ pub fn run(
     Ok(())
 }
 
-fn run_one(hook: &Hook<'_>, state: &str, surroundings: Surroundings<'_>) -> Result<()> {
+fn run_one(
+    kind: HookKind,
+    hook: &Hook<'_>,
+    state: &str,
+    surroundings: Surroundings<'_>,
+) -> Result<()> {
     let mut command = Command::new(&*hook.path);
     if let Some((name, arguments)) = hook.args.split_first() {
         command
@@ -94,6 +99,10 @@ fn run_one(hook: &Hook<'_>, state: &str, surroundings: Surroundings<'_>) -> Resu
     command.stderr(errors.try_clone().call(|| "dup(memfd)")?);
     // In the foreground we block all signals, and init has umask 0 to make devices with.
     begin_afresh(&mut command);
+    // Inside, all is closed already, and the filter may be one that ends whoever tries.
+    if kind != HookKind::StartContainer {
+        keep_descriptors_from(&mut command);
+    }
     let mut child = command
         .spawn()
         .call(|| format!("fork/exec {}", &*hook.path))?;

@@ -1,14 +1,38 @@
 //! Images and callers that mean harm. Each case has a canary on the host and looks whether it is
-//! touched.
+//! touched. This file has what an image can do by lying still, [`super::hostile_races`] what it can
+//! do by moving, [`super::hostile_callers`] what leaks into a container or out of it by its callers.
+//!
+//! | advisory | proven by `hostile/` |
+//! |---|---|
+//! | CVE-2019-5736 | `runtime-not-writable`, `program-is-the-runtime`, `interpreter-is-the-runtime`, `hook-is-the-runtime` |
+//! | CVE-2019-16884 | `proc-is-a-volume` |
+//! | CVE-2019-18837 | `absolute-links` |
+//! | CVE-2019-19921, CVE-2023-27561, CVE-2023-28642 | `proc-is-a-link`, `swapped-proc` |
+//! | CVE-2021-30465 | `destination-leaves-the-root`, `swapped-destination` |
+//! | CVE-2022-0811 | `sysctl-of-the-host` |
+//! | CVE-2022-29162, CVE-2022-27650, CVE-2025-27612 | `inheritable`, and `capabilities/inheritable-empty` |
+//! | CVE-2024-21626 | `cwd-is-a-descriptor`, `cwd-is-a-descriptor-for-exec`, `cwd-is-a-link`, `descriptors` |
+//! | CVE-2024-40635, CVE-2026-30892 | `exec-user` |
+//! | CVE-2024-45310 | `missing-destination-through-a-link`, `swapped-parent`, `swapped-cwd` |
+//! | CVE-2025-23266 and others of hooks | `hook-environment` |
+//! | CVE-2025-24965 | `absolute-links`, `swapped-parent`: a runtime makes nothing but mount points |
+//! | CVE-2025-31133, CVE-2025-62161 | `masked-path-is-a-link`, `swapped-masked-path`, `swapped-dev-null` |
+//! | CVE-2025-52565 | `console-is-a-link` |
+//! | CVE-2025-52881, CVE-2025-62596 | `mount-below-proc`, `swapped-proc`, `sysctl-of-the-host` |
+//! | CVE-2025-54867 | `sys-is-a-link` |
+//! | CVE-2026-41579, CVE-2026-47766 | `dev-is-a-link`, `dev-children-are-links`, `swapped-dev` |
+//! | ids and sub-cgroups with `..` (crun 1.28) | `id-leaves-the-root`, `sub-cgroup` |
+//!
+//! `WINDLASS_CONFORMANCE_STARTS` says how often each race is run.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use serde_json::json;
 
-use crate::case::{CRUN, Case, Known, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, OLD_CRUN, RUNC, Verdict, check, equal};
+use crate::harness::canary::{Canary, Fingerprint};
 use crate::harness::{Bundle, Context, observation, wait_for_text};
 
 /// This chapter's cases.
@@ -169,67 +193,7 @@ pub const CASES: &[Case] = &[
         passwd_link,
     )
     .clause("security", "CVE-2024-9676", "passwd symlink"),
-    Case::contract(
-        "hostile/swapped-destination",
-        "a mount point that is swapped for a link all the time never leads outside",
-        "20 starts while a process exchanges a directory and a link to the canary",
-        swapped_destination,
-    )
-    .clause(
-        "security",
-        "CVE-2021-30465",
-        "swapper thread (renameat2 EXCHANGE) on every mount dest",
-    )
-    .known(&[Known {
-        runtimes: OLD_RUNC,
-        why: "is older than the fix of CVE-2024-45310: makes a directory on the host when it \
-              loses the race",
-    }]),
-    Case::contract(
-        "hostile/swapped-masked-path",
-        "a masked path that is swapped for a link all the time masks nothing outside",
-        "20 starts while a process exchanges a file and a link to the canary's",
-        swapped_mask,
-    )
-    .clause(
-        "security",
-        "CVE-2025-31133",
-        "swapper on masked paths; target never mounted",
-    ),
 ];
-
-/// A directory of the host that no container may touch.
-struct Canary {
-    directory: PathBuf,
-}
-
-impl Canary {
-    fn new(context: &Context) -> Result<Canary, Stop> {
-        let directory = context.directory.join("canary");
-        fs::create_dir(&directory)?;
-        fs::write(directory.join("file"), "canary")?;
-        Ok(Canary { directory })
-    }
-
-    fn unharmed(&self) -> Verdict {
-        let mut names: Vec<String> = fs::read_dir(&self.directory)?
-            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-            .collect::<Result<_, _>>()?;
-        names.sort();
-        equal(
-            "names in the host's directory",
-            names,
-            vec!["file".to_owned()],
-        )?;
-        let text = fs::read_to_string(self.directory.join("file"))?;
-        equal("the host's file", text.as_str(), "canary")?;
-        let place = self.directory.to_string_lossy().into_owned();
-        let mounted = crate::harness::mounts()
-            .iter()
-            .any(|mount| mount.point.starts_with(&place));
-        check(!mounted, "something is mounted on the host's directory")
-    }
-}
 
 /// Runs the bundle, whatever comes of it, and then looks at the canary. A refusal is as good as a
 /// container that stays inside.
@@ -393,14 +357,8 @@ fn directory_is_a_link(context: &Context) -> Verdict {
     )
 }
 
-/// What would change if someone wrote to the runtime's program.
-fn fingerprint(program: &Path) -> Result<(u64, i64, i64), Stop> {
-    let status = fs::metadata(program)?;
-    Ok((status.size(), status.mtime(), status.mtime_nsec()))
-}
-
 fn runtime_not_writable(context: &Context) -> Verdict {
-    let before = fingerprint(&context.runtime)?;
+    let before = Fingerprint::of(&context.runtime)?;
     let mut bundle = context.bundle()?;
     bundle.set_probe(&["pounce", "/tmp/prey"]);
     // With every capability, as a privileged container has.
@@ -423,14 +381,14 @@ fn runtime_not_writable(context: &Context) -> Verdict {
         format_args!("the container could write to {}", text.trim()),
     )?;
     equal(
-        "size and times of the runtime",
-        fingerprint(&context.runtime)?,
+        "the runtime's program",
+        Fingerprint::of(&context.runtime)?,
         before,
     )
 }
 
 fn program_is_the_runtime(context: &Context) -> Verdict {
-    let before = fingerprint(&context.runtime)?;
+    let before = Fingerprint::of(&context.runtime)?;
     let mut bundle = context.bundle()?;
     symlink("/proc/self/exe", bundle.rootfs().join("run-me"))?;
     let rootfs = bundle.rootfs();
@@ -441,14 +399,14 @@ fn program_is_the_runtime(context: &Context) -> Verdict {
     check(rootfs.join("run-me").is_symlink(), "the link is gone")?;
     container.call("exec", &[], &["/run-me", "--version"])?;
     equal(
-        "size and times of the runtime",
-        fingerprint(&context.runtime)?,
+        "the runtime's program",
+        Fingerprint::of(&context.runtime)?,
         before,
     )
 }
 
 fn interpreter_is_the_runtime(context: &Context) -> Verdict {
-    let before = fingerprint(&context.runtime)?;
+    let before = Fingerprint::of(&context.runtime)?;
     let mut bundle = context.bundle()?;
     let script = bundle.rootfs().join("script");
     fs::write(&script, "#!/proc/self/exe --version\n")?;
@@ -458,8 +416,8 @@ fn interpreter_is_the_runtime(context: &Context) -> Verdict {
     let container = context.started(bundle)?;
     container.call("exec", &[], &["/script"])?;
     equal(
-        "size and times of the runtime",
-        fingerprint(&context.runtime)?,
+        "the runtime's program",
+        Fingerprint::of(&context.runtime)?,
         before,
     )
 }
@@ -478,61 +436,4 @@ fn passwd_link(context: &Context) -> Verdict {
         check(home != "/of-the-host", "HOME comes from a file of the host")?;
     }
     canary.unharmed()
-}
-
-/// A process that exchanges two names until it is dropped.
-struct Swapper(Child);
-
-impl Swapper {
-    fn start(one: &Path, other: &Path) -> Result<Swapper, Stop> {
-        let child = Command::new("/proc/self/exe")
-            .args(["probe", "swap"])
-            .args([one, other])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Swapper(child))
-    }
-}
-
-impl Drop for Swapper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-const STARTS: usize = 20;
-
-fn swapped_destination(context: &Context) -> Verdict {
-    let canary = Canary::new(context)?;
-    let volume = context.directory.join("volume");
-    fs::create_dir(&volume)?;
-    let mut bundle = context.bundle()?;
-    let (place, link) = (bundle.rootfs().join("mnt"), bundle.rootfs().join("link"));
-    symlink(&canary.directory, &link)?;
-    bundle.add_mount(json!({
-        "destination": "/mnt", "type": "bind", "source": volume, "options": ["rbind"],
-    }));
-    bundle.add_mount(json!({ "destination": "/mnt/inner", "type": "tmpfs", "source": "tmpfs" }));
-    let _swapper = Swapper::start(&place, &link)?;
-    for _ in 0..STARTS {
-        run_and_look(context, &mut bundle, &canary)?;
-    }
-    Ok(())
-}
-
-fn swapped_mask(context: &Context) -> Verdict {
-    let canary = Canary::new(context)?;
-    let mut bundle = context.bundle()?;
-    let (place, link) = (bundle.rootfs().join("secret"), bundle.rootfs().join("link"));
-    fs::write(&place, "secret")?;
-    symlink(canary.directory.join("file"), &link)?;
-    bundle.config["linux"]["maskedPaths"] = json!(["/secret"]);
-    bundle.config["linux"]["readonlyPaths"] = json!(["/secret"]);
-    let _swapper = Swapper::start(&place, &link)?;
-    for _ in 0..STARTS {
-        run_and_look(context, &mut bundle, &canary)?;
-    }
-    Ok(())
 }

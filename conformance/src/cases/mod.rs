@@ -11,6 +11,8 @@ mod engine_contract;
 mod exec;
 mod hooks;
 mod hostile;
+mod hostile_callers;
+mod hostile_races;
 mod lifecycle;
 mod mounts;
 mod namespaces;
@@ -50,6 +52,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         engine_contract::CASES,
         bad_input::CASES,
         hostile::CASES,
+        hostile_races::CASES,
+        hostile_callers::CASES,
     ]
     .into_iter()
     .flatten()

@@ -2,6 +2,7 @@
 //! deleted, and the host's side of things.
 
 pub mod bundle;
+pub mod canary;
 pub mod cgroup;
 pub mod console;
 mod container;

@@ -125,6 +125,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Adds words at the end.
+    pub fn words(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(OsString::from));
+        self
+    }
+
     /// Uses another state directory than the case's own.
     pub fn root(mut self, root: &Path) -> Self {
         root.clone_into(&mut self.root);
