@@ -64,6 +64,7 @@ fn plan_for(spec: &Spec<'_>) -> Result<(), Error> {
         let request = ExecRequest {
             preserve_fds: 0,
             no_new_keyring: false,
+            restored: false,
         };
         well_formed(&plan::for_exec(spec, process, &host, &request)?);
     }
