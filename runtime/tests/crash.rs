@@ -277,6 +277,43 @@ fn create_without_a_cgroup_path() {
     );
 }
 
+/// The runtime writes the ids of the user namespace, and opens the rootfs for init.
+fn mapped_sandbox(name: &str) -> Sandbox {
+    let mut sandbox = sandbox(name);
+    let ids = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    let linux = &mut sandbox.config["linux"];
+    linux["uidMappings"] = ids.clone();
+    linux["gidMappings"] = ids;
+    let namespaces = linux["namespaces"].as_array_mut().unwrap();
+    namespaces.extend([json!({ "type": "user" }), json!({ "type": "time" })]);
+    linux["timeOffsets"] = json!({ "boottime": { "secs": 5 } });
+    sandbox.write_config();
+    let own = |path| std::os::unix::fs::chown(path, Some(100_000), Some(100_000)).unwrap();
+    own(sandbox.rootfs());
+    for entry in fs::read_dir(sandbox.rootfs()).unwrap() {
+        own(entry.unwrap().path());
+    }
+    sandbox
+}
+
+#[test]
+fn create_in_a_user_namespace() {
+    let sandbox = mapped_sandbox("mapped-r");
+    walk_all(
+        &sandbox,
+        &CREATE,
+        Who::Runtime,
+        &[Who::Runtime],
+        &mut |_| {},
+    );
+}
+
+#[test]
+fn create_in_a_user_namespace_init_dies() {
+    let sandbox = mapped_sandbox("mapped-i");
+    walk_all(&sandbox, &CREATE, Who::Init, &[Who::Init], &mut |_| {});
+}
+
 #[test]
 fn run_detached() {
     walk(&RUN, Who::Runtime, &[Who::Runtime]);

@@ -106,6 +106,16 @@ fn the_waiting_init_holds_nothing_of_the_host() {
     let created = finish(&mut command);
     assert!(created.status.success(), "{}", created.stderr);
     let directory = format!("/proc/{}/fd", sandbox.pid());
+    // `create` comes back when the container is recorded; init closes its channel right after.
+    let has_channel = || {
+        fs::read_dir(&directory).unwrap().any(|entry| {
+            let target = entry.and_then(|entry| fs::read_link(entry.path()));
+            target.is_err() || target.unwrap().to_str().unwrap().starts_with("socket:")
+        })
+    };
+    while has_channel() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     let fifo = sandbox.state_directory().join("exec.fifo");
     let rootfs = sandbox.rootfs();
     for entry in fs::read_dir(&directory).unwrap() {
