@@ -15,7 +15,7 @@ use std::path::Path;
 use seccomp_profiles::Random;
 
 /// Variations of each seed.
-const VARIATIONS: usize = 1000;
+const VARIATIONS: usize = 400;
 
 /// Words that mean something somewhere.
 const WORDS: &[&str] = &[
