@@ -21,3 +21,4 @@ pub mod seal;
 pub mod seccomp;
 pub mod spec;
 pub mod sys;
+pub mod trace;

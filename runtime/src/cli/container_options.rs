@@ -14,6 +14,7 @@ use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
 use crate::spec::Spec;
+use crate::trace::Trace;
 
 pub(super) static BUNDLE: Flag = Flag::path(
     "bundle",
@@ -45,6 +46,13 @@ pub(super) static PRESERVE_FDS: Flag = Flag::number(
     "pass on n more descriptors, after standard streams and $LISTEN_FDS",
 )
 .by_default("0");
+/// For `create` and `run`.
+pub(super) static TRACE: Flag = Flag::path(
+    "trace",
+    "file",
+    "write when each step began and how long it took (Chrome's trace event format), \
+     also when one fails",
+);
 
 /// As many descriptors as can be asked for: `fs.nr_open`'s default.
 const MOST_DESCRIPTORS: u32 = 1 << 20;
@@ -62,6 +70,7 @@ pub(super) struct ContainerOptions<'w> {
     extra_env: Vec<String>,
     pid_file: Option<&'w Path>,
     notify: Option<PathBuf>,
+    trace: Option<Trace>,
 }
 
 impl<'w> ContainerOptions<'w> {
@@ -78,6 +87,7 @@ impl<'w> ContainerOptions<'w> {
             extra_env,
             pid_file: arguments.path(&PID_FILE),
             notify: notify::hosts_socket(),
+            trace: arguments.path(&TRACE).map(Trace::open).transpose()?,
         })
     }
 
@@ -110,6 +120,7 @@ impl<'w> ContainerOptions<'w> {
             notify: self.notify.as_deref(),
             wait_for_start,
             cgroups: global.cgroups()?,
+            trace: self.trace.as_ref(),
         })
     }
 }

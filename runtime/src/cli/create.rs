@@ -14,7 +14,8 @@ pub(super) static VERB: Verb = Verb {
     summary: "create a container, and let it wait for \"start\"",
     description: "\
 The container is set up as the bundle's config.json says, up to the execution of
-its program, which \"start\" brings about.",
+its program, which \"start\" brings about. A trace ends where the container is
+recorded as created: what init does after \"start\", nobody is there to note.",
     positionals: Positionals::CONTAINER,
     flags: &[
         &options::BUNDLE,
@@ -24,6 +25,7 @@ its program, which \"start\" brings about.",
         &options::NO_PIVOT,
         &options::NO_NEW_KEYRING,
         &options::PRESERVE_FDS,
+        &options::TRACE,
     ],
     enters_container: true,
     failure_status: 1,

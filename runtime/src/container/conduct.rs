@@ -14,6 +14,7 @@ use crate::init::{Channel, Message};
 use crate::plan::{Action, Plan, Side};
 use crate::report::Listener;
 use crate::sys::clone::{Cloned, Sibling, clone_process, clone_sibling};
+use crate::trace::StepTimes;
 
 /// A child on its way to become the container's process.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub(super) trait RuntimeSide<'a> {
     fn step(&mut self, action: &Action<'a>) -> Result<()>;
     /// The child, once there is one.
     fn newborn(&self) -> Option<&Newborn>;
+    /// Where the times of the steps are noted, if anybody wants to know.
+    fn times(&self) -> Option<&StepTimes> {
+        None
+    }
     /// Opens the source of an entry of `mounts` for the child, which can't.
     fn mount_source(&mut self, index: u32) -> Result<OwnedFd> {
         Err(Error::new(format!(
@@ -47,7 +52,7 @@ pub(super) fn conduct<'a>(
     listener: &dyn Listener,
 ) -> Result<()> {
     let mut side = Side::Runtime;
-    for step in &plan.steps {
+    for (index, step) in plan.steps.iter().enumerate() {
         if let (Action::Seccomp(program), true) = (&step.action, listener.wants_debug()) {
             listener.debug(&format!("seccomp filter flags: {}", program.flags().bits()));
         }
@@ -67,9 +72,15 @@ pub(super) fn conduct<'a>(
             _ => {}
         }
         if side == Side::Runtime {
+            if let Some(times) = runtime.times() {
+                times.begin(index);
+            }
             runtime
                 .step(&step.action)
                 .map_err(|error| error.at(step.pointer.to_string()))?;
+            if let Some(times) = runtime.times() {
+                times.end(index);
+            }
         }
     }
     Ok(())

@@ -37,6 +37,7 @@ use crate::plan::{
 use crate::report::Listener;
 use crate::spec::{ConfigText, Spec, check, check_rootless, read_config};
 use crate::sys::identity::started_as_root;
+use crate::trace::{StepTimes, Trace};
 
 /// What `create` and `run` were asked.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub struct Request<'a> {
     pub wait_for_start: bool,
     /// What was said about cgroups.
     pub cgroups: cgroup::Options,
+    /// `--trace`.
+    pub trace: Option<&'a Trace>,
 }
 
 /// A container that has been set up.
@@ -102,6 +105,21 @@ pub fn create(
     request: Request<'_>,
     listener: &dyn Listener,
 ) -> Result<Created> {
+    let trace = request.trace;
+    let created = set_up(store, config, spec, request, listener);
+    if let (Some(trace), Err(error)) = (trace, &created) {
+        warn_of(trace.write_without_steps(error), listener);
+    }
+    created
+}
+
+fn set_up(
+    store: &Store,
+    config: &ConfigText,
+    spec: &Spec<'_>,
+    request: Request<'_>,
+    listener: &dyn Listener,
+) -> Result<Created> {
     check(spec)?;
     let cgroups_path = spec.linux.cgroups_path.as_deref();
     let maker = request
@@ -133,13 +151,24 @@ pub fn create(
         plan: &plan,
         listener,
     };
+    let times = request.trace.map(|_| StepTimes::of(&plan)).transpose()?;
     let mut setup = Setup::begin(store, ground, placed, request)?;
-    match setup.carry_out() {
+    setup.times = times;
+    let done = setup.carry_out();
+    setup.write_trace(done.as_ref().err());
+    match done {
         Ok(()) => setup.finish(),
         Err(error) => {
             setup.clean_up();
             Err(error)
         }
+    }
+}
+
+/// The container is there all the same.
+fn warn_of(written: Result<()>, listener: &dyn Listener) {
+    if let Err(error) = written {
+        listener.warn(&error.to_string());
     }
 }
 
@@ -198,6 +227,7 @@ pub(super) struct Setup<'s, 'a> {
     net_devices: Option<NetDeviceMover>,
     pub(super) identity: Option<ProcessIdentity>,
     notifier: Option<Notifier>,
+    times: Option<StepTimes>,
     created: String,
     proc: TrustedProc,
     pub(super) request: Request<'s>,
@@ -242,6 +272,7 @@ impl<'s, 'a> Setup<'s, 'a> {
             net_devices: None,
             identity: None,
             notifier: None,
+            times: None,
             created: jiff::Timestamp::now().to_string(),
             proc: TrustedProc::default(),
             request,
@@ -264,6 +295,13 @@ impl<'s, 'a> Setup<'s, 'a> {
                 newborn.await_execution(self.listener)
             }
             _ => Ok(()),
+        }
+    }
+
+    fn write_trace(&self, failure: Option<&Error>) {
+        if let (Some(trace), Some(times)) = (self.request.trace, &self.times) {
+            let init = self.newborn.as_ref().map(Newborn::pid);
+            warn_of(trace.write(self.plan, times, init, failure), self.listener);
         }
     }
 
@@ -399,6 +437,7 @@ impl<'s, 'a> Setup<'s, 'a> {
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
         let debug = announce_birth(self.listener);
+        let times = self.times.as_ref();
         let mut proc = TrustedProc::default();
         if let Birth::Beyond(_) = birth {
             proc.hold()?;
@@ -414,6 +453,7 @@ impl<'s, 'a> Setup<'s, 'a> {
                     exec_fifo,
                     join: None,
                     placement,
+                    times,
                     debug,
                     proc,
                     runtime_may_more,
@@ -609,6 +649,10 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
 
     fn newborn(&self) -> Option<&Newborn> {
         self.newborn.as_ref()
+    }
+
+    fn times(&self) -> Option<&StepTimes> {
+        self.times.as_ref()
     }
 
     fn mount_source(&mut self, index: u32) -> Result<OwnedFd> {

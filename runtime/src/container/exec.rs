@@ -245,6 +245,7 @@ impl Entry<'_, '_> {
             init::run(
                 plan,
                 Inheritance {
+                    times: None,
                     channel,
                     hook_state,
                     console_socket,

@@ -30,6 +30,7 @@ use crate::seccomp::Program;
 use crate::spec::sysctl;
 use crate::sys;
 use crate::sys::identity::started_as_root;
+use crate::trace::StepTimes;
 
 pub use channel::{Channel, Message, ROOTFS};
 use program::Located;
@@ -54,6 +55,8 @@ pub struct Inheritance<'a> {
     pub proc: TrustedProc,
     /// Whether the runtime has rights on the host that init has not.
     pub runtime_may_more: bool,
+    /// Where the times of the steps are noted, if anybody wants to know.
+    pub times: Option<&'a StepTimes>,
     /// Whether the runtime wants debug messages.
     pub debug: bool,
 }
@@ -145,7 +148,7 @@ impl<'a> Init<'a> {
         rustix::process::umask(rustix::fs::Mode::empty());
         // Right after the birth it is the runtime's turn.
         let mut side = Side::Runtime;
-        for step in &plan.steps[born..] {
+        for (index, step) in plan.steps.iter().enumerate().skip(born) {
             match (side, step.action.side()) {
                 (Side::Init, Side::Runtime) => {
                     self.inheritance.channel.send(&Message::Turn)?;
@@ -160,7 +163,14 @@ impl<'a> Init<'a> {
                 _ => {}
             }
             if side == Side::Init {
+                let times = self.inheritance.times;
+                if let Some(times) = times {
+                    times.begin(index);
+                }
                 self.step(step).map_err(|error| explain(error, step))?;
+                if let Some(times) = times {
+                    times.end(index);
+                }
             }
         }
         Ok(())

@@ -13,5 +13,6 @@ pub mod own_image;
 pub mod regex;
 pub mod scheduling;
 pub mod seccomp;
+pub mod shared;
 pub mod signal;
 pub mod spawn;
