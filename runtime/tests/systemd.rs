@@ -6,13 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+mod machine;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Finished, Sandbox, WINDLASS, wait_until};
+use harness::{Finished, Sandbox, wait_until};
 use serde_json::json;
 
 /// Whether these tests can run on this host; says so if not.
@@ -298,35 +299,8 @@ fn half_a_megabyte_of_memory_is_enough() {
     }
 }
 
-/// Runs this very program in a machine that has systemd and cgroup v2.
+/// Runs this very program in a machine, where this host has no systemd.
 #[test]
 fn all_of_this_holds_under_systemd() {
-    const INSIDE: &str = "WINDLASS_TEST_INSIDE_VM";
-    if std::env::var_os(INSIDE).is_some() {
-        return assert!(has_systemd());
-    }
-    if has_systemd() {
-        return;
-    }
-    let run = std::env::var_os("WINDLASS_VM").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vm/run"),
-        PathBuf::from,
-    );
-    if !run.exists() {
-        eprintln!("NOT RUN: there is no machine with systemd at {run:?}: set WINDLASS_VM");
-        return;
-    }
-    // The directory with the runtime, and below it this program.
-    let mut share = Path::new(WINDLASS).parent().unwrap().as_os_str().to_owned();
-    share.push(":ro");
-    let output = Command::new(run)
-        .arg("--share")
-        .arg(share)
-        .args(["--env", &format!("{INSIDE}=1"), "--timeout", "300", "--"])
-        .arg(std::env::current_exe().unwrap())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("test result: ok"), "{text}");
+    assert!(has_systemd() || !machine::run_in_machine());
 }

@@ -1,4 +1,4 @@
-//! The throw-away machine that has cgroup v2.
+//! The throw-away machine that has cgroup v2 and systemd.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,7 @@ pub fn run_in_machine() -> bool {
             run.display()
         );
         eprintln!(
-            "NOT RUN: cgroup v2 was not tested, there is no machine at {}: set WINDLASS_VM",
+            "NOT RUN: what needs cgroup v2 or systemd, since there is no machine at {}: set WINDLASS_VM",
             run.display()
         );
         return false;
