@@ -5,12 +5,12 @@ use std::process::Command;
 
 const INSIDE: &str = "WINDLASS_TEST_INSIDE_VM";
 
-/// Runs this very program in the machine, where it finds itself and the runtime at the same paths.
-/// Whether we are in there.
+/// Runs this very program in the machine, as this user of it (`root` or `tester`). There it finds
+/// itself and the runtime at the same paths. Whether we are in there.
 ///
 /// Says so where there is no machine; in continuous integration that is a failure.
 #[track_caller]
-pub fn run_in_machine() -> bool {
+pub fn run_in_machine_as(user: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -39,7 +39,8 @@ pub fn run_in_machine() -> bool {
         command.arg("--share").arg(share);
     }
     let output = command
-        .args(["--env", &format!("{INSIDE}=1"), "--timeout", "300", "--"])
+        .args(["--user", user, "--env", &format!("{INSIDE}=1")])
+        .args(["--timeout", "300", "--"])
         .arg(&program)
         .output()
         .unwrap();
