@@ -870,3 +870,16 @@ fn errors_go_to_the_log_in_its_format() {
     assert_eq!(line["msg"], "container does not exist");
     assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
 }
+
+/// In a user namespace another process makes the container's, which may speak before that one does.
+#[test]
+fn debug_messages_may_come_before_the_news_of_the_birth() {
+    let mut sandbox = Sandbox::new("earlyword");
+    sandbox.map_ids();
+    sandbox.script("sleep 1000");
+    sandbox.must(&["run", "-d", "ID"]);
+    for _ in 0..20 {
+        sandbox.must(&["--debug", "exec", "ID", "true"]);
+    }
+    sandbox.must(&["delete", "--force", "ID"]);
+}

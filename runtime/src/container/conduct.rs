@@ -265,6 +265,7 @@ pub(super) fn give_birth(
 /// The same with a process in between, which takes the steps of `enter`, makes the child, and ends.
 /// The child is this process' own all the same.
 pub(super) fn give_birth_beyond(
+    listener: &dyn Listener,
     enter: impl FnOnce() -> Result<()>,
     namespaces: u64,
     live: impl FnOnce(Channel),
@@ -294,10 +295,14 @@ pub(super) fn give_birth_beyond(
     // It says what it has to say before it ends. A child that nobody told us of ends by itself when
     // our end of the channel is closed.
     let _ = waitpid(Some(between), WaitOptions::empty());
-    let pid = match ours.receive_arrived()? {
-        Some(Message::Born(pid)) => i32::try_from(pid).ok().and_then(Pid::from_raw),
-        Some(Message::Failure(why)) => return Err(failure(why)),
-        _ => None,
+    let pid = loop {
+        match ours.receive_arrived()? {
+            Some(Message::Born(pid)) => break i32::try_from(pid).ok().and_then(Pid::from_raw),
+            Some(Message::Failure(why)) => return Err(failure(why)),
+            // The child may be faster than the one that made it.
+            Some(Message::Debug(message)) => listener.debug(&message),
+            _ => break None,
+        }
     };
     let pid = pid.ok_or_else(|| Error::new("the process that was to make init has ended"))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).call(|| "pidfd_open(init)")?;

@@ -461,7 +461,12 @@ impl<'s, 'a> Setup<'s, 'a> {
             );
         };
         let newborn = if let Birth::Beyond(list) = birth {
-            give_birth_beyond(|| init::namespaces::join_with_user(list), namespaces, live)?
+            give_birth_beyond(
+                self.listener,
+                || init::namespaces::join_with_user(list),
+                namespaces,
+                live,
+            )?
         } else {
             let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
             self.in_cgroup = cgroup.is_some();

@@ -259,9 +259,12 @@ impl Entry<'_, '_> {
             );
         };
         let newborn = match beyond {
-            Some((init, namespaces)) => {
-                give_birth_beyond(|| init::namespaces::join_all(&init, namespaces), 0, live)?
-            }
+            Some((init, namespaces)) => give_birth_beyond(
+                self.listener,
+                || init::namespaces::join_all(&init, namespaces),
+                0,
+                live,
+            )?,
             None => give_birth(0, None, live)?,
         };
         self.newborn = Some(newborn);
