@@ -49,7 +49,10 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
             }
             mount
         }
-        Err(_) if cannot_be_written() => return Ok(()),
+        Err(_) if cannot_be_written() => {
+            debug("runc exeseal: using /proc/self/exe clone is needless: nobody here may write it");
+            return Ok(());
+        }
         Err(_) => {
             debug("runc exeseal: using /proc/self/exe clone: a sealed copy in memory");
             sealed_copy()?

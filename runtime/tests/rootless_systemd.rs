@@ -74,6 +74,8 @@ fn a_whole_life_in_a_scope_of_the_users() {
     let unit = format!("windlass_test-{}.scope", sandbox.id);
     sandbox.must(&["--systemd-cgroup", "create", "ID"]);
     assert_eq!(sandbox.status(), "created");
+    sandbox.must(&["exec", "ID", "true"]);
+    assert_eq!(sandbox.status(), "created");
     sandbox.must(&["start", "ID"]);
     assert_eq!(sandbox.status(), "running");
 

@@ -97,6 +97,8 @@ pub fn run(plan: &Plan<'_>, inheritance: Inheritance<'_>) {
 struct Init<'a> {
     inheritance: Inheritance<'a>,
     started: bool,
+    /// Its user may look into it ([`Init::let_its_user_look_in`]).
+    shown_to_its_user: bool,
     executing: bool,
     joined: bool,
     /// Whether the container has a cgroup namespace of its own.
@@ -117,6 +119,7 @@ impl<'a> Init<'a> {
             joined: inheritance.join.is_some(),
             cgroup_namespace: false,
             started: false,
+            shown_to_its_user: false,
             executing: false,
             proc: std::mem::take(&mut inheritance.proc),
             inheritance,
@@ -396,14 +399,21 @@ impl<'a> Init<'a> {
         sys::exec::close_all_but(3 + preserved, &kept).call(|| "close_range()")
     }
 
+    /// A user without `CAP_SYS_PTRACE` on the host is to fetch the listener from us
+    /// (`pidfd_getfd(2)`) and to `exec` into a container that waits for its start (`setns(2)` with
+    /// our pidfd). Nothing of the host's is open any more.
+    fn let_its_user_look_in(&mut self) -> Result<()> {
+        if started_as_root() || self.shown_to_its_user {
+            return Ok(());
+        }
+        self.shown_to_its_user = true;
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+            .call(|| "prctl(PR_SET_DUMPABLE, 1)")
+    }
+
     /// Installs the filter: what happens from here on is subject to it.
     fn install_filter(&mut self, program: &Program) -> Result<()> {
-        if program.has_listener() && !started_as_root() {
-            // The runtime is to fetch the listener from us, without CAP_SYS_PTRACE on the host
-            // (pidfd_getfd(2)). Nothing of the host's is open any more.
-            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-                .call(|| "prctl(PR_SET_DUMPABLE, 1)")?;
-        }
+        self.let_its_user_look_in()?;
         self.seccomp_listener = sys::seccomp::install(program)?;
         match &self.seccomp_listener {
             Some(listener) => {
@@ -416,6 +426,7 @@ impl<'a> Init<'a> {
 
     /// Waits for the byte that `start` writes. The channel is closed: `create` has ended.
     fn wait_for_start(&mut self) -> Result<()> {
+        self.let_its_user_look_in()?;
         let fifo = self
             .inheritance
             .exec_fifo
