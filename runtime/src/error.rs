@@ -57,6 +57,13 @@ impl Error {
         self
     }
 
+    /// The same error with another place in config.json.
+    #[must_use]
+    pub fn moved_to(mut self, pointer: String) -> Self {
+        self.0.pointer = Some(pointer);
+        self
+    }
+
     /// Says in which file the place stands, where that is not config.json.
     #[must_use]
     pub fn in_document(mut self, document: &'static str) -> Self {
@@ -89,6 +96,24 @@ impl Error {
     /// The one line to show for a program that could not be executed, if this is such an error.
     pub fn programs_line(&self) -> Option<&str> {
         self.0.by_program.then_some(&*self.0.message)
+    }
+
+    /// Where in config.json the failing request stands (RFC 6901).
+    pub fn pointer(&self) -> Option<&str> {
+        self.0.pointer.as_deref()
+    }
+
+    /// What would mend it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// What is wrong, without what was being done, where, and what would mend it.
+    pub fn problem(&self) -> String {
+        match self.0.errno {
+            Some(errno) => format!("{}: {}", self.0.message, kernel_words(errno)),
+            None => self.0.message.clone().into_owned(),
+        }
     }
 
     /// What the kernel said, if this came from a call.
@@ -126,6 +151,17 @@ impl Error {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// Text from a caller or an image as one line, safe for a terminal.
+pub fn one_line(text: &str) -> String {
+    struct Shown<'t>(&'t str);
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fmt::Write::write_str(&mut OneLine(f), self.0)
+        }
+    }
+    Shown(text).to_string()
 }
 
 /// Writes what comes from a caller or an image so that it can neither begin a line of its own, in a

@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` shows the way of a container through these modules.
 
 pub mod cgroup;
+pub mod check;
 pub mod cli;
 pub mod container;
 pub mod criu;

@@ -13,7 +13,7 @@ use crate::container::create::load_bundle;
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{ContainerRequest, Plan, for_container};
-use crate::spec::{check, check_rootless};
+use crate::spec::{Spec, check, check_rootless};
 
 pub(super) static VERB: Verb = Verb {
     name: "explain",
@@ -38,6 +38,25 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
     if host.rootless {
         check_rootless(&spec)?;
     }
+    with_plan(&spec, &host, &bundle, global, |plan| {
+        if arguments.switch(&JSON) {
+            println!("{}", to_json(&as_json(plan))?);
+        } else {
+            print_lines(plan);
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Makes the plan as `create` would.
+pub(super) fn with_plan<T>(
+    spec: &Spec<'_>,
+    host: &Host,
+    bundle: &str,
+    global: &Global<'_>,
+    look: impl FnOnce(&Plan<'_>) -> Result<T>,
+) -> Result<T> {
+    let cgroups = global.cgroups()?;
     // Where the cgroups would be is for `create` to know; that they can be anywhere is for us.
     let cgroups_path = spec.linux.cgroups_path.as_deref();
     let maker = cgroups.maker(cgroups_path, "ID", &global.store().place("ID"))?;
@@ -45,7 +64,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
         host.hierarchies.place(cgroups_path, "ID")?;
     }
     let request = ContainerRequest {
-        bundle: &bundle,
+        bundle,
         no_pivot: false,
         no_new_keyring: false,
         preserve_fds: 0,
@@ -53,13 +72,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
         wait_for_start: true,
         cgroups: &maker,
     };
-    let plan = for_container(&spec, &host, &request)?;
-    if arguments.switch(&JSON) {
-        println!("{}", to_json(&as_json(&plan))?);
-    } else {
-        print_lines(&plan);
-    }
-    Ok(ExitCode::SUCCESS)
+    look(&for_container(spec, host, &request)?)
 }
 
 fn print_lines(plan: &Plan<'_>) {

@@ -1,5 +1,6 @@
 //! The command line: runc's, one file a verb.
 
+mod check;
 mod checkpoint;
 mod container_options;
 mod create;
@@ -44,6 +45,7 @@ use syntax::{Flag, Verb};
 
 /// The verbs. A new one: a file with its table (`VERB`) and code, and a line here.
 static VERBS: &[&Verb] = &[
+    &check::VERB,
     &checkpoint::VERB,
     &create::VERB,
     &delete::VERB,

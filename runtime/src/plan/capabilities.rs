@@ -110,7 +110,8 @@ pub(super) fn number(name: &str) -> Option<CapabilitySet> {
     Some(CapabilitySet::from_bits_retain(1 << number))
 }
 
-fn refusal(name: &str) -> String {
+/// What is said of a name that is passed over.
+pub fn refusal(name: &str) -> String {
     if NAMES.contains(&name) {
         format!("ignoring capability {name}: this runtime does not hold it and can't grant it")
     } else {

@@ -3,7 +3,7 @@
 //! list out, each the steps of its own side.
 
 mod build;
-mod capabilities;
+pub mod capabilities;
 mod cgroups;
 mod delegation;
 mod filter;

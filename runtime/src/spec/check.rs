@@ -10,43 +10,54 @@ use crate::plan::NamespaceKind;
 /// At the first value that is wrong or can't be honoured, with its place: nothing is passed over
 /// in silence.
 pub fn check(spec: &Spec<'_>) -> Result<()> {
-    check_version(&spec.oci_version)?;
-    let root = spec
-        .root
-        .as_ref()
-        .ok_or_else(|| Error::config("/root", "root must be specified"))?;
-    if root.path.is_empty() {
-        return Err(Error::config("/root/path", "root path must not be empty"));
+    check_all(spec, &mut Err)
+}
+
+/// Whoever hears of what is wrong: one that gives the error back ends the check there, one that
+/// keeps it hears of all the others too.
+pub type Report<'r> = dyn FnMut(Error) -> Result<()> + 'r;
+
+/// The same rules, for whoever wants to know all that is wrong.
+///
+/// # Errors
+/// With what `report` gives back.
+pub fn check_all(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
+    check_version(&spec.oci_version, report)?;
+    match &spec.root {
+        None => report(Error::config("/root", "root must be specified"))?,
+        Some(root) if root.path.is_empty() => {
+            report(Error::config("/root/path", "root path must not be empty"))?;
+        }
+        Some(_) => {}
     }
     if let Some(process) = &spec.process {
-        check_process(process)?;
+        check_all_of_process(process, report)?;
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         if mount.destination.is_empty() {
-            return Err(Error::config(
+            report(Error::config(
                 format!("/mounts/{index}/destination"),
                 "mount destination must not be empty",
-            ));
+            ))?;
         }
     }
-    namespaces::check(spec)?;
-    check_needs_of_namespaces(spec)?;
-    check_hooks(spec)?;
-    check_supported(spec)
+    namespaces::check(spec, report)?;
+    check_needs_of_namespaces(spec, report)?;
+    check_hooks(spec, report)?;
+    check_supported(spec, report)
 }
 
 /// ociVersion is SemVer (config.md); any 1.x is understood, with the fields that we know.
-fn check_version(version: &str) -> Result<()> {
+fn check_version(version: &str, report: &mut Report<'_>) -> Result<()> {
     let core = version.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<Option<u32>> = core.split('.').map(|part| part.parse().ok()).collect();
     match numbers[..] {
         [Some(1), Some(_), Some(_)] => Ok(()),
-        [Some(_), Some(_), Some(_)] => Err(Error::config(
-            "/ociVersion",
-            format!("version {version} is not supported"),
-        )
-        .hint("this runtime follows runtime-spec 1.0 to 1.3")),
-        _ => Err(Error::config(
+        [Some(_), Some(_), Some(_)] => report(
+            Error::config("/ociVersion", format!("version {version} is not supported"))
+                .hint("this runtime follows runtime-spec 1.0 to 1.3"),
+        ),
+        _ => report(Error::config(
             "/ociVersion",
             format!("{version:?} is no SemVer version"),
         )),
@@ -58,60 +69,64 @@ fn check_version(version: &str) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub fn check_process(process: &Process<'_>) -> Result<()> {
+    check_all_of_process(process, &mut Err)
+}
+
+fn check_all_of_process(process: &Process<'_>, report: &mut Report<'_>) -> Result<()> {
     if process.args.is_empty() {
-        return Err(Error::config("/process/args", "args must not be empty"));
+        report(Error::config("/process/args", "args must not be empty"))?;
     }
     for (index, argument) in process.args.iter().enumerate() {
         if argument.contains('\0') {
-            return Err(Error::config(
+            report(Error::config(
                 format!("/process/args/{index}"),
                 "an argument contains a NUL byte",
-            ));
+            ))?;
         }
     }
     if !process.cwd.starts_with('/') {
-        return Err(Error::config(
+        report(Error::config(
             "/process/cwd",
             "Cwd must be an absolute path",
-        ));
+        ))?;
     }
     for (index, rlimit) in process.rlimits.iter().enumerate() {
         if process.rlimits[..index]
             .iter()
             .any(|other| other.kind == rlimit.kind)
         {
-            return Err(Error::config(
+            report(Error::config(
                 format!("/process/rlimits/{index}"),
                 format!("rlimit {} is there twice", rlimit.kind),
-            ));
+            ))?;
         }
     }
     if let Some(score) = process.oom_score_adj
         && !(-1000..=1000).contains(&score)
     {
-        return Err(Error::config(
+        report(Error::config(
             "/process/oomScoreAdj",
             format!("{score} is not between -1000 and 1000"),
-        ));
+        ))?;
     }
     Ok(())
 }
 
 /// What works only in a namespace of its own: without one, it would change the host.
-fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
+fn check_needs_of_namespaces(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     let has = |kind: NamespaceKind| namespaces::has(spec, kind);
     let set = |text: &Option<super::Text<'_>>| text.as_deref().is_some_and(|text| !text.is_empty());
     if set(&spec.hostname) && !has(NamespaceKind::Uts) {
-        return Err(Error::config(
+        report(Error::config(
             "/hostname",
             "unable to set hostname without a private UTS namespace",
-        ));
+        ))?;
     }
     if set(&spec.domainname) && !has(NamespaceKind::Uts) {
-        return Err(Error::config(
+        report(Error::config(
             "/domainname",
             "unable to set domainname without a private UTS namespace",
-        ));
+        ))?;
     }
     if !has(NamespaceKind::Mount) {
         let restricted = if spec.linux.masked_paths.is_empty() {
@@ -123,25 +138,27 @@ fn check_needs_of_namespaces(spec: &Spec<'_>) -> Result<()> {
             ("/linux/maskedPaths", true)
         };
         if restricted.1 {
-            return Err(Error::config(
+            report(Error::config(
                 restricted.0,
                 "unable to restrict sys entries without a private MNT namespace",
-            ));
+            ))?;
         }
         if set(&spec.linux.rootfs_propagation) {
-            return Err(Error::config(
+            report(Error::config(
                 "/linux/rootfsPropagation",
                 "without a mount namespace of the container's own this would change the host",
-            ));
+            ))?;
         }
     }
     for key in spec.linux.sysctl.keys() {
-        sysctl::check(key, &has)?;
+        if let Err(error) = sysctl::check(key, &has) {
+            report(error)?;
+        }
     }
     Ok(())
 }
 
-fn check_hooks(spec: &Spec<'_>) -> Result<()> {
+fn check_hooks(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     let hooks = &spec.hooks;
     let kinds: [(&str, &[Hook<'_>]); 6] = [
         ("prestart", &hooks.prestart),
@@ -154,22 +171,22 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
     for (kind, list) in kinds {
         for (index, hook) in list.iter().enumerate() {
             if !hook.path.starts_with('/') {
-                return Err(Error::config(
+                report(Error::config(
                     format!("/hooks/{kind}/{index}/path"),
                     format!("hook path {:?} is not absolute", &*hook.path),
-                ));
+                ))?;
             }
             if let Some(entry) = hook.env.iter().find(|entry| !entry.contains('=')) {
-                return Err(Error::config(
+                report(Error::config(
                     format!("/hooks/{kind}/{index}/env"),
                     format!("{:?} is no NAME=VALUE", &**entry),
-                ));
+                ))?;
             }
             if hook.timeout.is_some_and(|timeout| timeout <= 0) {
-                return Err(Error::config(
+                report(Error::config(
                     format!("/hooks/{kind}/{index}/timeout"),
                     "hook timeout must be greater than zero",
-                ));
+                ))?;
             }
         }
     }
@@ -177,17 +194,17 @@ fn check_hooks(spec: &Spec<'_>) -> Result<()> {
 }
 
 /// Values that are read and understood, and that can't be carried out.
-fn check_supported(spec: &Spec<'_>) -> Result<()> {
+fn check_supported(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     let linux = &spec.linux;
     if linux
         .mount_label
         .as_deref()
         .is_some_and(|label| !label.is_empty())
     {
-        return Err(Error::config(
+        report(Error::config(
             "/linux/mountLabel",
             "selinux label is specified in config, but selinux is disabled or not supported",
-        ));
+        ))?;
     }
     if let Some(propagation) = linux.rootfs_propagation.as_deref()
         && !propagation.is_empty()
@@ -196,11 +213,13 @@ fn check_supported(spec: &Spec<'_>) -> Result<()> {
             "shared" | "slave" | "private" | "unbindable"
         )
     {
-        return Err(Error::config(
-            "/linux/rootfsPropagation",
-            format!("rootfsPropagation={propagation} is not supported"),
-        )
-        .hint("shared, slave, private or unbindable"));
+        report(
+            Error::config(
+                "/linux/rootfsPropagation",
+                format!("rootfsPropagation={propagation} is not supported"),
+            )
+            .hint("shared, slave, private or unbindable"),
+        )?;
     }
     Ok(())
 }

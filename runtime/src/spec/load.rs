@@ -89,6 +89,14 @@ pub fn read_process_file(path: &Path) -> Result<ConfigText> {
 }
 
 impl ConfigText {
+    /// Text that is as if it stood in the file at `path`.
+    pub fn new(path: &Path, text: String) -> Self {
+        ConfigText {
+            path: path.to_owned(),
+            text,
+        }
+    }
+
     /// The text itself, for the copy in the state directory.
     pub fn as_str(&self) -> &str {
         &self.text

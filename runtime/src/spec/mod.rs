@@ -26,11 +26,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub use check::{check, check_process};
+pub use check::{Report, check, check_all, check_process};
 pub use intel_rdt::IntelRdt;
 pub use load::{ConfigText, read_config, read_process_file};
+pub use locate::position_of;
 pub use memory_policy::MemoryPolicy;
-pub use namespaces::{IdMapping, Namespace, TimeOffset, TimeOffsets, check_rootless};
+pub use namespaces::{
+    IdMapping, Namespace, TimeOffset, TimeOffsets, check_all_of_rootless, check_rootless,
+};
 pub use net_device::NetDevice;
 pub use number_list::NumberList;
 pub use process::{Capabilities, ConsoleSize, Process, Rlimit, User};

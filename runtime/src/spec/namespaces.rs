@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::check::Report;
 use super::{Spec, Text};
 use crate::error::{Error, Result};
 use crate::plan::NamespaceKind;
@@ -79,45 +80,48 @@ fn joins(spec: &Spec<'_>, kind: NamespaceKind) -> bool {
 ///
 /// # Errors
 /// At the first value that is wrong, with its place.
-pub(super) fn check(spec: &Spec<'_>) -> Result<()> {
-    check_list(&spec.linux.namespaces)?;
-    check_user(spec)?;
-    check_time(spec)
+pub(super) fn check(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
+    check_list(&spec.linux.namespaces, report)?;
+    check_user(spec, report)?;
+    check_time(spec, report)
 }
 
-fn check_list(namespaces: &[Namespace<'_>]) -> Result<()> {
+fn check_list(namespaces: &[Namespace<'_>], report: &mut Report<'_>) -> Result<()> {
     for (index, namespace) in namespaces.iter().enumerate() {
         let at = |key: &str| format!("/linux/namespaces/{index}/{key}");
         let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
-            return Err(Error::config(
-                at("type"),
-                format!("unknown namespace type {:?}", &*namespace.kind),
-            )
-            .hint("pid, network, mount, ipc, uts, user, cgroup or time"));
+            report(
+                Error::config(
+                    at("type"),
+                    format!("unknown namespace type {:?}", &*namespace.kind),
+                )
+                .hint("pid, network, mount, ipc, uts, user, cgroup or time"),
+            )?;
+            continue;
         };
         if namespaces[..index]
             .iter()
             .any(|other| other.kind == namespace.kind)
         {
-            return Err(Error::config(
+            report(Error::config(
                 at("type"),
                 format!("malformed spec file: duplicated ns {kind}"),
-            ));
+            ))?;
         }
         if let Some(path) = namespace.path.as_deref()
             && !path.is_empty()
             && !path.starts_with('/')
         {
-            return Err(Error::config(
+            report(Error::config(
                 at("path"),
                 format!("{path:?} is not absolute"),
-            ));
+            ))?;
         }
     }
     Ok(())
 }
 
-fn check_user(spec: &Spec<'_>) -> Result<()> {
+fn check_user(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     let maps = [
         ("/linux/uidMappings", &spec.linux.uid_mappings),
         ("/linux/gidMappings", &spec.linux.gid_mappings),
@@ -125,7 +129,7 @@ fn check_user(spec: &Spec<'_>) -> Result<()> {
     let given = maps.iter().find(|(_, mappings)| !mappings.is_empty());
     if !has(spec, NamespaceKind::User) {
         return given.map_or(Ok(()), |(pointer, _)| {
-            Err(Error::config(
+            report(Error::config(
                 *pointer,
                 "user namespace mappings specified, but user namespace isn't enabled in the config",
             ))
@@ -135,63 +139,65 @@ fn check_user(spec: &Spec<'_>) -> Result<()> {
         return Ok(());
     }
     if given.is_none() {
-        return Err(Error::config(
+        report(Error::config(
             "/linux/uidMappings",
             "user namespaces enabled, but no namespace path to join nor mappings to apply specified",
-        ));
+        ))?;
+        return Ok(());
     }
     for (pointer, mappings) in maps {
         if mappings.is_empty() {
-            return Err(Error::config(
+            report(Error::config(
                 pointer,
                 "a new user namespace needs uidMappings and gidMappings",
-            ));
+            ))?;
         }
         for (index, mapping) in mappings.iter().enumerate() {
             // The kernel has room for ids below 2^32 - 1 only, and says no more than EINVAL.
             let ends = |first: u32| u64::from(first) + u64::from(mapping.size) >= 1 << 32;
             if mapping.size == 0 || ends(mapping.container_id) || ends(mapping.host_id) {
-                return Err(Error::config(
+                report(Error::config(
                     format!("{pointer}/{index}"),
                     format!("{mapping} is no range of ids: first inside, first outside, size"),
-                ));
+                ))?;
             }
         }
     }
     Ok(())
 }
 
-fn check_time(spec: &Spec<'_>) -> Result<()> {
+fn check_time(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     const POINTER: &str = "/linux/timeOffsets";
     let offsets = &spec.linux.time_offsets;
     if offsets.is_empty() {
         return Ok(());
     }
     if !has(spec, NamespaceKind::Time) {
-        return Err(Error::config(
+        report(Error::config(
             POINTER,
             "time namespace offsets specified, but time namespace isn't enabled in the config",
-        ));
+        ))?;
+        return Ok(());
     }
     if joins(spec, NamespaceKind::Time) {
-        return Err(Error::config(
+        report(Error::config(
             POINTER,
             "time namespace enabled, but both namespace path and time offsets specified -- you may \
              only provide one",
-        ));
+        ))?;
     }
     for (clock, offset) in offsets {
         if !matches!(&**clock, "monotonic" | "boottime") {
-            return Err(
+            report(
                 Error::config(POINTER, format!("unknown clock {:?}", &**clock))
                     .hint("monotonic or boottime"),
-            );
+            )?;
         }
         if offset.nanosecs >= 1_000_000_000 {
-            return Err(Error::config(
+            report(Error::config(
                 format!("{POINTER}/{clock}/nanosecs"),
                 format!("{} is a second or more", offset.nanosecs),
-            ));
+            ))?;
         }
     }
     Ok(())
@@ -202,12 +208,23 @@ fn check_time(spec: &Spec<'_>) -> Result<()> {
 /// # Errors
 /// With the place of what is missing or can't be.
 pub fn check_rootless(spec: &Spec<'_>) -> Result<()> {
+    check_all_of_rootless(spec, &mut Err)
+}
+
+/// The same rules, for whoever wants to know all that is wrong.
+///
+/// # Errors
+/// With what `report` gives back.
+pub fn check_all_of_rootless(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     if !has(spec, NamespaceKind::User) {
-        return Err(Error::config(
-            "/linux/namespaces",
-            "rootless container requires user namespaces",
-        )
-        .hint("`windlass spec --rootless` writes such a config.json"));
+        report(
+            Error::config(
+                "/linux/namespaces",
+                "rootless container requires user namespaces",
+            )
+            .hint("`windlass spec --rootless` writes such a config.json"),
+        )?;
+        return Ok(());
     }
     if joins(spec, NamespaceKind::User) {
         return Ok(());
@@ -223,14 +240,14 @@ pub fn check_rootless(spec: &Spec<'_>) -> Result<()> {
             };
             let Ok(id) = id.parse::<u32>() else { continue };
             if !mappings.iter().any(|mapping| mapping.has(id)) {
-                return Err(Error::config(
+                report(Error::config(
                     format!("/mounts/{index}/options"),
                     format!(
                         "cannot specify {} mount option for rootless container: the id has no \
                          mapping",
                         &**option
                     ),
-                ));
+                ))?;
             }
         }
     }
@@ -252,7 +269,7 @@ mod tests {
     fn refusal(linux: &str) -> Option<String> {
         let text = format!(r#"{{"ociVersion":"1.2.0","linux":{linux}}}"#);
         let spec: Spec<'_> = serde_json::from_str(&text).unwrap();
-        check(&spec).err().map(|error| error.to_string())
+        check(&spec, &mut Err).err().map(|error| error.to_string())
     }
 
     #[test]
