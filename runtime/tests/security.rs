@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use harness::{Sandbox, WINDLASS, finish};
+use harness::{Sandbox, WINDLASS, finish, wait_until};
 use serde_json::{Value, json};
 
 /// CVE-2019-5736: as root on the host, from outside, the waiting init's program can't be written.
@@ -325,6 +325,49 @@ fn exec_stays_in_a_chroot() {
     sandbox.must(&["run", "-d", "--no-pivot", "ID"]);
     sandbox.must(&["exec", "ID", "/bin/sh", "-c", "test -e /inside"]);
     sandbox.must(&["delete", "--force", "ID"]);
+}
+
+/// Root of a user namespace, with every capability in it, sees a process come into it that still has
+/// the host's root directory, and must not get at that through the process.
+#[test]
+fn whoever_joins_a_user_namespace_cannot_be_looked_into() {
+    let mut watcher = Sandbox::new("watcher");
+    watcher.map_ids();
+    let marker = watcher.directory().join("of-the-host");
+    fs::write(&marker, "").unwrap();
+    for set in ["bounding", "effective", "permitted"] {
+        watcher.config["process"]["capabilities"][set] = json!(["CAP_SYS_PTRACE"]);
+    }
+    watcher.script(&format!(
+        "echo > /tmp/watching; while :; do for p in /proc/[0-9]*; do \
+         if [ -e $p/root{} ]; then echo $p > /tmp/escaped; fi; done; done",
+        marker.display()
+    ));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(watcher.rootfs().join("tmp"), open).unwrap();
+    watcher.must(&["run", "-d", "ID"]);
+    let written = |name: &str| watcher.rootfs().join("tmp").join(name).exists();
+    wait_until("the loop", || written("watching"));
+
+    let mut newcomer = Sandbox::new("newcomer");
+    newcomer.map_ids();
+    newcomer.script("exit 0");
+    let pid = watcher.pid();
+    for namespace in newcomer.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+    {
+        let kind = namespace["type"].as_str().unwrap().to_owned();
+        if kind == "user" || kind == "pid" {
+            namespace["path"] = json!(format!("/proc/{pid}/ns/{kind}"));
+        }
+    }
+    newcomer.write_config();
+    for _ in 0..20 {
+        newcomer.must(&["run", "ID"]);
+        assert!(!written("escaped"), "the host's root was within reach");
+    }
+    watcher.must(&["delete", "--force", "ID"]);
 }
 
 /// What is not in PATH is not taken from the working directory, which the image may have chosen.

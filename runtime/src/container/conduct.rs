@@ -10,7 +10,7 @@ use rustix::thread::{
 };
 
 use crate::error::{CallContext, Error, Result};
-use crate::init::{Channel, Message};
+use crate::init::{Channel, Message, TrustedProc, hide_from_tracers};
 use crate::plan::{Action, Plan, Side};
 use crate::report::Listener;
 use crate::sys::clone::{Cloned, Sibling, clone_process, clone_sibling};
@@ -24,6 +24,8 @@ pub(super) struct Newborn {
     pub(super) channel: Channel,
     /// The number that its filter's listener has there, once it has said so.
     pub(super) seccomp_listener: Cell<Option<RawFd>>,
+    /// Whether it was born with its oom_score_adj.
+    pub(super) has_oom_score: bool,
 }
 
 /// Carries out the runtime's steps.
@@ -258,13 +260,20 @@ pub(super) fn give_birth(
             pidfd,
             channel: ours,
             seccomp_listener: Cell::new(None),
+            has_oom_score: false,
         }),
     }
 }
 
 /// The same with a process in between, which takes the steps of `enter`, makes the child, and ends.
 /// The child is this process' own all the same.
+///
+/// Where `enter` leads there may be somebody with every right over the child, before that has let go
+/// of anything of the host's: it is born not dumpable (ptrace(2), "Ptrace access mode checking"). So
+/// without root's rights its files in /proc are not ours to write, and what `plan` says of them is
+/// done before, for the child to inherit.
 pub(super) fn give_birth_beyond(
+    plan: &Plan<'_>,
     listener: &dyn Listener,
     enter: impl FnOnce() -> Result<()>,
     namespaces: u64,
@@ -275,10 +284,13 @@ pub(super) fn give_birth_beyond(
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
         Cloned::Child => {
             drop(ours);
-            let born = enter().and_then(|()| {
-                clone_sibling(namespaces)
-                    .call(|| format!("clone3({})", clone_flag_names(namespaces)))
-            });
+            let born = set_oom_score(plan)
+                .and_then(|()| hide_from_tracers())
+                .and_then(|()| enter())
+                .and_then(|()| {
+                    clone_sibling(namespaces)
+                        .call(|| format!("clone3({})", clone_flag_names(namespaces)))
+                });
             let message = match born {
                 Ok(Sibling::Younger) => {
                     live(theirs);
@@ -311,6 +323,16 @@ pub(super) fn give_birth_beyond(
         pidfd,
         channel: ours,
         seccomp_listener: Cell::new(None),
+        has_oom_score: true,
+    })
+}
+
+fn set_oom_score(plan: &Plan<'_>) -> Result<()> {
+    plan.steps.iter().try_for_each(|step| match step.action {
+        Action::OomScoreAdj(score) => TrustedProc::default()
+            .write_own_oom_score(score)
+            .map_err(|error| error.at(step.pointer.to_string())),
+        _ => Ok(()),
     })
 }
 

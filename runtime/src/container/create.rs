@@ -461,12 +461,8 @@ impl<'s, 'a> Setup<'s, 'a> {
             );
         };
         let newborn = if let Birth::Beyond(list) = birth {
-            give_birth_beyond(
-                self.listener,
-                || init::namespaces::join_with_user(list),
-                namespaces,
-                live,
-            )?
+            let enter = || init::namespaces::join_with_user(list);
+            give_birth_beyond(plan, self.listener, enter, namespaces, live)?
         } else {
             let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
             self.in_cgroup = cgroup.is_some();
@@ -628,6 +624,9 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
                 id_maps::write(&mut self.proc, pid, *maps)
             }
             Action::CompareIdMaps(maps) => id_maps::compare(self.pid()?, *maps),
+            Action::OomScoreAdj(_) if self.newborn.as_ref().is_some_and(|it| it.has_oom_score) => {
+                Ok(())
+            }
             Action::OomScoreAdj(score) => {
                 let pid = self.pid()?;
                 self.proc.write_oom_score(pid, *score)

@@ -165,6 +165,9 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
     fn step(&mut self, action: &Action<'a>) -> Result<()> {
         match action {
             Action::StartInit { birth, .. } => self.start(birth),
+            Action::OomScoreAdj(_) if self.newborn.as_ref().is_some_and(|it| it.has_oom_score) => {
+                Ok(())
+            }
             Action::OomScoreAdj(score) => {
                 let pid = self.pid()?.as_raw_nonzero().get();
                 TrustedProc::default().write_oom_score(pid, *score)
@@ -259,12 +262,10 @@ impl Entry<'_, '_> {
             );
         };
         let newborn = match beyond {
-            Some((init, namespaces)) => give_birth_beyond(
-                self.listener,
-                || init::namespaces::join_all(&init, namespaces),
-                0,
-                live,
-            )?,
+            Some((init, namespaces)) => {
+                let enter = || init::namespaces::join_all(&init, namespaces);
+                give_birth_beyond(plan, self.listener, enter, 0, live)?
+            }
             None => give_birth(0, None, live)?,
         };
         self.newborn = Some(newborn);

@@ -490,10 +490,14 @@ fn explain(error: Error, step: &Step<'_>) -> Error {
     }
 }
 
-fn new_session() -> Result<()> {
-    // Whoever can trace us could take what we still hold of the host.
+/// Whoever can trace us could take what we still hold of the host.
+pub(crate) fn hide_from_tracers() -> Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        .call(|| "prctl(PR_SET_DUMPABLE, 0)")
+}
+
+fn new_session() -> Result<()> {
+    hide_from_tracers()?;
     rustix::process::setsid().map(drop).call(|| "setsid()")
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Uid, open};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space,
     move_into_thread_name_spaces, set_thread_res_gid, set_thread_res_uid,
@@ -117,7 +118,18 @@ pub(crate) fn new_time_namespace(
         for (clock, offset) in offsets {
             let _ = writeln!(lines, "{clock} {} {}", offset.secs, offset.nanosecs);
         }
-        proc.write("self/timens_offsets", &lines)?;
+        match proc.write("self/timens_offsets", &lines) {
+            // Born not dumpable, without root's rights: the file is ours only for this moment, in
+            // which whoever was in the user namespace before us could trace us.
+            Err(error) if error.errno() == Some(Errno::ACCESS) => {
+                set_dumpable_behavior(DumpableBehavior::Dumpable)
+                    .call(|| "prctl(PR_SET_DUMPABLE, 1)")?;
+                let written = proc.write("self/timens_offsets", &lines);
+                super::hide_from_tracers()?;
+                written?;
+            }
+            written => written?,
+        }
     }
     let path = "/proc/self/ns/time_for_children";
     setns(

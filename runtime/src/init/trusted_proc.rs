@@ -42,7 +42,19 @@ impl TrustedProc {
     /// # Errors
     /// As [`TrustedProc::write`].
     pub(crate) fn write_oom_score(&mut self, pid: i32, score: i32) -> Result<()> {
-        self.write(&format!("{pid}/oom_score_adj"), &score.to_string())
+        self.write_oom_score_of(&pid.to_string(), score)
+    }
+
+    /// The same of this process.
+    ///
+    /// # Errors
+    /// As [`TrustedProc::write`].
+    pub(crate) fn write_own_oom_score(&mut self, score: i32) -> Result<()> {
+        self.write_oom_score_of("self", score)
+    }
+
+    fn write_oom_score_of(&mut self, process: &str, score: i32) -> Result<()> {
+        self.write(&format!("{process}/oom_score_adj"), &score.to_string())
             .map_err(|error| match error.errno() {
                 Some(Errno::ACCESS | Errno::PERM) => {
                     error.hint("less than what it was takes CAP_SYS_RESOURCE")
