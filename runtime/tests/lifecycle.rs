@@ -883,3 +883,15 @@ fn debug_messages_may_come_before_the_news_of_the_birth() {
     }
     sandbox.must(&["delete", "--force", "ID"]);
 }
+
+/// As a limit of time it is none.
+#[test]
+fn a_hook_may_be_given_all_the_time_in_the_world() {
+    let mut sandbox = Sandbox::new("patience");
+    sandbox.config["hooks"] = json!({
+        "createRuntime": [{ "path": "/bin/true", "timeout": i64::MAX }]
+    });
+    sandbox.script("exit 0");
+    sandbox.must(&["run", "ID"]);
+    sandbox.assert_clean("the hook");
+}
