@@ -333,39 +333,58 @@ fn exec_stays_in_a_chroot() {
 fn whoever_joins_a_user_namespace_cannot_be_looked_into() {
     let mut watcher = Sandbox::new("watcher");
     watcher.map_ids();
-    let marker = watcher.directory().join("of-the-host");
-    fs::write(&marker, "").unwrap();
     for set in ["bounding", "effective", "permitted"] {
         watcher.config["process"]["capabilities"][set] = json!(["CAP_SYS_PTRACE"]);
     }
-    watcher.script(&format!(
-        "echo > /tmp/watching; while :; do for p in /proc/[0-9]*; do \
-         if [ -e $p/root{} ]; then echo $p > /tmp/escaped; fi; done; done",
-        marker.display()
-    ));
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(watcher.rootfs().join("tmp"), open).unwrap();
-    watcher.must(&["run", "-d", "ID"]);
-    let written = |name: &str| watcher.rootfs().join("tmp").join(name).exists();
-    wait_until("the loop", || written("watching"));
-
+    watch_for_the_hosts_root(&mut watcher);
     let mut newcomer = Sandbox::new("newcomer");
     newcomer.map_ids();
-    newcomer.script("exit 0");
     let pid = watcher.pid();
-    for namespace in newcomer.config["linux"]["namespaces"]
-        .as_array_mut()
-        .unwrap()
-    {
+    let namespaces = newcomer.config["linux"]["namespaces"].as_array_mut();
+    for namespace in namespaces.unwrap() {
         let kind = namespace["type"].as_str().unwrap().to_owned();
         if kind == "user" || kind == "pid" {
             namespace["path"] = json!(format!("/proc/{pid}/ns/{kind}"));
         }
     }
-    newcomer.write_config();
-    for _ in 0..20 {
+    come_and_go(&mut newcomer, &watcher);
+}
+
+/// To the kernel, every process of root has all rights over a user namespace that root has made,
+/// whatever capabilities it lacks: one in a container with the host's pids, too.
+#[test]
+fn whoever_makes_a_user_namespace_cannot_be_looked_into() {
+    let mut watcher = Sandbox::new("watcher");
+    let namespaces = watcher.config["linux"]["namespaces"].as_array_mut();
+    namespaces.unwrap().retain(|one| one["type"] != "pid");
+    watch_for_the_hosts_root(&mut watcher);
+    let mut newcomer = Sandbox::new("newcomer");
+    newcomer.map_ids();
+    come_and_go(&mut newcomer, &watcher);
+}
+
+/// Has a container look whether a file of the host is below the root directory of any process.
+fn watch_for_the_hosts_root(watcher: &mut Sandbox) {
+    let marker = watcher.directory().join("of-the-host");
+    fs::write(&marker, "").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(watcher.rootfs().join("tmp"), open).unwrap();
+    watcher.script(&format!(
+        "echo > /tmp/watching; while :; do for p in /proc/[0-9]*; do \
+         if [ -e $p/root{} ]; then echo $p > /tmp/escaped; fi; done; done",
+        marker.display()
+    ));
+    watcher.must(&["run", "-d", "ID"]);
+    let watching = watcher.rootfs().join("tmp/watching");
+    wait_until("the loop", || watching.exists());
+}
+
+fn come_and_go(newcomer: &mut Sandbox, watcher: &Sandbox) {
+    newcomer.script("exit 0");
+    for _ in 0..30 {
         newcomer.must(&["run", "ID"]);
-        assert!(!written("escaped"), "the host's root was within reach");
+        let escaped = watcher.rootfs().join("tmp/escaped");
+        assert!(!escaped.exists(), "the host's root was within reach");
     }
     watcher.must(&["delete", "--force", "ID"]);
 }

@@ -11,9 +11,10 @@ use rustix::thread::{
 
 use crate::error::{CallContext, Error, Result};
 use crate::init::{Channel, Message, TrustedProc, hide_from_tracers};
-use crate::plan::{Action, Plan, Side};
+use crate::plan::{Action, NamespaceKind, Plan, Side};
 use crate::report::Listener;
 use crate::sys::clone::{Cloned, Sibling, clone_process, clone_sibling};
+use crate::sys::identity::started_as_root;
 use crate::trace::StepTimes;
 
 /// A child on its way to become the container's process.
@@ -246,6 +247,9 @@ pub(super) fn give_birth(
     cgroup: Option<BorrowedFd<'_>>,
     live: impl FnOnce(Channel),
 ) -> Result<Newborn> {
+    if namespaces & NamespaceKind::User.clone_flag() != 0 {
+        hide_own_child()?;
+    }
     let (ours, theirs) = Channel::pair()?;
     match clone_process(namespaces, cgroup)
         .call(|| format!("clone3({})", clone_flag_names(namespaces)))?
@@ -325,6 +329,19 @@ pub(super) fn give_birth_beyond(
         seccomp_listener: Cell::new(None),
         has_oom_score: true,
     })
+}
+
+/// To be called before a child is made in a new user namespace. All processes of the user who has made
+/// it, in containers too, have every right over it (user_namespaces(7), "Capabilities"), and it still
+/// has what we have of the host: like us, it is not to be dumpable.
+///
+/// Without root's rights we could then not write its mappings; but who could trace it is our own user
+/// outside of containers.
+pub(super) fn hide_own_child() -> Result<()> {
+    if started_as_root() {
+        hide_from_tracers()?;
+    }
+    Ok(())
 }
 
 fn set_oom_score(plan: &Plan<'_>) -> Result<()> {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::conduct::hide_own_child;
 use super::visit::Visit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::{IdMappings, MountStep};
@@ -144,6 +145,7 @@ fn namespace_of(pid: Pid) -> Result<OwnedFd> {
 /// A user namespace exists as long as a process is in it or a descriptor of it is open: the process
 /// is a child that ends as soon as we have the descriptor, or are dead.
 fn make_user_namespace(mappings: &IdMappings) -> Result<OwnedFd> {
+    hide_own_child()?;
     let (until, held) = pipe_with(PipeFlags::CLOEXEC).call(|| "pipe2()")?;
     let pid =
         match clone_process(libc::CLONE_NEWUSER as u64, None).call(|| "clone3(CLONE_NEWUSER)")? {
