@@ -14,6 +14,7 @@ pub mod host;
 pub mod init;
 mod mountinfo;
 pub mod netlink;
+pub mod obstacles;
 pub mod plan;
 pub mod report;
 pub mod resctrl;

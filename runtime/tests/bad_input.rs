@@ -149,11 +149,6 @@ fn a_wrong_value_is_named_by_its_pointer() {
             json!({ "poststop": [{ "path": "/bin/true", "timeout": 0 }] }),
             "/hooks/poststop/0/timeout",
         ),
-        (
-            "/process/selinuxLabel",
-            json!("a:b:c"),
-            "/process/selinuxLabel",
-        ),
         ("/linux/mountLabel", json!("a:b:c"), "/linux/mountLabel"),
     ] {
         let mut config = original.config.clone();

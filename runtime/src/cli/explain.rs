@@ -12,13 +12,17 @@ use crate::cgroup::Maker;
 use crate::container::create::load_bundle;
 use crate::error::Result;
 use crate::host::Host;
+use crate::obstacles::{Lack, imagine, obstacle};
 use crate::plan::{ContainerRequest, Plan, for_container};
 use crate::spec::{Spec, check, check_rootless};
 
 pub(super) static VERB: Verb = Verb {
     name: "explain",
     summary: "print what \"create\" would do for a bundle, step by step, without doing it",
-    description: "",
+    description: "\
+Each step stands with the place in config.json and the clause of the specification
+that ask for it, with what undoes it, and with why this host can't do it, if that can
+be told without trying.",
     positionals: Positionals::NONE,
     flags: &[&BUNDLE, &JSON],
     enters_container: false,
@@ -31,18 +35,27 @@ static JSON: Flag = Flag::switch("json", "print the steps as JSON");
 fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
     let bundle = bundle(arguments)?;
     let config = load_bundle(&bundle)?;
-    let spec = config.spec()?;
+    let mut spec = config.spec()?;
     check(&spec)?;
     let cgroups = global.cgroups()?;
-    let host = Host::detect(&spec, spec.process.as_ref(), cgroups.driver)?;
-    if host.rootless {
-        check_rootless(&spec)?;
+    let mut host = Host::detect(&spec, spec.process.as_ref(), cgroups.driver)?;
+    let mut lacks = Vec::new();
+    if host.rootless
+        && let Err(error) = check_rootless(&spec)
+    {
+        lacks.push(Lack::of(&error).ok_or(error)?);
+    }
+    // What this host lacks must not hide the rest.
+    while let Err(error) = with_plan(&spec, &host, &bundle, global, |_| Ok(())) {
+        lacks.push(imagine(&mut host, &mut spec, &error).ok_or(error)?);
     }
     with_plan(&spec, &host, &bundle, global, |plan| {
+        let steps = plan.steps.iter();
+        let obstacles: Vec<_> = steps.map(|step| obstacle(step, &host, &lacks)).collect();
         if arguments.switch(&JSON) {
-            println!("{}", to_json(&as_json(plan))?);
+            println!("{}", to_json(&as_json(plan, &obstacles))?);
         } else {
-            print_lines(plan);
+            print_lines(plan, &obstacles);
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -75,8 +88,8 @@ pub(super) fn with_plan<T>(
     look(&for_container(spec, host, &request)?)
 }
 
-fn print_lines(plan: &Plan<'_>) {
-    for (index, step) in plan.steps.iter().enumerate() {
+fn print_lines(plan: &Plan<'_>, obstacles: &[Option<String>]) {
+    for (index, (step, obstacle)) in plan.steps.iter().zip(obstacles).enumerate() {
         println!(
             "{:3} {:7} {}  [{}{}]",
             index + 1,
@@ -91,23 +104,29 @@ fn print_lines(plan: &Plan<'_>) {
         if let Some(undo) = step.action.undo() {
             println!("{:12}undo: {undo}", "");
         }
+        if let Some(why) = obstacle {
+            println!("{:12}not possible here: {why}", "");
+        }
     }
     for warning in &plan.warnings {
         println!("warning: {warning}");
     }
 }
 
-fn as_json(plan: &Plan<'_>) -> serde_json::Value {
+fn as_json(plan: &Plan<'_>, obstacles: &[Option<String>]) -> serde_json::Value {
     let steps: Vec<_> = plan
         .steps
         .iter()
-        .map(|step| {
+        .zip(obstacles)
+        .map(|(step, obstacle)| {
             json!({
                 "side": step.action.side().name(),
                 "step": step.action.to_string(),
                 "clause": step.clause,
                 "pointer": step.pointer.to_string(),
                 "undo": step.action.undo(),
+                "possible": obstacle.is_none(),
+                "obstacle": obstacle,
             })
         })
         .collect();
