@@ -312,10 +312,13 @@ fn readiness_is_passed_on_to_systemd() {
         assert_eq!(heard(), "BARRIER=1");
         assert_eq!(harness::wait_for(&mut child).code(), Some(0));
         if before.is_empty() {
-            let mut text = String::new();
-            output.rewind().unwrap();
-            output.read_to_string(&mut text).unwrap();
-            assert_eq!(text, "/run/notify/notify.sock\nnotify.sock\n");
+            // The program has not been waited for.
+            wait_until("what the program sees", || {
+                let mut text = String::new();
+                output.rewind().unwrap();
+                output.read_to_string(&mut text).unwrap();
+                text == "/run/notify/notify.sock\nnotify.sock\n"
+            });
         }
         sandbox.must(&["delete", "-f", "ID"]);
     }

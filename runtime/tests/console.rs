@@ -271,8 +271,9 @@ fn output_that_goes_elsewhere_has_no_carriage_returns() {
 
 #[test]
 fn a_program_whose_output_nobody_reads_can_be_ended() {
-    let script = "trap 'echo last words; exit 7' TERM; \
-                  while :; do echo a line of many that nobody reads; done";
+    // The one that writes is stuck; the one that gets the signal is not.
+    let script = "while :; do echo a line of many that nobody reads; done & \
+                  trap 'exit 7' TERM; wait";
     let sandbox = with_terminal("unread", script);
     let mut command = sandbox.command(&["run", "ID"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -295,11 +296,8 @@ fn a_program_whose_output_nobody_reads_can_be_ended() {
     let mut text = String::new();
     output.read_to_string(&mut text).unwrap();
     assert_eq!(wait_for(&mut child).code(), Some(7));
-    assert!(
-        text.ends_with("last words\n"),
-        "{:?}",
-        &text[text.len() - 90..]
-    );
+    assert!(text.starts_with("a line of many that nobody reads\n"));
+    assert!(text.len() >= 60 << 10, "{}", text.len());
     sandbox.assert_clean("run");
 }
 
