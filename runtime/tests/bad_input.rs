@@ -149,13 +149,36 @@ fn a_wrong_value_is_named_by_its_pointer() {
             json!({ "poststop": [{ "path": "/bin/true", "timeout": 0 }] }),
             "/hooks/poststop/0/timeout",
         ),
-        ("/linux/mountLabel", json!("a:b:c"), "/linux/mountLabel"),
     ] {
         let mut config = original.config.clone();
         set(&mut config, at, value);
         println!("{at}");
         original.write_config_text(config.to_string());
         refused(&original, words);
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let mut sandbox = Sandbox::new("noeffect");
+    sandbox.script("true");
+    sandbox.config["linux"]["mountLabel"] = json!("system_u:object_r:container_file_t:s0");
+    let bind = json!({ "destination": "/mnt/etc", "source": "/etc",
+        "options": ["bind", "mode=755", "size=1k"] });
+    let mounts = sandbox.config["mounts"].as_array_mut().unwrap();
+    mounts.push(bind);
+    let index = mounts.len() - 1;
+    sandbox.write_config();
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        println!("skipped: this host has SELinux");
+        return;
+    }
+    let ran = sandbox.must(&["run", "ID"]);
+    for warning in [
+        "/linux/mountLabel: ignored".to_owned(),
+        format!("/mounts/{index}/options: mode= is ignored"),
+    ] {
+        assert!(ran.stderr.contains(&warning), "{}", ran.stderr);
     }
 }
 

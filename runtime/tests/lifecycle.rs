@@ -705,8 +705,8 @@ fn hooks_run_in_order() {
     tracing_hooks(&mut sandbox, &trace);
     let so_far = || fs::read_to_string(&trace).unwrap_or_default();
     sandbox.must(&["create", "ID"]);
-    let created = "prestart name creating\ncreateRuntime name creating\n\
-                   createContainer name creating\n";
+    let created = "prestart name created\ncreateRuntime name created\n\
+                   createContainer name created\n";
     assert_eq!(so_far(), created);
     let inside = sandbox.rootfs().join("tmp/start-container");
     assert!(!inside.exists());

@@ -158,7 +158,7 @@ fn values_that_make_no_sense_are_refused_with_their_option() {
 }
 
 #[test]
-fn limits_of_kernel_memory_are_ignored_with_one_warning() {
+fn the_limit_of_kernel_memory_is_ignored_with_one_warning() {
     let sandbox = running("update-kernel", json!({}));
     let words = [
         "update",
@@ -171,6 +171,10 @@ fn limits_of_kernel_memory_are_ignored_with_one_warning() {
     let done = sandbox.must(&words);
     let warning = "Kernel memory settings are ignored and will be removed";
     assert_eq!(done.stderr.matches(warning).count(), 1, "{}", done.stderr);
+    let buffers = cgroup(&sandbox, "memory").join("memory.kmem.tcp.limit_in_bytes");
+    if buffers.exists() {
+        assert_eq!(fs::read_to_string(buffers).unwrap(), "67108864\n");
+    }
 }
 
 #[test]

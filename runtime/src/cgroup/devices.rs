@@ -6,7 +6,6 @@
 //! that can't be are refused, where the kernel would silently not apply them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::device_filter::Program;
@@ -239,8 +238,9 @@ impl fmt::Display for Match {
 }
 
 /// The access that is excepted from the default for some devices, and the entry of config.json
-/// that last asked for it.
-type Exceptions = BTreeMap<Match, (Access, Option<usize>)>;
+/// that first asked for it; in the order of the rules ("The runtime MUST apply entries in the listed
+/// order"), which `devices.list` shows.
+type Exceptions = Vec<(Match, (Access, Option<usize>))>;
 
 /// The writes that make v1's controller enforce `rules`: first the default, then what is excepted
 /// from it.
@@ -272,11 +272,14 @@ pub(super) fn v1_writes(rules: &[Rule]) -> Result<Vec<Write<'static>>> {
             if rule.allow == allow_by_default {
                 end_exception(devices, rule, &mut exceptions)?;
             } else {
-                let (access, entry) = exceptions
-                    .entry(devices)
-                    .or_insert((Access::NONE, rule.entry));
-                *access = access.union(rule.access);
-                *entry = entry.or(rule.entry);
+                let known = exceptions.iter_mut().find(|(known, _)| *known == devices);
+                match known {
+                    Some((_, (access, entry))) => {
+                        *access = access.union(rule.access);
+                        *entry = entry.or(rule.entry);
+                    }
+                    None => exceptions.push((devices, (rule.access, rule.entry))),
+                }
             }
         }
     }
@@ -328,13 +331,11 @@ fn end_exception(devices: Match, rule: &Rule, exceptions: &mut Exceptions) -> Re
             )
             .hint("allow single devices instead of the wider rule"));
         }
-        if let Some((access, _)) = exceptions.get_mut(&other) {
+        if let Some((_, (access, _))) = exceptions.iter_mut().find(|(one, _)| *one == other) {
             *access = access.without(rule.access);
-            if *access == Access::NONE {
-                exceptions.remove(&other);
-            }
         }
     }
+    exceptions.retain(|(_, (access, _))| *access != Access::NONE);
     Ok(())
 }
 
@@ -388,17 +389,17 @@ mod tests {
         assert_eq!(
             allowed,
             [
-                "b *:* m",
                 "c *:* m",
+                "b *:* m",
                 "c 1:3 rwm",
-                "c 1:5 rwm",
-                "c 1:7 rwm",
                 "c 1:8 rwm",
-                "c 1:9 rwm",
+                "c 1:7 rwm",
                 "c 5:0 rwm",
+                "c 1:5 rwm",
+                "c 1:9 rwm",
+                "c 136:* rwm",
                 "c 5:2 rwm",
-                "c 10:200 rwm",
-                "c 136:* rwm"
+                "c 10:200 rwm"
             ]
         );
         assert!(writes[1..].iter().all(|write| write.pointer.is_empty()));

@@ -98,7 +98,11 @@ static MEMORY_SWAP: Flag = Flag::text(
 );
 static PIDS_LIMIT: Flag = Flag::number("pids-limit", "NUMBER", "how many tasks there may be");
 static KERNEL_MEMORY: Flag = Flag::text("kernel-memory", "SIZE", "ignored, with a warning");
-static KERNEL_MEMORY_TCP: Flag = Flag::text("kernel-memory-tcp", "SIZE", "ignored, with a warning");
+static KERNEL_MEMORY_TCP: Flag = Flag::text(
+    "kernel-memory-tcp",
+    "SIZE",
+    "limit of the kernel's TCP buffers (cgroup v1; else ignored)",
+);
 static L3_CACHE_SCHEMA: Flag = Flag::text(
     "l3-cache-schema",
     "SCHEMA",

@@ -601,7 +601,9 @@ impl<'s, 'a> Setup<'s, 'a> {
     pub(super) fn run_hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
         let pid = self.identity.map_or(0, |init| init.pid.unsigned_abs());
         let bundle = self.hook_state.bundle;
-        let state = self.hook_state.json("creating", pid);
+        // runtime.md, "State" and "Lifecycle": a container is `created` after step 2, before any
+        // hook; what crun says, where runc says `creating`.
+        let state = self.hook_state.json("created", pid);
         hooks::run(kind, list, &state, Surroundings::Host { bundle })
     }
 }

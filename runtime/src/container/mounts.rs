@@ -39,7 +39,13 @@ pub fn add(container: &Container, spec: &Spec<'_>, mounts: &[Mount<'_>]) -> Resu
     for (index, mount) in mounts.iter().enumerate() {
         let pointer = Pointer::element("", index);
         plan::mount_step(mount, pointer, places, &spec.linux)
-            .and_then(|step| entered.add(step, spec, &mut sources))
+            .and_then(|step| match step.without_effect {
+                // Whoever adds mounts by hand means each word.
+                Some(option) => Err(Error::new(format!(
+                    "{option}= has no effect on a bind mount"
+                ))),
+                None => entered.add(step, spec, &mut sources),
+            })
             .map_err(|error| error.at(pointer.to_string()).in_document(DOCUMENT))?;
     }
     Ok(())

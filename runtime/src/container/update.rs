@@ -33,7 +33,9 @@ pub fn update(
     if container.status()? == Status::Stopped {
         return Err(Error::new("container not running"));
     }
-    let mut warnings: Vec<_> = cgroup::ignored(change).iter().map(|i| i.reason).collect();
+    let hierarchies = Hierarchies::detect()?;
+    let ignored = cgroup::ignored(change, hierarchies.layout);
+    let mut warnings: Vec<_> = ignored.iter().map(|i| i.reason).collect();
     warnings.dedup();
     for warning in warnings {
         listener.warn(warning);
@@ -54,7 +56,6 @@ pub fn update(
     };
     let after = updated(before()?, change);
     let wanted = asked(change, &after);
-    let hierarchies = Hierarchies::detect()?;
     let mut writes = cgroup::writes(&wanted, &hierarchies)?;
     let record = Record::write(&container.directory, &after)?;
     let Some(unit) = &state.unit else {

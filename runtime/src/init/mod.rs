@@ -360,11 +360,6 @@ impl<'a> Init<'a> {
 
     /// Hooks of our side: of the container's namespaces.
     fn hooks(&self, kind: HookKind, list: &[crate::spec::Hook<'_>]) -> Result<()> {
-        let status = if kind == HookKind::StartContainer {
-            "created"
-        } else {
-            "creating"
-        };
         if kind == HookKind::CreateContainer {
             // In the container's mount namespace, before its root changes, with the rootfs as the
             // working directory: where runc runs them.
@@ -372,7 +367,10 @@ impl<'a> Init<'a> {
         }
         // As it is seen from here: 1 in a pid namespace of the container's own (runtime.md, "State",
         // pid).
-        let state = self.inheritance.hook_state.json(status, std::process::id());
+        let state = self
+            .inheritance
+            .hook_state
+            .json("created", std::process::id());
         let env = match kind {
             HookKind::StartContainer => self.env.as_slice(),
             _ => &[],

@@ -90,6 +90,7 @@ pub fn for_container<'a>(
         .as_ref()
         .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
 
+    builder.mount_label(spec, host)?;
     let cgroups = cgroups::steps(spec, host, request.cgroups, &mut builder.warnings)?;
     builder.steps.extend(cgroups.before_init);
     // For `exec` alone; but what can't be honoured then is refused now.
@@ -268,6 +269,23 @@ impl<'a> Builder<'a> {
             pointer,
             clause,
         });
+    }
+
+    /// Without SELinux no file has a context, so there is nothing for the label to say.
+    fn mount_label(&mut self, spec: &Spec<'_>, host: &Host) -> Result<()> {
+        let label = spec.linux.mount_label.as_deref().unwrap_or_default();
+        if label.is_empty() {
+            return Ok(());
+        }
+        if host.selinux {
+            return Err(Error::config(
+                "/linux/mountLabel",
+                "mounts can't be labelled yet by this runtime",
+            ));
+        }
+        self.warnings
+            .push("/linux/mountLabel: ignored, as this host has no SELinux".to_owned());
+        Ok(())
     }
 
     fn done(self, host: &Host) -> Result<Plan<'a>> {
@@ -526,6 +544,11 @@ impl<'a> Builder<'a> {
             if is_readonly_later(&step) {
                 step.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
                 self.readonly_later.push((step.destination, index));
+            }
+            if let Some(option) = step.without_effect {
+                self.warnings.push(format!(
+                    "{pointer}/options: {option}= is ignored, as a bind mount is no new file system"
+                ));
             }
             self.push(Action::Mount(step), pointer, clause::MOUNTS);
         }

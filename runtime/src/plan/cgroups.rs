@@ -40,7 +40,7 @@ pub(super) fn steps<'a>(
             Maker::Nobody => error.hint("--cgroup-manager disabled leaves nothing to set it in"),
             _ => error,
         })?;
-        for ignored in cgroup::ignored(resources) {
+        for ignored in cgroup::ignored(resources, host.hierarchies.layout) {
             warnings.push(format!("{}: {}", ignored.pointer, ignored.reason));
         }
     }

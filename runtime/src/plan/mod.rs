@@ -426,6 +426,8 @@ pub struct MountStep<'a> {
     pub propagation: Vec<u64>,
     /// Copy what the rootfs has there into the new tmpfs.
     pub copy_up: bool,
+    /// An option with a value that only the mount of a new file system could heed.
+    pub without_effect: Option<&'a str>,
     /// The owners that it shows, where they are not those on disk.
     pub idmap: Option<IdMap>,
 }

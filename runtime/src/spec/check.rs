@@ -196,16 +196,6 @@ fn check_hooks(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
 /// Values that are read and understood, and that can't be carried out.
 fn check_supported(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     let linux = &spec.linux;
-    if linux
-        .mount_label
-        .as_deref()
-        .is_some_and(|label| !label.is_empty())
-    {
-        report(Error::config(
-            "/linux/mountLabel",
-            "selinux label is specified in config, but selinux is disabled or not supported",
-        ))?;
-    }
     if let Some(propagation) = linux.rootfs_propagation.as_deref()
         && !propagation.is_empty()
         && !matches!(

@@ -89,8 +89,9 @@ pub fn writes<'a>(
     Ok(writes)
 }
 
-/// The fields of `resources` that have no effect, as in runc.
-pub fn ignored(resources: &Resources<'_>) -> Vec<Ignored> {
+/// The fields of `resources` that have no effect, as in runc; but v1 does limit the kernel's TCP
+/// buffers.
+pub fn ignored(resources: &Resources<'_>, layout: Layout) -> Vec<Ignored> {
     let Some(memory) = &resources.memory else {
         return Vec::new();
     };
@@ -103,7 +104,7 @@ pub fn ignored(resources: &Resources<'_>) -> Vec<Ignored> {
             kernel,
         ),
         (
-            memory.kernel_tcp.is_some(),
+            memory.kernel_tcp.is_some() && layout == Layout::V2,
             "/linux/resources/memory/kernelTCP",
             kernel,
         ),

@@ -70,7 +70,7 @@ fn zero_means_unset() {
 fn v1_writes_in_the_order_that_the_kernel_wants() {
     let resources = r#"{
         "memory": {"limit": 100, "swap": 200, "reservation": 50, "swappiness": 0,
-            "disableOOMKiller": true},
+            "kernelTCP": 70, "disableOOMKiller": true},
         "cpu": {"shares": 2, "quota": -1, "period": 5000, "burst": 0, "cpus": "0-1", "mems": "0",
             "realtimeRuntime": 1, "realtimePeriod": 2, "idle": 1},
         "pids": {"limit": -1}}"#;
@@ -82,6 +82,7 @@ fn v1_writes_in_the_order_that_the_kernel_wants() {
             "memory.limit_in_bytes=100",
             "memory.memsw.limit_in_bytes=200",
             "memory.soft_limit_in_bytes=50",
+            "memory.kmem.tcp.limit_in_bytes=70",
             "memory.oom_control=1",
             "memory.swappiness=0",
             "cpu.shares=2",
@@ -319,17 +320,26 @@ fn what_is_ignored_is_said() {
         r#"{"memory": {"kernel": 1, "kernelTCP": 1, "useHierarchy": false, "limit": 5}}"#,
     )
     .unwrap();
-    let fields: Vec<_> = ignored(&resources)
-        .iter()
-        .map(|ignored| ignored.pointer)
-        .collect();
+    let fields = |layout| -> Vec<_> {
+        ignored(&resources, layout)
+            .iter()
+            .map(|ignored| ignored.pointer)
+            .collect()
+    };
     assert_eq!(
-        fields,
+        fields(Layout::V2),
         [
             "/linux/resources/memory/kernel",
             "/linux/resources/memory/kernelTCP",
             "/linux/resources/memory/useHierarchy"
         ]
     );
-    assert!(ignored(&Resources::default()).is_empty());
+    assert_eq!(
+        fields(Layout::V1),
+        [
+            "/linux/resources/memory/kernel",
+            "/linux/resources/memory/useHierarchy"
+        ]
+    );
+    assert!(ignored(&Resources::default(), Layout::V2).is_empty());
 }

@@ -80,6 +80,13 @@ fn memory(memory: &Memory, out: &mut Vec<Write<'_>>) -> Result<()> {
             "memory/reservation",
         ));
     }
+    if let Some(buffers) = set(memory.kernel_tcp) {
+        out.push(write(
+            "memory.kmem.tcp.limit_in_bytes",
+            buffers,
+            "memory/kernelTCP",
+        ));
+    }
     if memory.use_hierarchy == Some(true) {
         out.push(write("memory.use_hierarchy", 1, "memory/useHierarchy"));
     }

@@ -446,10 +446,9 @@ mod tests {
         for layout in [Layout::V2, Layout::V1] {
             assert_eq!(
                 allowed(usual, layout),
-                "DevicePolicy=strict DeviceAllow=[[block-* m] [char-* m] [/dev/char/1:3 rwm] \
-                 [/dev/char/1:5 rwm] [/dev/char/1:7 rwm] [/dev/char/1:8 rwm] [/dev/char/1:9 rwm] \
-                 [/dev/char/5:0 rwm] [/dev/char/5:2 rwm] [/dev/char/10:200 rwm] \
-                 [/dev/char/10:229 rw] [char-136 rwm]]"
+                "DevicePolicy=strict DeviceAllow=[[/dev/char/10:229 rw] [char-* m] [block-* m] [/dev/char/1:3 rwm] [/dev/char/1:8 rwm] \
+             [/dev/char/1:7 rwm] [/dev/char/5:0 rwm] [/dev/char/1:5 rwm] [/dev/char/1:9 rwm] \
+             [char-136 rwm] [/dev/char/5:2 rwm] [/dev/char/10:200 rwm]]"
             );
             // All are allowed: systemd needn't be told.
             assert_eq!(allowed(r#"[{"allow": true, "access": "rwm"}]"#, layout), "");

@@ -299,6 +299,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Takes the options with a value (`size=1k`) from a bind mount, and tells one of them: mount(2)
+    /// ignores them there. An unknown word stays, to be refused: it may be a protection misspelt.
+    pub(super) fn take_values(&mut self) -> Option<&'a str> {
+        let first = self.data.iter().find(|(_, value)| value.is_some())?.0;
+        self.data.retain(|(_, value)| value.is_none());
+        Some(first)
+    }
+
     /// A bind mount, a remount and the cgroups are other mounts of a file system that is there
     /// already: its own options can't be theirs. Those that say what is so anyway do no harm.
     pub(super) fn refuse_those_of_a_filesystem(
