@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Need, OLD_CRUN, Verdict, check, equal};
+use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, Verdict, check, equal};
 use crate::harness::canary::{Canary, Fingerprint};
 use crate::harness::console::ConsoleSocket;
 use crate::harness::{Context, observation, visits};
@@ -60,10 +60,16 @@ pub const CASES: &[Case] = &[
         "CVE-2026-30892, CVE-2024-40635",
         "table test of `-u` forms: uid printed == input",
     )
-    .known(&[Known {
-        runtimes: OLD_CRUN,
-        why: "takes -1 for 0",
-    }]),
+    .known(&[
+        Known {
+            runtimes: OLD_CRUN,
+            why: "takes -1 for 0",
+        },
+        Known {
+            runtimes: OLD_RUNC,
+            why: "takes +1 for 1",
+        },
+    ]),
     Case::contract(
         "hostile/sysctl-of-the-host",
         "a kernel parameter of the whole host is refused, however it is written",

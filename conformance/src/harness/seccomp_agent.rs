@@ -84,11 +84,14 @@ fn introduction(stream: &UnixStream) -> Option<(Value, Option<OwnedFd>)> {
             }
         }
         if received.bytes == 0 {
-            break;
+            return None;
         }
         text.extend_from_slice(&bytes[..received.bytes]);
+        // A runtime may keep the connection for as long as it runs.
+        if let Ok(state) = serde_json::from_slice(&text) {
+            return Some((state, descriptor));
+        }
     }
-    Some((serde_json::from_slice(&text).ok()?, descriptor))
 }
 
 fn answer(filter: &OwnedFd, answers: Answers) {
