@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -211,11 +212,19 @@ fn descriptors(context: &Context) -> Verdict {
     container.start()?;
     crate::harness::wait_for_text(&bundle.rootfs().join("tmp/ready"), |_| true)?;
 
-    let mut program: Vec<i32> = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        program.extend(entry?.file_name().to_string_lossy().parse::<i32>());
-    }
-    program.sort_unstable();
+    // The program may still have the file open that says it is ready.
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let program = loop {
+        let mut program: Vec<i32> = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+            program.extend(entry?.file_name().to_string_lossy().parse::<i32>());
+        }
+        program.sort_unstable();
+        if program.len() <= 3 || Instant::now() > deadline {
+            break program;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     equal("the program's descriptors", program, vec![0, 1, 2])?;
     for visit in visits(&outside)?.into_iter().chain(visits(&inside)?) {
         let more: Vec<_> = visit.seen.descriptors.range(3..).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal, fail};
+use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal};
 use crate::harness::Context;
 use crate::harness::seccomp_agent::{Answers, SeccompAgent};
 use crate::probe::Observation;
@@ -499,9 +499,8 @@ fn notify_state(context: &Context) -> Verdict {
         container
             .call("exec", &[], &["/probe", "probe", "exit", "0"])?
             .must_work()?;
-        let [of_create, of_exec] = &agent.met()[..] else {
-            return fail(format_args!("the agent met {:?}", agent.met()));
-        };
+        let met = agent.met_both()?;
+        let [of_create, of_exec] = &met;
         for state in [of_create, of_exec] {
             equal("fds", &state["fds"], &json!(["seccompFd"]))?;
             equal("metadata", &state["metadata"], &json!("of this case"))?;

@@ -7,12 +7,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 
-use crate::case::Stop;
+use crate::case::{Stop, fail};
 use crate::sys::notification;
 
 /// How it answers.
@@ -59,6 +59,25 @@ impl SeccompAgent {
     /// The container process states that it was sent, in order.
     pub fn met(&self) -> Vec<Value> {
         self.met.lock().map(|list| list.clone()).unwrap_or_default()
+    }
+}
+
+impl SeccompAgent {
+    /// Waits until it was sent two container process states: it hears of them in its own time.
+    ///
+    /// # Errors
+    /// A failure of the runtime when there are not exactly two within 5 s.
+    pub fn met_both(&self) -> Result<[Value; 2], Stop> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match <[Value; 2]>::try_from(self.met()) {
+                Ok(both) => return Ok(both),
+                Err(met) if met.len() > 2 || Instant::now() > deadline => {
+                    return fail(format_args!("the agent met {met:?}"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
     }
 }
 
