@@ -224,7 +224,7 @@ fn hooks_of_the_host_run_before_the_processes_go_on() {
     restore(&sandbox, &path);
     let state: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&seen).unwrap()).unwrap();
-    assert_eq!(state["status"], "creating");
+    assert_eq!(state["status"], "created");
     assert_eq!(state["pid"], sandbox.pid());
     sandbox.must(&["delete", "--force", &sandbox.id]);
 
