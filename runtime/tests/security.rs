@@ -235,6 +235,9 @@ fn a_reused_pid_is_not_the_container() {
     sandbox.must(&["create", "ID"]);
     sandbox.must(&["kill", "ID", "KILL"]);
     sandbox.wait_for_status("stopped");
+    // The kernel tells start times in ticks of 10 ms (proc_pid_stat(5)), and `create` and `kill` can
+    // both be over in one. A pid that comes round again takes longer.
+    std::thread::sleep(std::time::Duration::from_millis(30));
     let mut stranger = std::process::Command::new("/bin/busybox")
         .args(["sleep", "1000"])
         .spawn()
