@@ -32,7 +32,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::case::{CRUN, Case, Known, OLD_CRUN, RUNC, Verdict, check, equal};
-use crate::harness::canary::{Canary, Fingerprint};
+use crate::harness::canary::{Canary, Fingerprint, program_unchanged};
 use crate::harness::{Bundle, Context, observation, wait_for_text};
 
 /// This chapter's cases.
@@ -380,11 +380,7 @@ fn runtime_not_writable(context: &Context) -> Verdict {
         text.is_empty(),
         format_args!("the container could write to {}", text.trim()),
     )?;
-    equal(
-        "the runtime's program",
-        Fingerprint::of(&context.runtime)?,
-        before,
-    )
+    program_unchanged(context, before)
 }
 
 fn program_is_the_runtime(context: &Context) -> Verdict {
@@ -398,11 +394,7 @@ fn program_is_the_runtime(context: &Context) -> Verdict {
     let container = context.started(bundle)?;
     check(rootfs.join("run-me").is_symlink(), "the link is gone")?;
     container.call("exec", &[], &["/run-me", "--version"])?;
-    equal(
-        "the runtime's program",
-        Fingerprint::of(&context.runtime)?,
-        before,
-    )
+    program_unchanged(context, before)
 }
 
 fn interpreter_is_the_runtime(context: &Context) -> Verdict {
@@ -415,11 +407,7 @@ fn interpreter_is_the_runtime(context: &Context) -> Verdict {
     context.attempt("run", &bundle, &[])?;
     let container = context.started(bundle)?;
     container.call("exec", &[], &["/script"])?;
-    equal(
-        "the runtime's program",
-        Fingerprint::of(&context.runtime)?,
-        before,
-    )
+    program_unchanged(context, before)
 }
 
 fn passwd_link(context: &Context) -> Verdict {

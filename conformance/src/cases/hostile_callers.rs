@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, Verdict, check, equal};
-use crate::harness::canary::{Canary, Fingerprint};
+use crate::harness::canary::{Canary, Fingerprint, program_unchanged};
 use crate::harness::console::ConsoleSocket;
 use crate::harness::{Context, observation, visits};
 
@@ -430,11 +430,7 @@ fn hook_is_the_runtime(context: &Context) -> Verdict {
         }]);
     }
     context.attempt("run", &bundle, &[])?;
-    equal(
-        "the runtime's program",
-        Fingerprint::of(&context.runtime)?,
-        before,
-    )
+    program_unchanged(context, before)
 }
 
 fn absolute_links(context: &Context) -> Verdict {

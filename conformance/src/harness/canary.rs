@@ -44,6 +44,18 @@ impl Fingerprint {
     }
 }
 
+/// Fails when the runtime's program is not as it was `before`.
+///
+/// # Errors
+/// That, and those of reading it.
+pub fn program_unchanged(context: &Context, before: Fingerprint) -> Verdict {
+    equal(
+        "the runtime's program",
+        Fingerprint::of(&context.runtime)?,
+        before,
+    )
+}
+
 /// A directory of the host that no container may touch: a file, a link, a directory with a file.
 #[derive(Debug)]
 pub struct Canary {

@@ -43,6 +43,12 @@ impl Signals {
     }
 }
 
+/// What the container leaves behind becomes ours to reap from now on.
+pub(super) fn adopt_orphans() -> Result<()> {
+    // Any pid says yes (prctl(2)).
+    rustix::process::set_child_subreaper(Some(Pid::INIT)).call(|| "prctl(PR_SET_CHILD_SUBREAPER)")
+}
+
 /// The way by which its pseudo-terminal comes.
 pub(super) struct Terminal {
     socket: OwnedFd,

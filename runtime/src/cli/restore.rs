@@ -2,12 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use rustix::process::Pid;
-
 use super::ExitCode;
 use super::container_options::{self as options, ContainerOptions};
 use super::criu_options::{self as criu, settings, warn_without_root};
-use super::foreground::{Foreground, Signals, Terminal};
+use super::foreground::{Foreground, Signals, Terminal, adopt_orphans};
 use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
@@ -16,7 +14,7 @@ use crate::container::create::load_bundle;
 use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
 use crate::container::restore::{Request, restore};
-use crate::error::{CallContext, Result};
+use crate::error::Result;
 use crate::report::Listener;
 
 pub(super) static VERB: Verb = Verb {
@@ -95,9 +93,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         socket = Some(for_criu);
     }
     if !detach && !arguments.switch(&NO_SUBREAPER) {
-        // Any pid says yes (prctl(2)).
-        rustix::process::set_child_subreaper(Some(Pid::INIT))
-            .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
+        adopt_orphans()?;
     }
     let signals = if detach { None } else { Some(Signals::take()?) };
     let restored = restore(

@@ -1,10 +1,9 @@
 //! `windlass run`
 
-use rustix::process::Pid;
 use std::os::fd::AsFd;
 
 use super::container_options::{self as options, ContainerOptions};
-use super::foreground::{Foreground, Signals, Terminal, own_size};
+use super::foreground::{Foreground, Signals, Terminal, adopt_orphans, own_size};
 use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
@@ -14,7 +13,7 @@ use crate::container::create::{Created, create, load_bundle};
 use crate::container::delete::delete_done;
 use crate::container::hook_state::HookState;
 use crate::container::start::run_poststart;
-use crate::error::{CallContext, Result};
+use crate::error::Result;
 use crate::plan::NamespaceKind;
 use crate::report::Listener;
 use crate::spec::Spec;
@@ -77,9 +76,7 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         socket = Some(for_init);
     }
     if !detach && !arguments.switch(&NO_SUBREAPER) && !has_own_pids(&spec) {
-        // What the container leaves behind becomes ours to reap. Any pid says yes (prctl(2)).
-        rustix::process::set_child_subreaper(Some(Pid::INIT))
-            .call(|| "prctl(PR_SET_CHILD_SUBREAPER)")?;
+        adopt_orphans()?;
     }
     let signals = if detach { None } else { Some(Signals::take()?) };
     let created = create(

@@ -67,13 +67,16 @@ fn run(arguments: &Arguments<'_>, _: &Global<'_>, _: &Log) -> Result<ExitCode> {
 
 /// For root. A host with nothing but cgroup v2 gets a cgroup namespace too, as in runc.
 fn rootful_config() -> Result<String> {
-    let layout = Hierarchies::detect().map(|hierarchies| hierarchies.layout);
-    if !matches!(layout, Ok(Layout::V2)) {
+    if !has_only_cgroup_v2() {
         return Ok(DEFAULT_CONFIG.to_owned());
     }
     let mut config = default_config()?;
     add_namespace(&mut config, "cgroup");
     to_json(&config)
+}
+
+fn has_only_cgroup_v2() -> bool {
+    Hierarchies::detect().is_ok_and(|hierarchies| hierarchies.layout == Layout::V2)
 }
 
 fn default_config() -> Result<Value> {
@@ -91,10 +94,7 @@ fn add_namespace(config: &mut Value, kind: &str) {
 /// network and /sys, no cgroups.
 fn rootless_config() -> Result<String> {
     let mut config = default_config()?;
-    if matches!(
-        Hierarchies::detect().map(|hierarchies| hierarchies.layout),
-        Ok(Layout::V2)
-    ) {
+    if has_only_cgroup_v2() {
         add_namespace(&mut config, "cgroup");
     }
     let uid = rustix::process::geteuid().as_raw();
