@@ -24,3 +24,4 @@ pub mod seccomp;
 pub mod spec;
 pub mod sys;
 pub mod trace;
+pub mod unix_socket;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::SocketAddrUnix;
 
 use super::global::Global;
 use super::parse::Arguments;
@@ -15,6 +15,7 @@ use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
 use crate::spec::Spec;
 use crate::trace::Trace;
+use crate::unix_socket::connect_stream;
 
 pub(super) static BUNDLE: Flag = Flag::path(
     "bundle",
@@ -214,16 +215,8 @@ pub(super) fn console_socket(
 
 fn connect_to(path: &Path) -> Result<OwnedFd> {
     let shown = || format!("connect({})", path.display());
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .call(|| "socket(AF_UNIX)")?;
     let address = SocketAddrUnix::new(path).call(shown)?;
-    connect(&socket, &address).call(shown)?;
-    Ok(socket)
+    connect_stream(&address).call(shown)
 }
 
 /// Sends a pidfd to whoever listens on the socket.

@@ -2,9 +2,7 @@
 //! socket of ours, and we say so on the one in `$NOTIFY_SOCKET`, where systemd would believe nobody
 //! but its own service.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +19,7 @@ use super::directory::ContainerDirectory;
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::send_descriptor;
 use crate::spec::{Mount, Spec, Text};
+use crate::unix_socket::address;
 
 /// In the container's directory, and what the container sees of it.
 const DIRECTORY: &str = "notify";
@@ -96,7 +95,7 @@ impl Notifier {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).call(shown)?;
         let outside = datagrams()?;
         let shown = || format!("connect({}) of NOTIFY_SOCKET", host.display());
-        connect(&outside, &address(host).call(shown)?).call(shown)?;
+        connect(&outside, &address(host.as_ref()).call(shown)?).call(shown)?;
         Ok(Some(Notifier {
             inside,
             host: outside,
@@ -180,12 +179,4 @@ fn datagrams() -> Result<OwnedFd> {
         None,
     )
     .call(|| "socket(AF_UNIX, SOCK_DGRAM)")
-}
-
-/// A path, or a name in the abstract namespace: `@name` (sd_notify(3)).
-fn address(path: &Path) -> Result<SocketAddrUnix, Errno> {
-    match path.as_os_str().as_bytes() {
-        [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name),
-        name => SocketAddrUnix::new(OsStr::from_bytes(name)),
-    }
 }

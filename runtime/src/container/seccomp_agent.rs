@@ -4,7 +4,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde::Serialize;
 
@@ -13,6 +12,7 @@ use super::hook_state::State;
 use crate::error::{CallContext, Error, Result};
 use crate::init::channel::send_descriptor;
 use crate::plan::SeccompAgent;
+use crate::unix_socket::{address, connect_stream};
 
 /// The version of runtime-spec whose process state this is.
 const SPEC_VERSION: &str = "1.3.0";
@@ -48,10 +48,12 @@ pub(super) fn introduce(
     })
     .map_err(|error| Error::new(format!("the container process state as JSON: {error}")))?;
 
-    let socket = reach(agent.socket).map_err(|errno| {
-        Error::call(format!("connect({:?})", agent.socket), errno)
-            .context("failed to connect with seccomp agent specified in the seccomp profile")
-    })?;
+    let socket = address(agent.socket.as_ref())
+        .and_then(|address| connect_stream(&address))
+        .map_err(|errno| {
+            Error::call(format!("connect({:?})", agent.socket), errno)
+                .context("failed to connect with seccomp agent specified in the seccomp profile")
+        })?;
     send_descriptor(&socket, &state, listener.as_fd())
         .call(|| format!("sendmsg({:?}, seccompFd)", agent.socket))
         .map_err(|error| error.context("cannot send seccomp fd to the seccomp agent"))
@@ -68,20 +70,4 @@ fn listener_of(newborn: &Newborn) -> Result<OwnedFd> {
             Some(Errno::NOSYS) => error.hint("SCMP_ACT_NOTIFY takes Linux 5.6"),
             _ => error,
         })
-}
-
-/// A name that begins with `@` is abstract, as Go's net package has it.
-fn reach(name: &str) -> Result<OwnedFd, Errno> {
-    let address = match name.strip_prefix('@') {
-        Some(abstract_name) => SocketAddrUnix::new_abstract_name(abstract_name.as_bytes()),
-        None => SocketAddrUnix::new(name),
-    }?;
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    connect(&socket, &address)?;
-    Ok(socket)
 }

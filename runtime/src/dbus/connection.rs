@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
-};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::address::sockets;
 use super::message::{FIXED, Incoming, Method, Signal, read, total_length};
 use super::value::Value;
 use crate::error::{CallContext as _, Error, Result};
+use crate::unix_socket::connect_stream;
 
 /// How long an answer may take: the default of libdbus and sd-bus.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -99,16 +98,7 @@ impl Connection {
         let shown = || address.to_string_lossy().into_owned();
         let mut result = Err(Error::new(format!("{:?} names no unix socket", shown())));
         for socket_address in sockets(address.as_bytes()) {
-            let socket = socket_with(
-                AddressFamily::UNIX,
-                SocketType::STREAM,
-                SocketFlags::CLOEXEC,
-                None,
-            )
-            .call(|| "socket(AF_UNIX)")?;
-            result = connect(&socket, &socket_address)
-                .call(|| format!("connect({:?})", shown()))
-                .map(|()| socket);
+            result = connect_stream(&socket_address).call(|| format!("connect({:?})", shown()));
             if result.is_ok() {
                 break;
             }
