@@ -65,6 +65,7 @@ impl Crash {
             crash: self,
             runtime: i32::try_from(child.id()).unwrap(),
             init: None,
+            init_has_come: false,
             in_call: false,
             calls: 0,
             crashed: false,
@@ -98,6 +99,9 @@ struct Trace {
     crash: Crash,
     runtime: i32,
     init: Option<i32>,
+    /// The first child is init; those that come after it, also when it has become the app, are
+    /// hooks.
+    init_has_come: bool,
     in_call: bool,
     calls: usize,
     crashed: bool,
@@ -125,9 +129,10 @@ impl Trace {
     }
 
     fn stopped(&mut self, pid: i32, stop: i32) {
-        let is_new = pid != self.runtime && self.init.is_none();
+        let is_new = pid != self.runtime && !self.init_has_come;
         if is_new {
             self.init = Some(pid);
+            self.init_has_come = true;
         }
         let counted = match self.crash.of {
             Who::Runtime => pid == self.runtime,
@@ -156,6 +161,8 @@ impl Trace {
                     return;
                 }
             }
+            // A hook's too: passed on to it, it would stop it for good.
+            (libc::SIGSTOP, 0) if pid != self.runtime && Some(pid) != self.init => {}
             (stopped, 0) if stopped == libc::SIGTRAP | 0x80 => {
                 self.in_call = !self.in_call;
                 if self.in_call {
