@@ -3,6 +3,7 @@
 
 mod attach;
 mod cli;
+mod containerd;
 mod record;
 mod supervise;
 mod sys;
