@@ -7,6 +7,7 @@
 pub mod bootstrap;
 pub mod events;
 pub mod introspection;
+pub mod runc_options;
 pub mod task;
 pub mod ttrpc;
 pub mod well_known;
