@@ -10,6 +10,8 @@ mod console;
 mod container_input;
 mod create;
 mod log;
+#[allow(dead_code, reason = "the fronts that report it follow")]
+mod oom;
 mod output;
 mod poller;
 mod runtime;

@@ -5,6 +5,8 @@
 //! contract; fields that a newer containerd adds are skipped when they are read, as protobuf asks.
 
 pub mod bootstrap;
+pub mod cgroups_v1;
+pub mod cgroups_v2;
 pub mod events;
 pub mod introspection;
 pub mod runc_options;
