@@ -5,6 +5,8 @@ mod attach;
 #[allow(dead_code, reason = "asked by the fronts that follow")]
 mod cgroup;
 mod cli;
+#[allow(dead_code, reason = "the front itself follows")]
+mod conmon;
 mod containerd;
 mod record;
 mod supervise;

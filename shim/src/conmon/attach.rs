@@ -1,0 +1,354 @@
+//! The attach socket, as podman and CRI-O speak it: `SOCK_SEQPACKET`; what a client sends is the
+//! container's input as it is; what it gets is the container's output in packets whose first byte
+//! names the stream. A client that ends its sending ends the container's input with that, unless
+//! `--leave-stdin-open` says otherwise, and still gets output.
+//!
+//! Clients get every byte that the container writes while they are attached: one that is slow holds
+//! the container back, as a slow terminal would. One that has gone holds nothing back.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
+    listen, recv, sendmsg, shutdown,
+};
+
+use super::sockets::{self, AttachDirectory};
+use crate::supervise::{Event, Interest, Poller, Source, Token};
+
+/// How much output one packet holds, in bytes: clients read with a buffer of this size and one byte
+/// more (`STDIO_BUF_SIZE` of conmon, which podman has copied), and lose what exceeds it.
+const PACKET: usize = 8192;
+/// How many packets of one client are taken before others get their turn.
+const PACKETS_PER_TURN: usize = 16;
+/// How many clients there may be; who comes then waits until one goes.
+const MOST_CLIENTS: usize = 256;
+
+/// The socket in the bundle and everyone who has connected.
+#[derive(Debug)]
+pub struct AttachSocket {
+    listener: OwnedFd,
+    listener_token: Token,
+    listener_watched: bool,
+    directory: AttachDirectory,
+    clients: Vec<Client>,
+    next_token: Token,
+}
+
+/// Where clients' input goes.
+pub trait Input {
+    /// Takes what can be taken without waiting, and says how many bytes that were.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize>;
+    /// A client has ended its sending.
+    fn end(&mut self) -> Result<()>;
+}
+
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    token: Token,
+    /// Packets that the socket had no room for.
+    queue: VecDeque<Vec<u8>>,
+    /// Input that the container has not taken yet, from `input_at` on.
+    input: Vec<u8>,
+    input_at: usize,
+    /// It may still send.
+    speaks: bool,
+    /// It still wants output.
+    hears: bool,
+    watched: Option<Interest>,
+}
+
+impl AttachSocket {
+    /// Listens at `directory/attach`. Clients are known to the poller by `clients` and the numbers
+    /// that follow it.
+    pub fn listen(directory: AttachDirectory, listener: Token, clients: Token) -> Result<Self> {
+        let socket = sockets::bind_in(directory.path(), "attach", SocketType::SEQPACKET, 0o700)?;
+        listen(&socket, 64).with_context(|| {
+            format!(
+                "Failed to listen on attach socket: {}/attach",
+                directory.path().display()
+            )
+        })?;
+        Ok(AttachSocket {
+            listener: socket,
+            listener_token: listener,
+            listener_watched: false,
+            directory,
+            clients: Vec::new(),
+            next_token: clients,
+        })
+    }
+
+    /// Begins to wait for clients.
+    pub fn register(&mut self, poller: &Poller) -> Result<()> {
+        self.watch_listener(poller)
+    }
+
+    /// Whether one of the clients goes by this token.
+    pub fn knows(&self, token: Token) -> bool {
+        self.clients.iter().any(|client| client.token == token)
+    }
+
+    /// Takes in everyone who has connected.
+    pub fn accept(&mut self, poller: &Poller) -> Result<()> {
+        while self.clients.len() < MOST_CLIENTS {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match accept_with(&self.listener, flags) {
+                Ok(socket) => {
+                    let mut client = Client::new(socket, self.next_token);
+                    self.next_token.0 += 1;
+                    client.watch(poller)?;
+                    self.clients.push(client);
+                }
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                // No descriptors or no memory for one more: it waits until another goes.
+                Err(_) => break,
+            }
+        }
+        if self.listener_watched {
+            poller.remove(&self.listener)?;
+            self.listener_watched = false;
+        }
+        Ok(())
+    }
+
+    /// Something has happened at the client with this event's token.
+    pub fn ready(&mut self, event: Event, poller: &Poller, input: &mut impl Input) -> Result<()> {
+        let found = |client: &&mut Client| client.token == event.token;
+        let Some(client) = self.clients.iter_mut().find(found) else {
+            return Ok(());
+        };
+        if event.ready.contains(Interest::OUT) {
+            client.flush();
+        }
+        if event.ready.intersects(Interest::HUP | Interest::ERR) {
+            client.hears = false;
+            client.queue = VecDeque::new();
+        }
+        client.listen(input)?;
+        client.watch(poller)?;
+        self.forget_the_gone(poller)
+    }
+
+    /// The container takes input again.
+    pub fn pass_input_on(&mut self, poller: &Poller, input: &mut impl Input) -> Result<()> {
+        for client in &mut self.clients {
+            client.listen(input)?;
+            client.watch(poller)?;
+        }
+        self.forget_the_gone(poller)
+    }
+
+    /// Sends output to all clients, those included who have just connected.
+    pub fn send(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
+        // Who connected before the container wrote this must get it, whatever event came first.
+        if self.listener_watched {
+            self.accept(poller)?;
+        }
+        let stream = match source {
+            Source::Stdout => 2,
+            Source::Stderr => 3,
+        };
+        for client in &mut self.clients {
+            for piece in bytes.chunks(PACKET) {
+                client.tell(stream, piece);
+            }
+            client.watch(poller)?;
+        }
+        self.forget_the_gone(poller)
+    }
+
+    /// Someone is behind with what has been sent already.
+    pub fn is_behind(&self) -> bool {
+        self.clients.iter().any(|client| !client.queue.is_empty())
+    }
+
+    /// No new clients from now on; takes the socket's file away.
+    pub fn stop_listening(&mut self, poller: &Poller) -> Result<()> {
+        if self.listener_watched {
+            self.accept(poller)?;
+        }
+        if self.listener_watched {
+            poller.remove(&self.listener)?;
+            self.listener_watched = false;
+        }
+        let path: PathBuf = self.directory.path().join("attach");
+        sockets::remove(&path).with_context(|| format!("removing {}", path.display()))
+    }
+
+    fn forget_the_gone(&mut self, poller: &Poller) -> Result<()> {
+        let before = self.clients.len();
+        for client in self.clients.iter_mut().filter(|client| client.is_gone()) {
+            client.unwatch(poller)?;
+        }
+        self.clients.retain(|client| !client.is_gone());
+        if self.clients.len() < before {
+            self.watch_listener(poller)?;
+        }
+        Ok(())
+    }
+
+    fn watch_listener(&mut self, poller: &Poller) -> Result<()> {
+        if !self.listener_watched {
+            poller.add(&self.listener, self.listener_token, Interest::IN)?;
+            self.listener_watched = true;
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn new(socket: OwnedFd, token: Token) -> Self {
+        Client {
+            socket,
+            token,
+            queue: VecDeque::new(),
+            input: Vec::new(),
+            input_at: 0,
+            speaks: true,
+            hears: true,
+            watched: None,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        !self.speaks && !self.hears
+    }
+
+    fn tell(&mut self, stream: u8, piece: &[u8]) {
+        if !self.hears {
+            return;
+        }
+        if self.queue.is_empty() {
+            match send(&self.socket, stream, piece) {
+                Ok(()) => return,
+                Err(errno) if is_full(errno) => {}
+                Err(_) => {
+                    self.hears = false;
+                    return;
+                }
+            }
+        }
+        self.queue.push_back([&[stream], piece].concat());
+    }
+
+    fn flush(&mut self) {
+        while let Some(packet) = self.queue.front() {
+            match send(&self.socket, packet[0], &packet[1..]) {
+                Ok(()) => drop(self.queue.pop_front()),
+                Err(errno) if is_full(errno) => return,
+                Err(_) => {
+                    self.hears = false;
+                    break;
+                }
+            }
+        }
+        self.queue = VecDeque::new();
+    }
+
+    /// Passes on what the client has sent, as far as it is taken.
+    fn listen(&mut self, input: &mut impl Input) -> Result<()> {
+        for _ in 0..PACKETS_PER_TURN {
+            while self.input_at < self.input.len() {
+                let taken = input.write(&self.input[self.input_at..])?;
+                if taken == 0 {
+                    return Ok(());
+                }
+                self.input_at += taken;
+            }
+            self.input = Vec::new();
+            self.input_at = 0;
+            if !self.speaks {
+                break;
+            }
+            match receive(&self.socket) {
+                Ok(packet) if packet.is_empty() => {
+                    self.speaks = false;
+                    input.end()?;
+                }
+                Ok(packet) => self.input = packet,
+                Err(Errno::AGAIN) => return Ok(()),
+                // The client has gone without reading all that we sent; what it sent is still there.
+                Err(Errno::CONNRESET) => self.hears = false,
+                Err(_) => {
+                    self.speaks = false;
+                    self.hears = false;
+                    input.end()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, poller: &Poller) -> Result<()> {
+        let mut interest = Interest::empty();
+        if self.speaks && self.input.is_empty() {
+            interest |= Interest::IN;
+        }
+        if !self.queue.is_empty() {
+            interest |= Interest::OUT;
+        }
+        // A client that has gone would report that again and again while its input waits.
+        let wanted = Some(interest).filter(|_| self.hears || self.input.is_empty());
+        match (self.watched, wanted) {
+            (None, Some(interest)) => poller.add(&self.socket, self.token, interest)?,
+            (Some(old), Some(new)) if old != new => {
+                poller.modify(&self.socket, self.token, new)?;
+            }
+            (Some(_), None) => poller.remove(&self.socket)?,
+            _ => {}
+        }
+        self.watched = wanted;
+        Ok(())
+    }
+
+    fn unwatch(&mut self, poller: &Poller) -> Result<()> {
+        if self.watched.take().is_some() {
+            poller.remove(&self.socket)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Client {
+    /// Reads what the client still had to say: a unix socket that is closed with unread packets
+    /// resets the connection, and the client would not get the last of the output.
+    fn drop(&mut self) {
+        let _ = shutdown(&self.socket, Shutdown::Read);
+        while receive(&self.socket).is_ok_and(|packet| !packet.is_empty()) {}
+    }
+}
+
+fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM)
+}
+
+fn send(socket: &OwnedFd, stream: u8, bytes: &[u8]) -> rustix::io::Result<()> {
+    let stream = [stream];
+    let parts = [IoSlice::new(&stream), IoSlice::new(bytes)];
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    rustix::io::retry_on_intr(|| {
+        sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags).map(|_| ())
+    })
+}
+
+/// The next packet, whole; an empty one when the client has ended its sending.
+fn receive(socket: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
+    let look = RecvFlags::DONTWAIT | RecvFlags::PEEK | RecvFlags::TRUNC;
+    let (_, length) = rustix::io::retry_on_intr(|| recv(socket, &mut [0u8; 0][..], look))?;
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let mut packet = vec![0; length];
+    let (_, length) =
+        rustix::io::retry_on_intr(|| recv(socket, &mut packet[..], RecvFlags::DONTWAIT))?;
+    packet.truncate(length);
+    Ok(packet)
+}
