@@ -7,8 +7,9 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod date;
 pub mod layer;
 pub mod layout;
 pub mod load;
 pub mod sys;
-mod warnings;
+pub mod warnings;

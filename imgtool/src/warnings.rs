@@ -1,6 +1,50 @@
-//! Warnings for the person at the terminal: each kind once, then a count.
+//! What the person at the terminal is told beside results and errors: warnings, each kind once and
+//! then a count, and with `--verbose` what was done.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use clap::ValueEnum;
+
+/// How much is told; umoci's names. The error that ends the program always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Only the error that ends the program.
+    Fatal,
+    /// The same: errors end the program.
+    Error,
+    /// What was done other than asked for.
+    Warn,
+    /// What was done.
+    Info,
+    /// The same: there is nothing finer.
+    Debug,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
+
+/// Sets how much is told from here on.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+fn tells(level: Level) -> bool {
+    LEVEL.load(Ordering::Relaxed) >= level as u8
+}
+
+/// Tells what was done, if that is wanted.
+pub fn note(text: impl FnOnce() -> String) {
+    if tells(Level::Info) {
+        eprintln!("windlass-img: {}", text());
+    }
+}
+
+/// Tells of something that the caller may not expect.
+pub fn warn(text: impl FnOnce() -> String) {
+    if tells(Level::Warn) {
+        eprintln!("windlass-img: warning: {}", text());
+    }
+}
 
 /// Collects what was done other than asked for.
 #[derive(Debug, Default)]
@@ -15,7 +59,7 @@ impl Warnings {
             *count += 1;
         } else {
             let text = text();
-            eprintln!("windlass-img: warning: {text}");
+            warn(|| text.clone());
             self.counts.insert(kind, (text, 0));
         }
     }
@@ -23,7 +67,7 @@ impl Warnings {
     /// Prints how many more of each kind there were.
     pub fn summarize(&self) {
         for (first, count) in self.counts.values().filter(|(_, count)| *count > 0) {
-            eprintln!("windlass-img: warning: {count} more like '{first}'");
+            warn(|| format!("{count} more like '{first}'"));
         }
     }
 }

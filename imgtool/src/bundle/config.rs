@@ -35,10 +35,12 @@ pub fn check_platform(image: &ImageConfig) -> Result<()> {
     }
     if platform.architecture != host_architecture() {
         let architecture = platform.architecture.escape_debug();
-        eprintln!(
-            "windlass-img: warning: the image is for {architecture}, this machine is {}",
-            host_architecture()
-        );
+        crate::warnings::warn(|| {
+            format!(
+                "the image is for {architecture}, this machine is {}",
+                host_architecture()
+            )
+        });
     }
     Ok(())
 }

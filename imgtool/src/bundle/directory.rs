@@ -99,9 +99,9 @@ impl Drop for BundleDirectory {
         }
         if let Err(error) = self.remove_contents() {
             let path = self.path.display();
-            eprintln!(
-                "windlass-img: warning: can't remove the unfinished bundle {path}: {error:#}"
-            );
+            crate::warnings::warn(|| {
+                format!("can't remove the unfinished bundle {path}: {error:#}")
+            });
         }
         remove_directories(&self.made);
     }
@@ -150,7 +150,7 @@ fn remove_directories(made: &[PathBuf]) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
                 let directory = directory.display();
-                eprintln!("windlass-img: warning: can't remove {directory}: {errno}");
+                crate::warnings::warn(|| format!("can't remove {directory}: {errno}"));
             }
         }
     }

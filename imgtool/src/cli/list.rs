@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::arguments::layout_path;
 use crate::layout::Layout;
 
 /// Lists the tags in an image layout, one a line.
 #[derive(Debug, Args)]
 pub struct List {
     /// The layout's directory.
-    #[arg(long, value_name = "LAYOUT")]
+    #[arg(long, value_name = "LAYOUT", value_parser = layout_path)]
     layout: PathBuf,
 }
 

@@ -1,24 +1,49 @@
 //! The command line: one file a verb.
 
+mod arguments;
+mod config;
+mod gc;
+mod init;
 mod list;
 mod load;
+mod new;
+mod remove;
 mod stat;
+mod tag;
 mod unpack;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::warnings::{self, Level};
+
 /// Unpacks, inspects and loads OCI images, on the standard image layout.
 #[derive(Debug, Parser)]
 #[command(name = "windlass-img", version, disable_help_subcommand = true)]
+#[command(args_override_self = true)]
 pub struct CommandLine {
+    /// How much to say of what is being done.
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log: Level,
+
+    /// Say what is being done, as --log=info.
+    #[arg(long, conflicts_with = "log")]
+    verbose: bool,
+
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Init),
+    New(new::New),
     Unpack(unpack::Unpack),
+    Config(Box<config::Config>),
+    Tag(tag::Tag),
+    #[command(alias = "remove")]
+    Rm(remove::Remove),
+    Gc(gc::Gc),
     #[command(alias = "list")]
     Ls(list::List),
     Stat(stat::Stat),
@@ -28,8 +53,15 @@ enum Verb {
 impl CommandLine {
     /// Does what was asked for.
     pub fn run(self) -> Result<()> {
+        warnings::set_level(if self.verbose { Level::Info } else { self.log });
         match self.verb {
+            Verb::Init(init) => init.run(),
+            Verb::New(new) => new.run(),
             Verb::Unpack(unpack) => unpack.run(),
+            Verb::Config(config) => config.run(),
+            Verb::Tag(tag) => tag.run(),
+            Verb::Rm(remove) => remove.run(),
+            Verb::Gc(gc) => gc.run(),
             Verb::Ls(list) => list.run(),
             Verb::Stat(stat) => stat.run(),
             Verb::Load(load) => load.run(),

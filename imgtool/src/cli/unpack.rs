@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
+use super::arguments::MappingArguments;
 use crate::bundle::config::ConfigOptions;
 use crate::bundle::{self, UnpackOptions};
 use crate::layer::apply::ApplyOptions;
-use crate::layer::ids::{IdMapping, IdRange};
 use crate::layer::limits::Limits;
 use crate::layout::Layout;
 use crate::layout::reference::ImageReference;
@@ -25,19 +25,8 @@ pub struct Unpack {
     #[arg(long, value_name = "LAYOUT[:TAG]")]
     image: ImageReference,
 
-    /// Map the image's users to others on the host; may be repeated.
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    uid_map: Vec<IdRange>,
-
-    /// Map the image's groups to others on the host; may be repeated.
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    gid_map: Vec<IdRange>,
-
-    /// Unpack without privileges: every file belongs to the caller, its owner is kept in the
-    /// attribute user.rootlesscontainers, an empty file stands for a device, and config.json is
-    /// one that the caller can run (user namespace, no cgroup limits, the host's network).
-    #[arg(long)]
-    rootless: bool,
+    #[command(flatten)]
+    mapping: MappingArguments,
 
     /// Where a directory entry meets a symbolic link to a directory, keep the link.
     #[arg(long)]
@@ -83,43 +72,13 @@ impl Unpack {
         limits.tar.entries = self.max_entries;
         Ok(UnpackOptions {
             apply: ApplyOptions {
-                mapping: self.mapping()?,
+                mapping: self.mapping.mapping()?,
                 limits,
                 keep_dirlinks: self.keep_dirlinks,
             },
             config: ConfigOptions {
                 no_terminal: self.no_terminal,
             },
-        })
-    }
-
-    fn mapping(&self) -> Result<IdMapping> {
-        let (mut users, mut groups) = (self.uid_map.clone(), self.gid_map.clone());
-        if self.rootless {
-            // The one mapping that an unprivileged user can make.
-            if users.is_empty() {
-                let host_id = rustix::process::geteuid().as_raw();
-                users.push(IdRange {
-                    container_id: 0,
-                    host_id,
-                    size: 1,
-                });
-            }
-            if groups.is_empty() {
-                let host_id = rustix::process::getegid().as_raw();
-                groups.push(IdRange {
-                    container_id: 0,
-                    host_id,
-                    size: 1,
-                });
-            }
-        } else if users.is_empty() != groups.is_empty() {
-            bail!("--uid-map and --gid-map go together: a user namespace needs both");
-        }
-        Ok(IdMapping {
-            users,
-            groups,
-            rootless: self.rootless,
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Blobs coming into a layout: hashed on the way, and nothing until they are whole.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use super::digest::{Algorithm, Digest, Hasher};
@@ -17,6 +19,8 @@ pub struct Incoming {
     layout: File,
     name: String,
     directory: File,
+    /// Who blobs are to belong to, if not to us.
+    owner: Option<(Uid, Gid)>,
     count: u64,
 }
 
@@ -24,9 +28,11 @@ pub struct Incoming {
 pub const INCOMING_PREFIX: &str = ".windlass-incoming-";
 
 impl Incoming {
-    /// Makes the directory in a layout.
-    pub fn new(layout: File) -> Result<Self> {
-        let name = format!("{INCOMING_PREFIX}{}", std::process::id());
+    /// Makes the directory in a layout that is locked against garbage collection.
+    pub(super) fn new(layout: File, owner: Option<(Uid, Gid)>) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{INCOMING_PREFIX}{}-{number}", std::process::id());
         rustix::fs::mkdirat(&layout, &*name, Mode::RWXU)
             .with_context(|| format!("mkdirat {name} in the layout"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -36,6 +42,7 @@ impl Incoming {
             layout,
             name,
             directory: directory.into(),
+            owner,
             count: 0,
         })
     }
@@ -57,11 +64,50 @@ impl Incoming {
         })
     }
 
-    /// Moves a blob to its place in the layout, `blobs` being the layout's directory for its
-    /// digest's algorithm.
-    pub fn keep(&self, blob: &IncomingBlob, blobs: &File) -> Result<()> {
+    /// A whole blob of these bytes, such as a manifest.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<IncomingBlob> {
+        let mut writer = self.begin()?;
+        writer.write_all(bytes).context("write an incoming blob")?;
+        Ok(writer.finish())
+    }
+
+    /// Moves blobs to their places in the layout, where they survive a power cut. One that is
+    /// there already is replaced: it may be damaged, and this one has been verified.
+    pub fn keep<'a>(&self, blobs: impl IntoIterator<Item = &'a IncomingBlob>) -> Result<()> {
+        let mut kept = HashSet::new();
+        for blob in blobs {
+            if kept.insert(&blob.digest) {
+                self.keep_one(blob)
+                    .with_context(|| format!("put blob {} into the layout", blob.digest))?;
+            }
+        }
+        let algorithms: BTreeSet<_> = kept.iter().map(|digest| digest.algorithm()).collect();
+        for algorithm in algorithms {
+            rustix::fs::fsync(self.blobs_of(algorithm)?).context("fsync the layout's blobs")?;
+        }
+        Ok(())
+    }
+
+    fn keep_one(&self, blob: &IncomingBlob) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, &*blob.name, flags, Mode::empty())
+            .context("openat")?;
+        if let Some((user, group)) = self.owner {
+            rustix::fs::fchown(&file, Some(user), Some(group)).context("fchown")?;
+        }
+        rustix::fs::fsync(&file).context("fsync")?;
+        let blobs = self.blobs_of(blob.digest.algorithm())?;
         rustix::fs::renameat(&self.directory, &*blob.name, blobs, blob.digest.hex())
-            .with_context(|| format!("renameat blob {} into the layout", blob.digest))
+            .context("renameat")
+    }
+
+    /// The layout's directory for an algorithm's blobs.
+    fn blobs_of(&self, algorithm: Algorithm) -> Result<OwnedFd> {
+        let name = format!("blobs/{}", algorithm.name());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.layout, &*name, flags, Mode::empty(), resolve)
+            .with_context(|| format!("openat2 {name}"))
     }
 }
 
@@ -76,10 +122,7 @@ impl Drop for Incoming {
         if let Err(errno) =
             rustix::fs::unlinkat(self.layout.as_fd(), &*self.name, AtFlags::REMOVEDIR)
         {
-            eprintln!(
-                "windlass-img: warning: can't remove {} in the layout: {errno}",
-                self.name
-            );
+            crate::warnings::warn(|| format!("can't remove {} in the layout: {errno}", self.name));
         }
     }
 }

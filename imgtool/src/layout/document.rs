@@ -115,6 +115,21 @@ impl Index {
             other: Map::new(),
         }
     }
+
+    /// Adds an image, in place of any that has its tag.
+    pub fn put(&mut self, descriptor: Descriptor) {
+        self.manifests
+            .retain(|known| known.tag() != descriptor.tag());
+        self.manifests.push(descriptor);
+    }
+
+    /// Adds an image under a tag, in place of any that has it.
+    pub fn tag(&mut self, mut descriptor: Descriptor, tag: &str) {
+        descriptor
+            .annotations
+            .insert(REF_NAME.to_owned(), tag.to_owned());
+        self.put(descriptor);
+    }
 }
 
 /// One image (image-spec manifest.md).

@@ -2,8 +2,12 @@
 //! (image-spec image-layout.md).
 
 pub mod blob;
+pub mod create;
 pub mod digest;
 pub mod document;
+pub mod edit;
+pub mod gc;
+mod lock;
 pub mod media;
 pub mod reference;
 pub mod resolve;

@@ -1,5 +1,6 @@
 //! `LAYOUT[:TAG]`, umoci's way to name an image on the command line.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,6 +11,12 @@ pub struct ImageReference {
     pub layout: PathBuf,
     /// The tag, `latest` unless given.
     pub tag: String,
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.layout.display(), self.tag)
+    }
 }
 
 /// A name that isn't `LAYOUT[:TAG]`.

@@ -21,6 +21,9 @@ const MOST_IMAGES: usize = 4096;
 pub struct Image {
     /// What the tag led to.
     pub descriptor: Descriptor,
+    /// The way there: from the layout's index over any further indexes to the manifest, each
+    /// descriptor as it stands there.
+    pub way: Vec<Descriptor>,
     /// The manifest.
     pub manifest: Manifest,
     /// The manifest as it is in the layout.
@@ -45,33 +48,16 @@ pub struct Layer<'a> {
 impl Image {
     /// Finds the image that `tag` names, for this machine where it names several.
     pub fn find(layout: &Layout, tag: &str) -> Result<Image> {
-        let index = layout.index()?;
-        let mut tagged = index
-            .manifests
-            .iter()
-            .filter(|descriptor| descriptor.tag() == Some(tag));
-        let Some(first) = tagged.next() else {
-            bail!(
-                "no image tagged '{tag}' in {} ({})",
-                layout.path().display(),
-                known_tags(&index)
-            );
-        };
-        if tagged.any(|other| other.digest != first.digest) {
-            bail!(
-                "tag '{tag}' is ambiguous in {}: several images have it",
-                layout.path().display()
-            );
-        }
+        let tagged = tagged(layout, tag)?;
         let mut candidates = Vec::new();
         let mut indexes = 0;
-        collect(layout, first, 0, &mut indexes, &mut candidates)?;
-        let descriptor = choose(candidates).with_context(|| format!("tag '{tag}'"))?;
-        Image::read(layout, descriptor)
+        collect(layout, &tagged, &[], &mut indexes, &mut candidates)?;
+        let candidate = choose(candidates).with_context(|| format!("tag '{tag}'"))?;
+        Image::read(layout, candidate.descriptor, candidate.way)
     }
 
     /// Reads the image of a manifest.
-    pub fn read(layout: &Layout, descriptor: Descriptor) -> Result<Image> {
+    pub fn read(layout: &Layout, descriptor: Descriptor, way: Vec<Descriptor>) -> Result<Image> {
         let digest = &descriptor.digest;
         let manifest_bytes = layout.read_document(&descriptor)?;
         let manifest = Manifest::parse(&manifest_bytes, &descriptor.media_type)
@@ -88,6 +74,7 @@ impl Image {
             .with_context(|| format!("image configuration {}", manifest.config.digest))?;
         Ok(Image {
             descriptor,
+            way,
             manifest,
             manifest_bytes,
             config,
@@ -123,6 +110,29 @@ impl Image {
     }
 }
 
+/// The one thing in the layout that has a tag.
+pub fn tagged(layout: &Layout, tag: &str) -> Result<Descriptor> {
+    let index = layout.index()?;
+    let mut tagged = index
+        .manifests
+        .iter()
+        .filter(|descriptor| descriptor.tag() == Some(tag));
+    let Some(first) = tagged.next() else {
+        bail!(
+            "no image tagged '{tag}' in {} ({})",
+            layout.path().display(),
+            known_tags(&index)
+        );
+    };
+    if tagged.any(|other| other.digest != first.digest) {
+        bail!(
+            "tag '{tag}' is ambiguous in {}: several images have it",
+            layout.path().display()
+        );
+    }
+    Ok(first.clone())
+}
+
 fn known_tags(index: &Index) -> String {
     let tags: Vec<String> = index
         .manifests
@@ -136,20 +146,35 @@ fn known_tags(index: &Index) -> String {
     }
 }
 
-/// All manifests that a descriptor leads to, in order. Each inherits the platform of the nearest
-/// index entry that has one.
+/// A manifest that a tag leads to.
+#[derive(Debug)]
+struct Candidate {
+    /// With the platform of the nearest index entry that has one.
+    descriptor: Descriptor,
+    way: Vec<Descriptor>,
+}
+
+/// All manifests that a descriptor leads to, in order; `above` led to it.
 fn collect(
     layout: &Layout,
     descriptor: &Descriptor,
-    depth: usize,
+    above: &[Descriptor],
     indexes: &mut usize,
-    found: &mut Vec<Descriptor>,
+    found: &mut Vec<Candidate>,
 ) -> Result<()> {
+    let depth = above.len();
+    let mut way = above.to_vec();
+    way.push(descriptor.clone());
     match descriptor.kind() {
         MediaKind::Manifest if found.len() == MOST_IMAGES => {
             bail!("it leads to more than {MOST_IMAGES} images")
         }
-        MediaKind::Manifest => found.push(descriptor.clone()),
+        MediaKind::Manifest => {
+            let platform = way.iter().rev().find_map(|step| step.platform.clone());
+            let mut descriptor = descriptor.clone();
+            descriptor.platform = platform;
+            found.push(Candidate { descriptor, way });
+        }
         MediaKind::Index => {
             *indexes += 1;
             if depth == DEEPEST_INDEX || *indexes > MOST_INDEXES {
@@ -164,9 +189,7 @@ fn collect(
             let index = Index::parse(&bytes, Some(&descriptor.media_type))
                 .with_context(|| format!("index {}", descriptor.digest))?;
             for below in &index.manifests {
-                let mut below = below.clone();
-                below.platform = below.platform.or_else(|| descriptor.platform.clone());
-                collect(layout, &below, depth + 1, indexes, found)?;
+                collect(layout, below, &way, indexes, found)?;
             }
         }
         _ if depth == 0 => {
@@ -183,30 +206,27 @@ fn collect(
 }
 
 /// The one to use. A tag that leads to one image gives that image, whatever its platform.
-fn choose(mut candidates: Vec<Descriptor>) -> Result<Descriptor> {
+fn choose(mut candidates: Vec<Candidate>) -> Result<Candidate> {
     if candidates.len() == 1 {
         return Ok(candidates.remove(0));
     }
     let platforms = candidates
         .iter()
-        .map(|candidate| platform_name(candidate.platform.as_ref()));
+        .map(|candidate| platform_name(candidate.descriptor.platform.as_ref()));
     let platforms = platforms.collect::<Vec<_>>().join(", ");
-    let here: Vec<Descriptor> = candidates
-        .into_iter()
-        .filter(|candidate| runs_here(candidate.platform.as_ref()))
-        .collect();
-    // image-spec image-index.md: the first matching entry is the one to use; an entry that says
-    // what it runs on is better than one that doesn't.
-    let best = here
-        .iter()
-        .find(|candidate| candidate.platform.is_some())
-        .or(here.first());
-    best.cloned().with_context(|| {
-        format!(
+    candidates.retain(|candidate| runs_here(candidate.descriptor.platform.as_ref()));
+    if candidates.is_empty() {
+        bail!(
             "no image for linux/{} (there are: {platforms})",
             host_architecture()
-        )
-    })
+        );
+    }
+    // image-spec image-index.md: the first matching entry is the one to use; an entry that says
+    // what it runs on is better than one that doesn't.
+    let best = candidates
+        .iter()
+        .position(|candidate| candidate.descriptor.platform.is_some());
+    Ok(candidates.swap_remove(best.unwrap_or(0)))
 }
 
 fn platform_name(platform: Option<&Platform>) -> String {
@@ -258,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    fn candidate(digit: char, platform: Option<(&str, &str)>) -> Descriptor {
+    fn candidate(digit: char, platform: Option<(&str, &str)>) -> Candidate {
         let mut descriptor: Descriptor = serde_json::from_value(json!({
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": format!("sha256:{}", digit.to_string().repeat(64)),
@@ -270,20 +290,33 @@ mod tests {
             architecture: architecture.into(),
             ..Platform::default()
         });
-        descriptor
+        Candidate {
+            descriptor,
+            way: Vec::new(),
+        }
+    }
+
+    fn digit(candidates: Vec<Candidate>) -> Option<char> {
+        choose(candidates)
+            .ok()?
+            .descriptor
+            .digest
+            .hex()
+            .chars()
+            .next()
     }
 
     #[test]
     fn the_image_for_this_machine_is_chosen() {
-        let foreign = candidate('1', Some(("linux", "z80")));
+        let foreign = || candidate('1', Some(("linux", "z80")));
         let windows = candidate('2', Some(("windows", host_architecture())));
         let attestation = candidate('3', Some(("unknown", "unknown")));
         let ours = candidate('4', Some(("linux", host_architecture())));
         let unnamed = candidate('5', None);
-        let all = vec![foreign.clone(), windows, attestation, unnamed, ours.clone()];
-        assert_eq!(choose(all).unwrap(), ours);
-        assert_eq!(choose(vec![foreign.clone()]).unwrap(), foreign);
-        assert!(choose(vec![foreign.clone(), foreign]).is_err());
-        assert!(choose(Vec::new()).is_err());
+        let all = vec![foreign(), windows, attestation, unnamed, ours];
+        assert_eq!(digit(all), Some('4'));
+        assert_eq!(digit(vec![foreign()]), Some('1'));
+        assert_eq!(digit(vec![foreign(), foreign()]), None);
+        assert_eq!(digit(Vec::new()), None);
     }
 }

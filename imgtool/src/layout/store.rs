@@ -1,16 +1,16 @@
 //! The layout's directory: blobs and index.json, through one descriptor.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
-use super::blob::{INCOMING_PREFIX, Incoming};
-use super::digest::{Digest, Hasher};
+use super::blob::Incoming;
+use super::digest::Hasher;
 use super::document::{Descriptor, Index};
 
 /// Bytes of a manifest, index or configuration. Registries stop at 4 MiB for manifests.
@@ -19,8 +19,8 @@ pub const LARGEST_DOCUMENT: u64 = 8 << 20;
 /// An OCI image layout.
 #[derive(Debug)]
 pub struct Layout {
-    path: PathBuf,
-    directory: File,
+    pub(super) path: PathBuf,
+    pub(super) directory: File,
 }
 
 impl Layout {
@@ -36,78 +36,12 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Opens a layout for changing it, or makes an empty one where there is nothing or an empty
-    /// directory; says which. Waits for whoever is changing it; the right to do so lasts until
-    /// the layout is dropped.
-    pub fn open_or_create(path: &Path) -> Result<(Self, Created)> {
-        let made_directory = match std::fs::create_dir(path) {
-            Ok(()) => true,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-            Err(error) => {
-                return Err(error).with_context(|| format!("mkdir {}", path.display()));
-            }
-        };
-        let directory = open_directory(path)
-            .with_context(|| format!("can't open image layout {}", path.display()))?;
-        let layout = Layout {
-            path: path.to_owned(),
-            directory,
-        };
-        layout.lock()?;
-        let is_empty = std::fs::read_dir(path)
-            .with_context(|| format!("read directory {}", path.display()))?
-            .next()
-            .is_none();
-        if !is_empty {
-            layout.check_marker()?;
-            return Ok((layout, Created::Nothing));
-        }
-        let created = if made_directory {
-            Created::Directory
-        } else {
-            Created::Contents
-        };
-        if let Err(error) = layout.initialize() {
-            layout.remove_created(created);
-            return Err(error);
-        }
-        Ok((layout, created))
-    }
-
-    fn initialize(&self) -> Result<()> {
-        for name in ["blobs", "blobs/sha256"] {
-            rustix::fs::mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))
-                .with_context(|| format!("mkdirat {name} in {}", self.path.display()))?;
-        }
-        self.write("index.json", &serde_json::to_vec(&Index::empty())?)?;
-        self.write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
-    }
-
-    /// Takes back what [`Layout::open_or_create`] made.
-    pub fn remove_created(&self, created: Created) {
-        if created == Created::Nothing {
-            return;
-        }
-        for (name, flags) in [
-            ("oci-layout", AtFlags::empty()),
-            ("index.json", AtFlags::empty()),
-            ("blobs/sha256", AtFlags::REMOVEDIR),
-            ("blobs", AtFlags::REMOVEDIR),
-        ] {
-            if let Err(errno) = rustix::fs::unlinkat(&self.directory, name, flags)
-                && errno != Errno::NOENT
-            {
-                eprintln!("windlass-img: warning: can't remove {name}: {errno}");
-            }
-        }
-        if created == Created::Directory
-            && let Err(error) = std::fs::remove_dir(&self.path)
-        {
-            eprintln!(
-                "windlass-img: warning: can't remove {}: {error}",
-                self.path.display()
-            );
-        }
+    /// Opens a layout to change it. Waits for a garbage collection that is under way; none begins
+    /// until the layout is dropped.
+    pub fn open_to_change(path: &Path) -> Result<Self> {
+        let layout = Layout::open(path)?;
+        layout.lock_to_change()?;
+        Ok(layout)
     }
 
     /// Where the layout is.
@@ -115,38 +49,13 @@ impl Layout {
         &self.path
     }
 
-    /// Takes the right to change this layout. What an earlier change left behind when it was
-    /// killed is removed.
-    fn lock(&self) -> Result<()> {
-        rustix::fs::flock(&self.directory, FlockOperation::LockExclusive)
-            .with_context(|| format!("flock {}", self.path.display()))?;
-        let listing = self.open_at(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
-        for entry in Dir::new(listing).context("read the layout's directory")? {
-            let entry = entry.context("read the layout's directory")?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(INCOMING_PREFIX) {
-                std::fs::remove_dir_all(self.path.join(&name))
-                    .with_context(|| format!("remove {name}, which a killed load left"))?;
-            }
-        }
-        Ok(())
-    }
-
     /// A directory for blobs on their way in.
     pub fn incoming(&self) -> Result<Incoming> {
-        let directory = self
+        let layout = self
             .directory
             .try_clone()
             .context("dup the layout's descriptor")?;
-        Incoming::new(directory)
-    }
-
-    /// The directory of the blobs whose digests use `digest`'s algorithm.
-    pub fn blobs(&self, digest: &Digest) -> Result<File> {
-        let name = format!("blobs/{}", digest.algorithm().name());
-        Ok(self
-            .open_at(&name, OFlags::RDONLY | OFlags::DIRECTORY)?
-            .into())
+        Incoming::new(layout, self.owner()?)
     }
 
     /// The index of all images here.
@@ -157,9 +66,15 @@ impl Layout {
         Index::parse(&bytes, None).with_context(in_layout)
     }
 
-    /// Replaces the index: atomically, so that readers need no lock.
-    pub fn write_index(&self, index: &Index) -> Result<()> {
-        self.write("index.json", &serde_json::to_vec(index)?)
+    /// Reads the index, changes it and replaces it: atomically, so that readers need no lock, and
+    /// one writer after the other, so that none undoes what another did. The blobs that it names
+    /// have to be in place by then.
+    pub fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> Result<T>) -> Result<T> {
+        let _ours_alone = self.lock_index()?;
+        let mut index = self.index()?;
+        let result = change(&mut index)?;
+        self.write("index.json", &serde_json::to_vec(&index)?)?;
+        Ok(result)
     }
 
     /// Opens a descriptor's blob, whose length has to be as the descriptor says. The content is
@@ -198,7 +113,7 @@ impl Layout {
         Ok(bytes)
     }
 
-    fn check_marker(&self) -> Result<()> {
+    pub(super) fn check_marker(&self) -> Result<()> {
         let path = self.path.display();
         let not_a_layout = || format!("{path} is not an OCI image layout");
         let file = self.open_file("oci-layout").with_context(not_a_layout)?;
@@ -229,47 +144,65 @@ impl Layout {
         Ok(file)
     }
 
-    fn open_at(&self, name: &str, flags: OFlags) -> Result<rustix::fd::OwnedFd> {
+    pub(super) fn open_at(&self, name: &str, flags: OFlags) -> Result<rustix::fd::OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC;
         rustix::fs::openat2(self.directory.as_fd(), name, flags, Mode::empty(), resolve)
             .with_context(|| format!("can't open {}/{name}", self.path.display()))
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Puts a file into the layout, in place of what is there: after a power cut it is the old one
+    /// or the new one.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let context = || format!("write {}/{name}", self.path.display());
-        let temporary = format!(".{name}.{}", std::process::id());
+        let temporary = temporary_name(name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let fd =
             rustix::fs::openat(&self.directory, &*temporary, flags, mode).with_context(context)?;
-        let result = File::from(fd).write_all(bytes).and_then(|()| {
-            Ok(rustix::fs::renameat(
-                &self.directory,
-                &*temporary,
-                &self.directory,
-                name,
-            )?)
-        });
-        if let Err(error) = result {
+        let result = self.fill_and_rename(fd.into(), &temporary, name, bytes);
+        if result.is_err() {
             let removed = rustix::fs::unlinkat(&self.directory, &*temporary, AtFlags::empty());
             debug_assert!(matches!(removed, Ok(()) | Err(Errno::NOENT)), "{removed:?}");
-            return Err(error).with_context(context);
         }
-        Ok(())
+        result.with_context(context)
+    }
+
+    fn fill_and_rename(
+        &self,
+        mut file: File,
+        temporary: &str,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        if let Some((user, group)) = self.owner()? {
+            rustix::fs::fchown(&file, Some(user), Some(group)).context("fchown")?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all().context("fsync")?;
+        rustix::fs::renameat(&self.directory, temporary, &self.directory, name)
+            .context("renameat")?;
+        rustix::fs::fsync(&self.directory).context("fsync the layout's directory")
+    }
+
+    /// Who new files are to belong to, where that isn't who we are: root works on a user's layout
+    /// and leaves it the user's.
+    pub(super) fn owner(&self) -> Result<Option<(Uid, Gid)>> {
+        let stat = rustix::fs::fstat(&self.directory).context("fstat the layout's directory")?;
+        let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let own = (rustix::process::geteuid(), rustix::process::getegid());
+        Ok((own.0.is_root() && owner != own).then_some(owner))
     }
 }
 
-/// What opening a layout made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// It was there.
-    Nothing,
-    /// The files in an empty directory.
-    Contents,
-    /// The directory too.
-    Directory,
+/// The name of a file that is to become `name`. A killed change leaves it to
+/// [`Layout::remove_leftovers`].
+fn temporary_name(name: &str) -> String {
+    format!("{TEMPORARY_PREFIX}{name}.{}", std::process::id())
 }
+
+/// How the names of such files begin.
+pub(super) const TEMPORARY_PREFIX: &str = ".windlass-new-";
 
 /// Reads a file of at most `limit` bytes.
 pub fn read_at_most(file: File, limit: u64) -> Result<Vec<u8>> {
@@ -283,7 +216,7 @@ pub fn read_at_most(file: File, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open_directory(path: &Path) -> Result<File> {
+pub(super) fn open_directory(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }

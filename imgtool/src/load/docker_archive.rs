@@ -1,8 +1,6 @@
 //! `docker save`'s format: manifest.json names each image's configuration and layers
 //! (moby image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format").
 
-use std::io::Write;
-
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
@@ -93,11 +91,7 @@ fn read_image(
         "config": { "mediaType": CONFIG, "digest": config_blob.digest, "size": config_blob.size },
         "layers": layers,
     });
-    let mut writer = incoming.begin()?;
-    writer
-        .write_all(&serde_json::to_vec(&manifest)?)
-        .context("write the manifest")?;
-    let manifest = writer.finish();
+    let manifest = incoming.add(&serde_json::to_vec(&manifest)?)?;
     let descriptor = json!({
         "mediaType": MANIFEST, "digest": manifest.digest, "size": manifest.size,
     });

@@ -8,7 +8,6 @@ mod contents;
 mod docker_archive;
 mod oci_archive;
 
-use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -18,7 +17,7 @@ use crate::layer::limits::Limits;
 use crate::layer::tar::TarReader;
 use crate::layout::Layout;
 use crate::layout::blob::IncomingBlob;
-use crate::layout::document::{Descriptor, Index, REF_NAME};
+use crate::layout::document::{Descriptor, REF_NAME};
 use crate::layout::media::Compression;
 use crate::sys::signal;
 use contents::Contents;
@@ -78,18 +77,13 @@ fn load_into(
         bail!("neither a docker-archive (no manifest.json) nor an oci-archive (no oci-layout)");
     };
     let tagged = tagged(loaded.images, options.tag.as_deref())?;
-    // A blob that is there already is replaced too: it may be damaged, and this one has been verified.
-    let mut kept = HashSet::new();
-    for blob in &loaded.blobs {
-        if kept.insert(&blob.digest) {
-            incoming.keep(blob, &layout.blobs(&blob.digest)?)?;
+    incoming.keep(&loaded.blobs)?;
+    layout.change_index(|index| {
+        for descriptor in &tagged {
+            index.put(descriptor.clone());
         }
-    }
-    let mut index = layout.index()?;
-    for descriptor in &tagged {
-        add(&mut index, descriptor.clone());
-    }
-    layout.write_index(&index)?;
+        Ok(())
+    })?;
     Ok(tagged
         .iter()
         .filter_map(Descriptor::tag)
@@ -128,14 +122,6 @@ fn tagged(images: Vec<(Descriptor, Vec<String>)>, tag: Option<&str>) -> Result<V
         }
     }
     Ok(tagged)
-}
-
-/// Adds an image to an index, in place of any that has its tag.
-fn add(index: &mut Index, descriptor: Descriptor) {
-    index
-        .manifests
-        .retain(|known| known.tag() != descriptor.tag());
-    index.manifests.push(descriptor);
 }
 
 /// The archive without its compression, which its first bytes tell.

@@ -1,0 +1,9 @@
+//! Options that several verbs have, umoci's spelling of them unchanged.
+
+mod history;
+mod layout;
+mod mapping;
+
+pub use history::HistoryArguments;
+pub use layout::layout_path;
+pub use mapping::MappingArguments;
