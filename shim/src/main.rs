@@ -9,6 +9,8 @@ mod cli;
 mod conmon;
 mod containerd;
 mod record;
+// What the other fronts need of it is there before they are.
+#[allow(dead_code)]
 mod supervise;
 mod sys;
 

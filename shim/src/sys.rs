@@ -162,6 +162,20 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     }
 }
 
+/// A child of ours that has ended and has not been waited for, if there is one (`waitid(2)`). It
+/// stays so; rustix's own call doesn't say which child it is.
+pub fn ended_child() -> Option<Pid> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` has room for a siginfo_t, which the kernel fills in.
+    if unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) } != 0 {
+        return None;
+    }
+    // SAFETY: all zeros are a siginfo_t, and what waitid leaves is one; without a child that has ended
+    // it leaves a pid of 0.
+    Pid::from_raw(unsafe { info.assume_init().si_pid() })
+}
+
 /// Gives memory that the allocator has free back to the kernel: a supervisor idles for months, so
 /// what parsing its arguments and a burst of output once needed must not stay resident.
 pub fn release_memory() {

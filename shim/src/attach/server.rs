@@ -2,7 +2,7 @@
 //! down, except the terminal of a foreground `run`, which is where the output is meant to go.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 
 use super::protocol::{MAX_PAYLOAD, Reply, Request, bind_in, receive, send, winsize};
 use crate::record::Entry;
-use crate::supervise::{Event, Exit, Front, Handle, Interest, Poller, Source, Token};
+use crate::supervise::{Event, Exit, Handle, Interest, Poller, Source, Token};
 
 /// How much output waits for a client that reads slowly, in bytes, before it is cut off.
 const MAX_QUEUE: usize = 1024 * 1024;
@@ -30,6 +30,7 @@ pub struct AttachServer {
     listener: Option<OwnedFd>,
     clients: Vec<Client>,
     next_token: u64,
+    hears_starter: bool,
 }
 
 /// Who has started the container and waits to hear about it.
@@ -68,8 +69,9 @@ struct Client {
     gone: bool,
 }
 
-const LISTENER: Token = Token::FIRST_OF_FRONT;
-const STARTER: Token = Token(LISTENER.0 + 1);
+const LISTENER: Token = Token::of_front(0);
+/// The starter's socket.
+pub const STARTER: Token = Token::of_front(1);
 
 impl AttachServer {
     /// Knows nobody but the starter yet.
@@ -84,7 +86,8 @@ impl AttachServer {
             entry,
             listener: None,
             clients,
-            next_token: STARTER.0 + 1,
+            next_token: STARTER.number() + 1,
+            hears_starter: false,
         }
     }
 
@@ -94,10 +97,24 @@ impl AttachServer {
         Ok(())
     }
 
-    /// The starter's socket. Before the container runs, the only thing that a starter has to say
-    /// is that it gives up.
-    pub fn starter(&self) -> Option<BorrowedFd<'_>> {
-        self.clients.first().map(|starter| starter.socket.as_fd())
+    /// Has the starter's socket watched, as [`STARTER`]. Before the container runs, the only thing
+    /// that a starter has to say is that it gives up.
+    pub fn watch_starter(&mut self, poller: &Poller) -> Result<()> {
+        if let Some(starter) = self.clients.first().filter(|_| !self.hears_starter) {
+            starter.watch(poller)?;
+            self.hears_starter = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves what the starter has to say for later: it is listened to again when the container
+    /// runs after all.
+    pub fn leave_starter(&mut self, poller: &Poller) -> Result<()> {
+        if let Some(starter) = self.clients.first().filter(|_| self.hears_starter) {
+            poller.remove(&starter.socket)?;
+            self.hears_starter = false;
+        }
+        Ok(())
     }
 
     /// Tells the starter why there is no container.
@@ -107,13 +124,20 @@ impl AttachServer {
         }
     }
 
-    /// Tells the starter that the container runs, and lets it go if it doesn't stay.
-    pub fn started(&mut self, warnings: &str) {
+    /// Tells the starter that the container runs, and lets it go if it doesn't stay. From now on
+    /// others are listened to.
+    pub fn started(&mut self, warnings: &str, poller: &Poller) -> Result<()> {
+        self.watch_starter(poller)?;
         for client in &mut self.clients {
             client.tell(&Reply::Started(warnings));
+            client.watch_for_room(poller)?;
         }
         self.clients
             .retain(|client| client.role == Role::Foreground);
+        if let Some(listener) = &self.listener {
+            poller.add(listener, LISTENER, Interest::IN)?;
+        }
+        Ok(())
     }
 
     /// Tells everyone how it ended, and waits (within reason) until they know.
@@ -165,8 +189,11 @@ impl AttachServer {
         };
         let peer = socket_peercred(&socket).context("getsockopt(SO_PEERCRED)")?;
         if peer.uid == geteuid() || peer.uid.is_root() {
-            self.clients
-                .push(Client::new(socket, Token(self.next_token), Role::Unknown));
+            self.clients.push(Client::new(
+                socket,
+                Token::of_front(self.next_token),
+                Role::Unknown,
+            ));
             self.next_token += 1;
         }
         Ok(true)
@@ -180,7 +207,7 @@ impl AttachServer {
                 return Ok(());
             }
             for client in &self.clients[known..] {
-                poller.add(&client.socket, client.token, client.watched)?;
+                client.watch(poller)?;
             }
         }
     }
@@ -189,20 +216,14 @@ impl AttachServer {
         // Closing a descriptor takes it out of the epoll set.
         self.clients.retain(|client| !client.gone);
     }
-}
 
-impl Front for AttachServer {
-    fn register(&mut self, poller: &Poller) -> Result<()> {
-        if let Some(listener) = &self.listener {
-            poller.add(listener, LISTENER, Interest::IN)?;
-        }
-        for client in &self.clients {
-            poller.add(&client.socket, client.token, client.watched)?;
-        }
-        Ok(())
-    }
-
-    fn ready(&mut self, event: Event, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+    /// The listener or a client is ready.
+    pub fn ready(
+        &mut self,
+        event: Event,
+        poller: &Poller,
+        container: &mut Handle<'_>,
+    ) -> Result<()> {
         if event.token == LISTENER {
             return self.accept(poller);
         }
@@ -227,7 +248,8 @@ impl Front for AttachServer {
         Ok(())
     }
 
-    fn input_wanted(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+    /// The container takes input again.
+    pub fn input_wanted(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
         for client in &mut self.clients {
             client.pass_input_on(poller, container)?;
             client.watch_for_room(poller)?;
@@ -236,7 +258,8 @@ impl Front for AttachServer {
         Ok(())
     }
 
-    fn output(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
+    /// Passes output on to everyone who is attached.
+    pub fn output(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
         for client in &mut self.clients {
             if !matches!(client.role, Role::Attached | Role::Foreground) {
                 continue;
@@ -256,13 +279,15 @@ impl Front for AttachServer {
         Ok(())
     }
 
-    fn holds_back(&self) -> bool {
+    /// Whether a foreground `run` has not taken all of the output yet.
+    pub fn holds_back(&self) -> bool {
         self.clients
             .iter()
             .any(|client| client.role == Role::Foreground && !client.queue.is_empty())
     }
 
-    fn exited(&mut self, exit: Exit) {
+    /// Notes how the container ended.
+    pub fn exited(&mut self, exit: Exit) {
         self.entry.note_exit(exit);
     }
 }
@@ -280,6 +305,10 @@ impl Client {
             watched: Interest::IN,
             gone: false,
         }
+    }
+
+    fn watch(&self, poller: &Poller) -> Result<()> {
+        poller.add(&self.socket, self.token, self.watched)
     }
 
     /// Sends a packet, or queues it behind those that wait.

@@ -25,9 +25,7 @@ impl Kill {
         }
         let said = state.runtime.kill(&self.id, &self.signal);
         let said = said.map_err(|failure| anyhow!(failure.message))?;
-        if !said.is_empty() {
-            eprintln!("{said}");
-        }
+        eprint!("{}", said.messages);
         Ok(0)
     }
 }

@@ -12,11 +12,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pty::OpenptFlags;
 
+use super::ProcessKey;
+
 /// The longest path that fits a unix socket's address (`sun_path`, unix(7)), with its final zero.
 const LONGEST_SOCKET_PATH: usize = 107;
-/// How long a runtime whose `create` has succeeded may take to connect.
+/// How long a runtime whose call has succeeded may take to connect. All of them have by then; this is
+/// the only place where the supervisor would wait for one that has not.
 const PATIENCE: Timespec = Timespec {
-    tv_sec: 10,
+    tv_sec: 1,
     tv_nsec: 0,
 };
 
@@ -41,9 +44,10 @@ pub(super) struct Console {
 }
 
 impl ConsoleSocket {
-    /// Listens at `directory/console.sock`.
-    pub(super) fn bind(directory: &Path) -> Result<Self> {
-        let path = directory.join("console.sock");
+    /// Listens in `directory`, at a place that only this process has.
+    pub(super) fn bind(directory: &Path, key: ProcessKey) -> Result<Self> {
+        let name = format!("console.{}.sock", key.0);
+        let path = directory.join(&name);
         let (address, holder) = if path.as_os_str().len() > LONGEST_SOCKET_PATH {
             let holder = rustix::fs::open(
                 directory,
@@ -52,7 +56,7 @@ impl ConsoleSocket {
             )
             .with_context(|| format!("opening {}", directory.display()))?;
             let number = std::os::fd::AsRawFd::as_raw_fd(&holder);
-            let address = format!("/proc/{}/fd/{number}/console.sock", std::process::id());
+            let address = format!("/proc/{}/fd/{number}/{name}", std::process::id());
             (PathBuf::from(address), Some(holder))
         } else {
             (path.clone(), None)
@@ -100,7 +104,7 @@ impl ConsoleSocket {
             OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
         )
         .context("what the runtime sent over the console socket is no terminal")?;
-        super::runtime::set_nonblocking(&master)?;
+        super::call::set_nonblocking(&master)?;
         Ok(Console {
             master,
             _peer: peer,
@@ -117,7 +121,7 @@ impl Drop for ConsoleSocket {
 
 fn wait_readable(fd: impl AsFd) -> Result<()> {
     match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&PATIENCE)) {
-        Ok(0) => bail!("the runtime did not send the container's terminal within 10 s"),
+        Ok(0) => bail!("the runtime did not send the container's terminal within 1 s"),
         Ok(_) => Ok(()),
         Err(errno) => Err(errno).context("poll(console socket)"),
     }

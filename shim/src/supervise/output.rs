@@ -1,25 +1,67 @@
-//! What comes out of the container: one stream, read in turns.
+//! What comes out of the container: one stream, moved in turns to where it belongs.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::io::Errno;
 
-use super::{Front, Interest, LogFile, Poller, Source, Token};
+use super::poller::{Interest, Part, Poller, Token};
+use super::transfer::{Moved, Transfer};
+use super::{Front, LogFile, ProcessKey, Source};
 
 /// How much is read at a time, in bytes: what a pipe holds (pipe(7)).
-pub(super) const READ_SIZE: usize = 64 * 1024;
+const READ_SIZE: usize = 64 * 1024;
 /// How many times one stream is read before others get their turn.
 const READS_PER_TURN: usize = 16;
+/// How long to wait before writing again to a file that refused (a full disk).
+const RETRY: Duration = Duration::from_millis(500);
 
 /// One of the container's output streams.
 #[derive(Debug)]
 pub(super) struct OutputStream {
+    key: ProcessKey,
     pub(super) source: Source,
-    pub(super) fd: OwnedFd,
-    watched: bool,
+    fd: OwnedFd,
+    target: Target,
+    watched: Watched,
     /// Bytes read since the container's exit was known.
     read_after_exit: usize,
+}
+
+#[derive(Debug)]
+enum Target {
+    /// The log, and the front.
+    Front,
+    /// A descriptor, untouched.
+    Sink(Sink),
+}
+
+#[derive(Debug)]
+struct Sink {
+    fd: OwnedFd,
+    transfer: Transfer,
+    state: Room,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// It took all that there was.
+    Some,
+    /// It takes nothing now.
+    None,
+    /// It failed, and will be tried again then.
+    After(Instant),
+    /// Nobody will ever read it: what comes is dropped, so that the container can go on.
+    Gone,
+}
+
+/// Which of the descriptors the poller watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Neither,
+    Stream,
+    Sink,
 }
 
 /// Why a turn of reading ended.
@@ -34,46 +76,117 @@ pub(super) enum Turn {
 }
 
 impl OutputStream {
-    pub(super) fn new(source: Source, fd: OwnedFd) -> Self {
+    /// `fd` and `sink` don't block. Without a sink the log and the front get the bytes.
+    pub(super) fn new(key: ProcessKey, source: Source, fd: OwnedFd, sink: Option<OwnedFd>) -> Self {
+        let target = match sink {
+            None => Target::Front,
+            Some(sink) => Target::Sink(Sink {
+                transfer: Transfer::between(&fd, &sink),
+                fd: sink,
+                state: Room::Some,
+            }),
+        };
         OutputStream {
+            key,
             source,
             fd,
-            watched: false,
+            target,
+            watched: Watched::Neither,
             read_after_exit: 0,
         }
     }
 
-    pub(super) fn token(&self) -> Token {
-        match self.source {
-            Source::Stdout => Token::STDOUT,
-            Source::Stderr => Token::STDERR,
-        }
+    /// Whether its bytes come through the log and the front.
+    pub(super) fn is_for_front(&self) -> bool {
+        matches!(self.target, Target::Front)
     }
 
-    /// Has the poller watch the stream, or not.
-    pub(super) fn set_watched(&mut self, watched: bool, poller: &Poller) -> Result<()> {
-        if watched != self.watched {
-            if watched {
-                poller.add(&self.fd, self.token(), Interest::IN)?;
-            } else {
-                poller.remove(&self.fd)?;
-            }
-            self.watched = watched;
+    /// Has the poller watch what the stream waits for: bytes, if they may flow, or room for them.
+    pub(super) fn set_watched(&mut self, flowing: bool, poller: &Poller) -> Result<()> {
+        let wanted = match &self.target {
+            _ if !flowing => Watched::Neither,
+            Target::Front => Watched::Stream,
+            Target::Sink(sink) => match sink.state {
+                Room::Some | Room::Gone => Watched::Stream,
+                Room::None => Watched::Sink,
+                Room::After(_) => Watched::Neither,
+            },
+        };
+        if wanted == self.watched {
+            return Ok(());
         }
+        match (self.watched, &self.target) {
+            (Watched::Stream, _) => poller.remove(&self.fd)?,
+            (Watched::Sink, Target::Sink(sink)) => poller.remove(&sink.fd)?,
+            _ => {}
+        }
+        self.watched = Watched::Neither;
+        let (stream, room) = match self.source {
+            Source::Stdout => (Part::Stdout, Part::StdoutSink),
+            Source::Stderr => (Part::Stderr, Part::StderrSink),
+        };
+        match (wanted, &self.target) {
+            (Watched::Stream, _) => {
+                poller.add(&self.fd, Token::of_core(self.key.0, stream), Interest::IN)?;
+            }
+            (Watched::Sink, Target::Sink(sink)) => {
+                poller.add(&sink.fd, Token::of_core(self.key.0, room), Interest::OUT)?;
+            }
+            _ => {}
+        }
+        self.watched = wanted;
         Ok(())
     }
 
-    /// Reads until the stream is empty, has ended, has had its turn, or someone can't keep up.
+    /// When a sink that has failed is due to be tried again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match &self.target {
+            Target::Sink(Sink {
+                state: Room::After(due),
+                ..
+            }) => Some(*due),
+            _ => None,
+        }
+    }
+
+    /// Reads until the stream is empty, has ended, has had its turn, or someone can't keep up; also
+    /// says how many bytes that were.
+    pub(super) fn turn(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        log: Option<&mut LogFile>,
+        front: &mut impl Front,
+        poller: &Poller,
+    ) -> Result<(usize, Turn)> {
+        let (count, turn) = match &mut self.target {
+            Target::Front => {
+                buffer.resize(READ_SIZE, 0);
+                self.read_turn(buffer, log, front, poller)?
+            }
+            Target::Sink(sink) => {
+                let (count, moved) = if sink.state == Room::Gone {
+                    drop_piece(&self.fd, buffer)
+                } else {
+                    sink.transfer.run(self.fd.as_fd(), sink.fd.as_fd())
+                };
+                (count, sink.note(moved))
+            }
+        };
+        self.read_after_exit += count;
+        Ok((count, turn))
+    }
+
     /// Bytes go to the log first and then to the front.
-    pub(super) fn read_turn(
+    fn read_turn(
         &mut self,
         buffer: &mut [u8],
         mut log: Option<&mut LogFile>,
         front: &mut impl Front,
         poller: &Poller,
-    ) -> Result<Turn> {
+    ) -> Result<(usize, Turn)> {
         // The beginning of a line whose end hasn't come yet, at the start of the buffer.
         let mut kept = 0;
+        let mut total = 0;
         let mut turn = Turn::Paused;
         for _ in 0..READS_PER_TURN {
             let read = match rustix::io::read(self.fd.as_fd(), &mut buffer[kept..]) {
@@ -89,27 +202,27 @@ impl OutputStream {
                 }
                 Err(errno) => return Err(errno.into()),
             };
-            self.read_after_exit += read;
+            total += read;
             let filled = kept + read;
             if let Some(log) = log.as_deref_mut() {
                 let left = log.write_lines(self.source, &buffer[..filled]);
-                front.output(self.source, &buffer[kept..filled], poller)?;
+                front.output(self.key, self.source, &buffer[kept..filled], poller)?;
                 buffer.copy_within(filled - left..filled, 0);
                 kept = left;
                 if log.stuck() {
                     break;
                 }
             } else {
-                front.output(self.source, &buffer[..filled], poller)?;
+                front.output(self.key, self.source, &buffer[..filled], poller)?;
             }
-            if front.holds_back() {
+            if front.holds_back(self.key) {
                 break;
             }
         }
         if let Some(log) = log {
             log.write_partial(self.source, &buffer[..kept]);
         }
-        Ok(turn)
+        Ok((total, turn))
     }
 
     /// From now on it counts how much is read.
@@ -122,5 +235,47 @@ impl OutputStream {
     pub(super) fn exhausted(&self) -> bool {
         let capacity = rustix::pipe::fcntl_getpipe_size(&self.fd).unwrap_or(READ_SIZE);
         self.read_after_exit >= capacity
+    }
+
+    /// Whether its sink takes nothing now.
+    pub(super) fn is_held_back(&self) -> bool {
+        matches!(
+            &self.target,
+            Target::Sink(Sink {
+                state: Room::None | Room::After(_),
+                ..
+            })
+        )
+    }
+}
+
+impl Sink {
+    fn note(&mut self, moved: Moved) -> Turn {
+        let (state, turn) = match moved {
+            Moved::Ended => (Room::Some, Turn::Ended),
+            Moved::Empty => (Room::Some, Turn::Empty),
+            Moved::Paused => (Room::Some, Turn::Paused),
+            Moved::Full => (Room::None, Turn::Paused),
+            Moved::Refused(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::IO) => {
+                (Room::After(Instant::now() + RETRY), Turn::Paused)
+            }
+            Moved::Refused(_) => (Room::Gone, Turn::Paused),
+        };
+        if self.state != Room::Gone {
+            self.state = state;
+        }
+        turn
+    }
+}
+
+/// Reads a piece that nobody wants.
+fn drop_piece(fd: &OwnedFd, buffer: &mut Vec<u8>) -> (usize, Moved) {
+    buffer.resize(READ_SIZE, 0);
+    match rustix::io::read(fd, &mut buffer[..]) {
+        Ok(0) | Err(Errno::IO) => (0, Moved::Ended),
+        Ok(count) => (count, Moved::Paused),
+        Err(Errno::INTR) => (0, Moved::Paused),
+        Err(Errno::AGAIN) => (0, Moved::Empty),
+        Err(_) => (0, Moved::Ended),
     }
 }

@@ -1,0 +1,430 @@
+//! From nothing to a process that can be supervised: its streams, the runtime's `create` (or
+//! `exec`, or `restore`), and what must be undone when that fails.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+use rustix::termios::Winsize;
+
+use super::call::{Call, Concluded, Ear, Failure, Hears, Said, listening_pipe, set_nonblocking};
+use super::console::{Console, ConsoleSocket};
+use super::output::OutputStream;
+use super::poller::Poller;
+use super::process::Process;
+use super::runtime::{ContainerState, PATIENCE};
+use super::{ContainerInput, LogFile, ProcessKey, Runtime, Source};
+
+/// A process that there is to be.
+#[derive(Debug)]
+pub struct Birth {
+    /// Who makes it.
+    pub runtime: Runtime,
+    /// How.
+    pub descent: Descent,
+    /// The container's id.
+    pub id: String,
+    /// Further options of the runtime's verb.
+    pub options: Vec<OsString>,
+    /// Where the runtime leaves the process id. What is there now is removed.
+    pub pid_file: PathBuf,
+    /// A directory of our own where the runtime can reach a socket.
+    pub directory: PathBuf,
+    /// The standard streams are one terminal (of this size) instead of three pipes.
+    pub terminal: Option<Winsize>,
+    /// Its standard input.
+    pub stdin: Input,
+    /// Its standard output, or what its terminal shows.
+    pub stdout: Output,
+    /// Its standard error; of no meaning with a terminal.
+    pub stderr: Output,
+    /// Where output goes that is [`Output::Front`].
+    pub log: Option<LogFile>,
+    /// How long the runtime may take.
+    pub patience: Option<Duration>,
+}
+
+/// How a process comes into being.
+#[derive(Debug)]
+pub enum Descent {
+    /// As the first of a container that is created from this bundle, and waits for `start`.
+    Create(PathBuf),
+    /// As the first of a container that is restored in this bundle (from a checkpoint that the
+    /// options name), and runs.
+    Restore(PathBuf),
+    /// In a running container, as this file (config.json's `process`) says; it runs at once.
+    Exec(PathBuf),
+}
+
+/// Where a process's standard input comes from.
+#[derive(Debug)]
+pub enum Input {
+    /// `/dev/null`. A terminal gets none.
+    Null,
+    /// The front writes it ([`ContainerInput::write`]).
+    Front,
+    /// What comes out of this descriptor, which doesn't block.
+    From(OwnedFd),
+    /// This very descriptor; not with a terminal.
+    Given(OwnedFd),
+}
+
+/// Where a process's output goes.
+#[derive(Debug)]
+pub enum Output {
+    /// `/dev/null`.
+    Null,
+    /// To the log, and through [`super::Front::output`].
+    Front,
+    /// Into this descriptor, which doesn't block, as fast as it takes it.
+    Into(OwnedFd),
+    /// The process has this very descriptor; not with a terminal.
+    Given(OwnedFd),
+}
+
+/// A process that is there.
+#[derive(Debug)]
+pub struct Born {
+    /// As the host counts.
+    pub pid: Pid,
+    /// What the runtime said although it succeeded.
+    pub warnings: String,
+}
+
+/// Why there is no process.
+#[derive(Debug)]
+pub struct Refusal(pub String);
+
+impl Descent {
+    fn verb(&self) -> &'static str {
+        match self {
+            Descent::Create(_) => "create",
+            Descent::Restore(_) => "restore",
+            Descent::Exec(_) => "exec",
+        }
+    }
+}
+
+/// A birth that is under way.
+#[derive(Debug)]
+pub(super) struct Labour {
+    runtime: Runtime,
+    id: String,
+    began: Timestamp,
+    stage: Stage,
+    pub(super) call: Call,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The runtime makes the process.
+    Making(Box<Making>),
+    /// It was killed over that: is it our container that it left?
+    Judging(String),
+    /// What it left is being removed.
+    Undoing(String),
+}
+
+/// What becomes the process's once there is one.
+#[derive(Debug)]
+struct Making {
+    descent: Descent,
+    pid_file: PathBuf,
+    size: Option<Winsize>,
+    log: Option<LogFile>,
+    console: Option<ConsoleSocket>,
+    stdin: Option<OwnedFd>,
+    feed: Option<OwnedFd>,
+    /// For each ear of the call in turn: whose output it is to become, and where that goes. None:
+    /// nobody's, it is only for what the runtime has to say.
+    outputs: Vec<Option<(Source, Option<OwnedFd>)>>,
+    /// Where what the terminal shows goes.
+    screen: Option<OwnedFd>,
+}
+
+/// What came of a step.
+pub(super) enum Progress {
+    /// The next call has begun.
+    Goes(Box<Labour>),
+    /// There is a process.
+    Done(Box<Process>, Born),
+    /// There is none, and nothing of it is left.
+    Refused(Refusal),
+}
+
+impl Labour {
+    /// Calls the runtime.
+    pub(super) fn begin(key: ProcessKey, birth: Birth) -> Result<Labour, Refusal> {
+        let began = Timestamp::now();
+        let verb = birth.descent.verb();
+        let called = birth.runtime.called(verb);
+        let mut command = birth.runtime.command(verb);
+        match &birth.descent {
+            Descent::Create(bundle) => command.arg("--bundle").arg(bundle),
+            Descent::Restore(bundle) => command.arg("--detach").arg("--bundle").arg(bundle),
+            Descent::Exec(process) => command.arg("--detach").arg("--process").arg(process),
+        };
+        command.arg("--pid-file").arg(&birth.pid_file);
+        let Birth {
+            runtime,
+            id,
+            patience,
+            ..
+        } = &birth;
+        let (runtime, id, patience) = (runtime.clone(), id.clone(), *patience);
+        let options = birth.options.clone();
+        let (making, ears) =
+            prepare(key, birth, &mut command).map_err(|error| Refusal(format!("{error:#}")))?;
+        if let Some(socket) = &making.console {
+            command.arg("--console-socket").arg(socket.address());
+        }
+        command.args(options).arg(&id);
+        let call = Call::spawn(command, called, ears, patience)
+            .map_err(|failure| Refusal(failure.message))?;
+        Ok(Labour {
+            runtime,
+            id,
+            began,
+            stage: Stage::Making(Box::new(making)),
+            call,
+        })
+    }
+
+    /// Goes on after a call that has ended.
+    pub(super) fn advance(self, key: ProcessKey, poller: &Poller) -> Result<Progress> {
+        let Labour {
+            runtime,
+            id,
+            began,
+            stage,
+            call,
+        } = self;
+        let Concluded { outcome, ears } = call.conclude(poller)?;
+        let refused = |message| Ok(Progress::Refused(Refusal(message)));
+        // A runtime that has refused has tidied up by itself, and the id may be another
+        // container's. One that was killed has not.
+        let (verb, message) = match (stage, outcome) {
+            (Stage::Making(making), Ok(said)) => {
+                let is_exec = matches!(making.descent, Descent::Exec(_));
+                match making.take_over(key, &runtime, ears, said, poller) {
+                    Ok((process, born)) => return Ok(Progress::Done(Box::new(process), born)),
+                    Err(error) if is_exec => return refused(format!("{error:#}")),
+                    // It was our `create` that succeeded, so it is our container that goes.
+                    Err(error) => ("delete", format!("{error:#}")),
+                }
+            }
+            (Stage::Making(making), Err(failure)) => match making.descent {
+                Descent::Exec(_) => {
+                    kill_abandoned(&making.pid_file);
+                    return refused(failure.message);
+                }
+                _ if failure.killed => ("state", failure.message),
+                _ => return refused(failure.message),
+            },
+            (Stage::Judging(message), found) => {
+                if !is_ours(found, began) {
+                    return refused(message);
+                }
+                ("delete", message)
+            }
+            (Stage::Undoing(message), Ok(_)) => return refused(message),
+            (Stage::Undoing(message), Err(failure)) => {
+                return refused(format!("{message}; and then {}", failure.message));
+            }
+        };
+        let arguments: &[&OsStr] = match verb {
+            "delete" => &[OsStr::new("--force"), OsStr::new(&id)],
+            _ => &[OsStr::new(&id)],
+        };
+        let wants_output = verb == "state";
+        let call = match runtime.call(verb, arguments, wants_output, Some(PATIENCE)) {
+            Ok(call) => call,
+            Err(failure) => return refused(format!("{message}; and then {}", failure.message)),
+        };
+        let stage = match verb {
+            "delete" => Stage::Undoing(message),
+            _ => Stage::Judging(message),
+        };
+        Ok(Progress::Goes(Box::new(Labour {
+            runtime,
+            id,
+            began,
+            stage,
+            call,
+        })))
+    }
+}
+
+/// Whether a container that a killed runtime left is ours: it is younger than our attempt, or so
+/// unfinished that the runtime itself doesn't know it.
+fn is_ours(state: Result<Said, Failure>, began: Timestamp) -> bool {
+    // Some runtimes write whole seconds.
+    let second = jiff::SignedDuration::from_secs(1);
+    match state {
+        Ok(said) => ContainerState::parse(&said.output)
+            .is_ok_and(|state| state.created.is_some_and(|at| at + second >= began)),
+        Err(failure) => !failure.killed,
+    }
+}
+
+/// A runtime that was killed over an `exec` may have left its process, whose parent we are then.
+fn kill_abandoned(pid_file: &Path) {
+    if let Ok(pid) = read_pid(pid_file)
+        && let Ok(pidfd) = our_child(pid)
+    {
+        let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    }
+}
+
+/// Makes the streams, and removes what an earlier process left in the pid file: it must not be
+/// taken for this one's.
+fn prepare(
+    key: ProcessKey,
+    birth: Birth,
+    command: &mut std::process::Command,
+) -> Result<(Making, Vec<Ear>)> {
+    match std::fs::remove_file(&birth.pid_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error)
+                .with_context(|| format!("removing the pid file {}", birth.pid_file.display()));
+        }
+        _ => {}
+    }
+    let mut making = Making {
+        descent: birth.descent,
+        pid_file: birth.pid_file,
+        size: birth.terminal,
+        log: birth.log,
+        console: None,
+        stdin: None,
+        feed: None,
+        outputs: Vec::new(),
+        screen: None,
+    };
+    let mut ears = Vec::new();
+    if birth.terminal.is_some() {
+        making.console = Some(ConsoleSocket::bind(&birth.directory, key)?);
+        if let Input::From(source) = birth.stdin {
+            making.feed = Some(source);
+        }
+        if let Output::Into(sink) = birth.stdout {
+            making.screen = Some(sink);
+        }
+        let (ear, mouth) = listening_pipe()?;
+        ears.push(Ear::new(ear, Hears::Messages));
+        making.outputs.push(None);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(mouth);
+        return Ok((making, ears));
+    }
+    command.stdin(match birth.stdin {
+        Input::Null => Stdio::null(),
+        Input::Given(fd) => fd.into(),
+        other => {
+            let (read, write) =
+                rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("pipe2")?;
+            set_nonblocking(&write)?;
+            making.stdin = Some(write);
+            if let Input::From(source) = other {
+                making.feed = Some(source);
+            }
+            read.into()
+        }
+    });
+    let mut output = |source, output| -> Result<Stdio> {
+        let sink = match output {
+            Output::Null => return Ok(Stdio::null()),
+            Output::Given(fd) => return Ok(fd.into()),
+            Output::Front => None,
+            Output::Into(sink) => Some(sink),
+        };
+        let (ear, mouth) = listening_pipe()?;
+        ears.push(Ear::new(ear, Hears::Messages));
+        making.outputs.push(Some((source, sink)));
+        Ok(mouth.into())
+    };
+    command.stdout(output(Source::Stdout, birth.stdout)?);
+    command.stderr(output(Source::Stderr, birth.stderr)?);
+    Ok((making, ears))
+}
+
+impl Making {
+    /// Makes a supervised process of the one that the runtime has left.
+    fn take_over(
+        self,
+        key: ProcessKey,
+        runtime: &Runtime,
+        ears: Vec<OwnedFd>,
+        said: Said,
+        poller: &Poller,
+    ) -> Result<(Process, Born)> {
+        let pid = read_pid(&self.pid_file)
+            .with_context(|| format!("{} wrote no process id", runtime.name()))?;
+        let pidfd = our_child(pid)?;
+        let mut outputs: Vec<OutputStream> = ears
+            .into_iter()
+            .zip(self.outputs)
+            .filter_map(|(fd, output)| {
+                let (source, sink) = output?;
+                Some(OutputStream::new(key, source, fd, sink))
+            })
+            .collect();
+        let console = self.console.map(ConsoleSocket::receive).transpose()?;
+        let stdin = match &console {
+            Some(console) => {
+                let reader = duplicate(console)?;
+                outputs.push(OutputStream::new(key, Source::Stdout, reader, self.screen));
+                if let Some(size) = self.size
+                    && (size.ws_row, size.ws_col) != (0, 0)
+                {
+                    rustix::termios::tcsetwinsize(&console.master, size).context("TIOCSWINSZ")?;
+                }
+                Some(duplicate(console)?)
+            }
+            None => self.stdin,
+        };
+        let mut input = ContainerInput::new(key.0, stdin, console.is_some());
+        if let Some(source) = self.feed {
+            input.feed_from(source, poller)?;
+        }
+        let process = Process::new(pid, pidfd, input, outputs, console, self.log);
+        let warnings = said.messages.trim().to_owned();
+        Ok((process, Born { pid, warnings }))
+    }
+}
+
+/// A descriptor of its own for each of input and output, because epoll knows each only once.
+fn duplicate(console: &Console) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(&console.master, 3).context("dup(the terminal)")
+}
+
+fn read_pid(path: &Path) -> Result<Pid> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("reading the pid file {}", path.display()))?;
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
+    pid.and_then(Pid::from_raw)
+        .with_context(|| format!("{} holds no process id: {text:?}", path.display()))
+}
+
+/// A pidfd of a process whose exit status will come to us.
+fn our_child(pid: Pid) -> Result<OwnedFd> {
+    let pidfd =
+        pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("pidfd_open({pid})"))?;
+    // ECHILD here means that it never would.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::PidFd(pidfd.as_fd()), options).with_context(|| {
+        format!(
+            "the container's process {pid} is not a descendant of ours, though we are subreaper"
+        )
+    })?;
+    Ok(pidfd)
+}

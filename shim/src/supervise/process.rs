@@ -1,0 +1,266 @@
+//! A process that is supervised: a container's first, or one that joined it later.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use super::console::Console;
+use super::output::{OutputStream, Turn};
+use super::poller::{Interest, Part, Poller, Token};
+use super::{ContainerInput, Exit, Front, LogFile, ProcessKey, Source};
+
+/// How long after the process's end a log that can't be written is tried again.
+const LAST_TRIES: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) input: ContainerInput,
+    pub(super) outputs: Vec<OutputStream>,
+    pub(super) console: Option<Console>,
+    pub(super) log: Option<LogFile>,
+    /// How many bytes came out of it: stdout, stderr.
+    pub(super) written: [u64; 2],
+    ended: Option<Ended>,
+    /// When streams that others hold open are given up.
+    listening_until: Option<Instant>,
+    drained: bool,
+    troubles: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    exit: Exit,
+    since: Instant,
+}
+
+impl Process {
+    pub(super) fn new(
+        pid: Pid,
+        pidfd: OwnedFd,
+        input: ContainerInput,
+        outputs: Vec<OutputStream>,
+        console: Option<Console>,
+        log: Option<LogFile>,
+    ) -> Self {
+        Process {
+            pid,
+            pidfd,
+            input,
+            outputs,
+            console,
+            log,
+            written: [0; 2],
+            ended: None,
+            listening_until: None,
+            drained: false,
+            troubles: Vec::new(),
+        }
+    }
+
+    pub(super) fn register(&self, key: ProcessKey, poller: &Poller) -> Result<()> {
+        poller.add(
+            &self.pidfd,
+            Token::of_core(key.0, Part::Process),
+            Interest::IN,
+        )
+    }
+
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.ended.map(|ended| ended.exit)
+    }
+
+    /// Takes note of its end, if it has ended; returns that only once.
+    pub(super) fn reap(&mut self, poller: &Poller) -> Result<Option<Exit>> {
+        if self.ended.is_some() {
+            return Ok(None);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(Some(status)) => status,
+            Ok(None) | Err(Errno::INTR) => return Ok(None),
+            Err(errno) => {
+                return Err(errno).with_context(|| format!("waitid(process {})", self.pid));
+            }
+        };
+        let code = status.exit_status();
+        let exit = Exit {
+            status: code.unwrap_or(128 + status.terminating_signal().unwrap_or(0)),
+            at: Timestamp::now(),
+        };
+        self.ended = Some(Ended {
+            exit,
+            since: Instant::now(),
+        });
+        poller.remove(&self.pidfd)?;
+        for output in &mut self.outputs {
+            output.note_exit();
+        }
+        self.input.shut(poller)?;
+        self.console = None;
+        Ok(Some(exit))
+    }
+
+    /// Streams that someone else holds open are given up then, if the process has ended.
+    pub(super) fn listen_until(&mut self, at: Instant) {
+        self.listening_until = Some(at);
+    }
+
+    /// Has the poller watch what has to be watched now.
+    pub(super) fn watch_outputs(&mut self, front_is_behind: bool, poller: &Poller) -> Result<()> {
+        let flowing = !self.log_is_stuck() && !front_is_behind;
+        for output in &mut self.outputs {
+            let flowing = flowing || !output.is_for_front();
+            output.set_watched(flowing, poller)?;
+        }
+        Ok(())
+    }
+
+    /// One turn for a stream; forgets it if it has ended.
+    pub(super) fn read(
+        &mut self,
+        source: Source,
+        buffer: &mut Vec<u8>,
+        front: &mut impl Front,
+        poller: &Poller,
+    ) -> Result<Option<Turn>> {
+        let position = |output: &OutputStream| output.source == source;
+        let Some(index) = self.outputs.iter().position(position) else {
+            return Ok(None);
+        };
+        let output = &mut self.outputs[index];
+        let (count, turn) = match output.turn(buffer, self.log.as_mut(), front, poller) {
+            Ok(done) => done,
+            Err(error) => {
+                let name = source.name();
+                self.troubles.push(format!("reading its {name}: {error:#}"));
+                (0, Turn::Ended)
+            }
+        };
+        self.written[source as usize] += count as u64;
+        if turn == Turn::Ended {
+            self.close(index, poller)?;
+        }
+        Ok(Some(turn))
+    }
+
+    fn close(&mut self, index: usize, poller: &Poller) -> Result<()> {
+        let mut output = self.outputs.remove(index);
+        output.set_watched(false, poller)
+    }
+
+    /// Gives up streams that have not ended although the process has, once they have been waited
+    /// for and read empty: a process outside the container holds them.
+    pub(super) fn abandon_held_streams(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        front_is_behind: bool,
+        front: &mut impl Front,
+        poller: &Poller,
+    ) -> Result<()> {
+        let due = self.listening_until.is_some_and(|at| at <= Instant::now());
+        if self.ended.is_none() || !due {
+            return Ok(());
+        }
+        let behind = front_is_behind || self.log_is_stuck();
+        let sources: Vec<Source> = self.outputs.iter().map(|output| output.source).collect();
+        for source in sources {
+            let position = |output: &OutputStream| output.source == source;
+            let Some(index) = self.outputs.iter().position(position) else {
+                continue;
+            };
+            if behind && self.outputs[index].is_for_front() {
+                continue;
+            }
+            let turn = self.read(source, buffer, front, poller)?;
+            let Some(index) = self.outputs.iter().position(position) else {
+                continue;
+            };
+            let output = &self.outputs[index];
+            if turn == Some(Turn::Empty) || output.exhausted() && !output.is_held_back() {
+                self.close(index, poller)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all is over; with what went wrong, and only once.
+    pub(super) fn drained(&mut self) -> Option<Vec<String>> {
+        let ended = self.ended.filter(|_| !self.drained)?;
+        if self.log_is_stuck() {
+            let failure = self.log.as_ref().and_then(LogFile::failure);
+            if ended.since.elapsed() < LAST_TRIES {
+                return None;
+            }
+            let failure = failure.unwrap_or_else(|| "writing the log".to_owned());
+            self.troubles
+                .push(format!("{failure}; the end of the log is missing"));
+        } else if !self.outputs.is_empty() {
+            return None;
+        }
+        self.drained = true;
+        Some(std::mem::take(&mut self.troubles))
+    }
+
+    fn log_is_stuck(&self) -> bool {
+        self.log.as_ref().is_some_and(LogFile::stuck)
+    }
+
+    /// When there is something to be done although nothing happens.
+    pub(super) fn due(&self, front_is_behind: bool) -> Option<Instant> {
+        let log = self.log.as_ref().and_then(LogFile::retry_at);
+        let sinks = self.outputs.iter().filter_map(OutputStream::retry_at).min();
+        let waits = self.ended.is_some() && !front_is_behind && !self.log_is_stuck();
+        let waits = waits && self.outputs.iter().any(|output| !output.is_held_back());
+        let soon = || Instant::now() + Duration::from_millis(1);
+        let streams = self
+            .listening_until
+            .filter(|_| waits)
+            .map(|at| at.max(soon()));
+        [log, sinks, streams].into_iter().flatten().min()
+    }
+
+    /// Tries again what a full disk has refused.
+    pub(super) fn retry(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        front: &mut impl Front,
+        poller: &Poller,
+    ) -> Result<()> {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if let Some(log) = &mut self.log
+            && is_due(log.retry_at())
+        {
+            log.retry();
+        }
+        let due = |output: &&OutputStream| is_due(output.retry_at());
+        let sources: Vec<Source> = self
+            .outputs
+            .iter()
+            .filter(due)
+            .map(|output| output.source)
+            .collect();
+        for source in sources {
+            self.read(source, buffer, front, poller)?;
+        }
+        Ok(())
+    }
+
+    /// Takes all of it out of the poller.
+    pub(super) fn unregister(mut self, poller: &Poller) -> Result<()> {
+        if self.ended.is_none() {
+            poller.remove(&self.pidfd)?;
+        }
+        self.input.shut(poller)?;
+        for output in &mut self.outputs {
+            output.set_watched(false, poller)?;
+        }
+        Ok(())
+    }
+}
