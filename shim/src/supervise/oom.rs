@@ -227,7 +227,7 @@ mod tests {
     fn wait(watch: &mut OomWatch, patience: Duration) -> News {
         let poller = Poller::new().unwrap();
         poller
-            .add(&*watch, Token::FIRST_OF_FRONT, watch.interest())
+            .add(&*watch, Token::of_front(0), watch.interest())
             .unwrap();
         let deadline = Instant::now() + patience;
         let mut news = News::Nothing;

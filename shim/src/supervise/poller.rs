@@ -14,7 +14,7 @@ pub use rustix::event::epoll::EventFlags as Interest;
 /// What a descriptor is registered under: a part of a process or of a call that the core watches,
 /// or a number of the front's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token(u64);
+pub struct Token(pub u64);
 
 /// Set in the tokens that belong to the front.
 const OF_FRONT: u64 = 1 << 63;
@@ -107,7 +107,7 @@ pub struct Poller {
 
 impl Poller {
     /// A poller that watches nothing yet.
-    pub(super) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll_create1")?;
         Ok(Poller { epoll })
     }
@@ -143,7 +143,7 @@ impl Poller {
 
     /// Waits for events, at most for `timeout` (without one: for ever), and appends them to
     /// `ready`.
-    pub(super) fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Event>) -> Result<()> {
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Event>) -> Result<()> {
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
