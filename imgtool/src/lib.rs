@@ -8,8 +8,10 @@
 pub mod bundle;
 pub mod cli;
 pub mod date;
+pub mod http;
 pub mod layer;
 pub mod layout;
 pub mod load;
+pub mod registry;
 pub mod sys;
 pub mod warnings;

@@ -2,6 +2,7 @@
 //! (image-spec image-layout.md).
 
 pub mod blob;
+pub mod blob_source;
 pub mod create;
 pub mod digest;
 pub mod document;
@@ -9,6 +10,8 @@ pub mod edit;
 pub mod gc;
 mod lock;
 pub mod media;
+pub mod platform;
+pub mod raw_document;
 pub mod reference;
 pub mod resolve;
 pub mod store;

@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, bail};
 
 use super::digest::Digest;
-use super::document::{Descriptor, ImageConfig, Index, Manifest, Platform};
+use super::document::{Descriptor, ImageConfig, Index, Manifest};
 use super::media::{Compression, MediaKind};
+pub use super::platform::host_architecture;
+use super::platform::{WantedPlatform, platform_name};
 use super::store::Layout;
 
 /// How deep indexes may nest.
@@ -182,7 +184,7 @@ fn collect(
                     "image indexes nest deeper than {DEEPEST_INDEX} or are more than {MOST_INDEXES}"
                 );
             }
-            if !runs_here(descriptor.platform.as_ref()) {
+            if !WantedPlatform::default().fits(descriptor.platform.as_ref()) {
                 return Ok(());
             }
             let bytes = layout.read_document(descriptor)?;
@@ -214,7 +216,8 @@ fn choose(mut candidates: Vec<Candidate>) -> Result<Candidate> {
         .iter()
         .map(|candidate| platform_name(candidate.descriptor.platform.as_ref()));
     let platforms = platforms.collect::<Vec<_>>().join(", ");
-    candidates.retain(|candidate| runs_here(candidate.descriptor.platform.as_ref()));
+    let here = WantedPlatform::default();
+    candidates.retain(|candidate| here.fits(candidate.descriptor.platform.as_ref()));
     if candidates.is_empty() {
         bail!(
             "no image for linux/{} (there are: {platforms})",
@@ -229,53 +232,11 @@ fn choose(mut candidates: Vec<Candidate>) -> Result<Candidate> {
     Ok(candidates.swap_remove(best.unwrap_or(0)))
 }
 
-fn platform_name(platform: Option<&Platform>) -> String {
-    platform.map_or_else(
-        || "unnamed platform".to_owned(),
-        |platform| {
-            format!(
-                "{}/{}",
-                platform.os.escape_debug(),
-                platform.architecture.escape_debug()
-            )
-        },
-    )
-}
-
-/// Whether an entry may be for this machine.
-fn runs_here(platform: Option<&Platform>) -> bool {
-    platform.is_none_or(|platform| {
-        platform.os == "linux"
-            && platform.architecture == host_architecture()
-            && platform.variant.as_deref().is_none_or(variant_runs_here)
-    })
-}
-
-/// This machine's architecture, as Go names it.
-pub fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "386",
-        "aarch64" => "arm64",
-        "powerpc64" => "ppc64le",
-        "loongarch64" => "loong64",
-        other => other,
-    }
-}
-
-/// x86-64 has levels that this machine may lack; every arm64 runs v8.
-fn variant_runs_here(variant: &str) -> bool {
-    match std::env::consts::ARCH {
-        "x86_64" => matches!(variant, "" | "v1"),
-        "aarch64" => matches!(variant, "" | "v8"),
-        _ => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::document::Platform;
     use super::*;
 
     fn candidate(digit: char, platform: Option<(&str, &str)>) -> Candidate {
