@@ -14,12 +14,23 @@ mod record;
 mod supervise;
 mod sys;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or_default();
+    match program.to_string_lossy() {
+        program if containerd::is_name_of_shim(&program) => containerd::main(),
+        _ => by_hand(),
+    }
+}
+
+/// The front for people.
+fn by_hand() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error)

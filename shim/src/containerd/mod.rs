@@ -1,8 +1,62 @@
 //! The front for containerd: its shim v2 contract (`docs/runtime-v2.md` in containerd's repository).
+//!
+//! Containerd calls the program with `start` for each container, and with `delete` when something
+//! went wrong; in between it talks to the process that `start` has left, by ttrpc.
 
+mod command_line;
+mod delete;
+mod info;
+#[allow(dead_code, reason = "the service that uses it follows")]
+mod log;
 #[allow(dead_code, reason = "the service that speaks them follows")]
 mod messages;
-#[allow(dead_code, reason = "the service that asks for them follows")]
-mod metrics;
+#[allow(dead_code, reason = "the service that uses it follows")]
+mod runtime_choice;
+mod start;
+mod task_socket;
 #[allow(dead_code, unused_imports, reason = "the service that uses it follows")]
 mod ttrpc;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use self::command_line::{Action, CommandLine};
+use self::runtime_choice::called_as;
+
+/// Whether a program of this name is containerd's shim.
+pub fn is_name_of_shim(program: &str) -> bool {
+    program.starts_with("containerd-shim-")
+}
+
+/// Does what containerd asks for on the command line.
+pub fn main() -> ExitCode {
+    let (program, _) = called_as();
+    match carry_out(&program) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Containerd puts this into its own error.
+            let _ = writeln!(std::io::stderr(), "{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(program: &str) -> Result<()> {
+    let line = CommandLine::parse(std::env::args_os().skip(1))?;
+    match line.action {
+        Action::Version => print(&info::version(program)),
+        Action::Help => print(&command_line::help(program)),
+        Action::Info => return info::info(program),
+        Action::Start => return start::start(line),
+        Action::Delete => return delete::delete(program, line),
+        Action::Serve => bail!("not yet"),
+    }
+    Ok(())
+}
+
+fn print(text: &str) {
+    // A closed pipe is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -23,7 +23,7 @@ impl Place {
         let listener = UnixListener::bind(directory.path().join("s")).unwrap();
         let poller = Poller::new().unwrap();
         Place {
-            server: Server::new(listener.into(), Token(1 << 32), &poller).unwrap(),
+            server: Server::new(listener.into(), Token::of_front(1 << 32), &poller).unwrap(),
             poller,
             directory,
         }
