@@ -10,6 +10,10 @@ mod info;
 mod log;
 #[allow(dead_code, reason = "the service that speaks them follows")]
 mod messages;
+#[allow(dead_code, reason = "the service that asks for them follows")]
+mod metrics;
+#[allow(dead_code, reason = "the service that creates containers follows")]
+mod rootfs;
 #[allow(dead_code, reason = "the service that uses it follows")]
 mod runtime_choice;
 mod start;
