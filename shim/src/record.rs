@@ -200,9 +200,9 @@ impl Record {
             .into_owned()
     }
 
-    /// The log of a container that was given no other place for it.
-    pub fn default_log(&self) -> PathBuf {
-        self.directory.join("log")
+    /// The log of a container that is given no other place.
+    pub fn default_log(root: &Path, id: &str) -> PathBuf {
+        root.join(id).join("log")
     }
 
     /// Reads `state.json`; none if it was never written (the supervisor was killed before).

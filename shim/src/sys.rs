@@ -30,13 +30,22 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Ends a child of [`fork`] at once (`_exit(2)`): nothing that it has copied from its parent is
+/// dropped, flushed or called.
+pub fn leave(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(status) }
+}
+
 /// Closes every descriptor from 3 on (`close_range(2)`, Linux 5.9): whatever our caller left open
 /// must reach neither the long-lived supervisor nor the runtime and through it the container.
 ///
-/// Must be called before this process has opened a descriptor of its own.
+/// Must be called before this process has opened a descriptor of its own, or in a child of [`fork`]
+/// that ends with [`leave`] and uses none of them until then.
 pub fn close_inherited_descriptors() -> io::Result<()> {
-    // SAFETY: at the start of the program nothing in it owns a descriptor above 2, so no owner is
-    // left with a number that has become someone else's.
+    // SAFETY: at the start of the program nothing in it owns a descriptor above 2, and in a child
+    // that leaves no owner ever acts again; so no owner closes a number that has become someone
+    // else's.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
     if result == 0 {
         Ok(())

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ use rustix::termios::Winsize;
 use crate::attach::server::{AttachServer, STARTER, Starter};
 use crate::record::{Entry, Record, State, Status};
 use crate::supervise::{
-    Birth, Born, CallKey, Descent, Event, Exit, Failure, Front, Input, LogFile, Output, PATIENCE,
+    Birth, Born, CallKey, Descent, Event, Exit, Failure, Front, Input, Log, Output, PATIENCE,
     Poller, ProcessKey, Refusal, Said, Source, Supervisor,
 };
 use crate::sys;
@@ -41,8 +41,7 @@ pub(super) struct Daemon {
     /// Held by being open.
     pub(super) lock: File,
     pub(super) state: State,
-    pub(super) log: Option<LogFile>,
-    pub(super) log_is_new: bool,
+    pub(super) log: Option<Log>,
     pub(super) terminal: Option<Winsize>,
     pub(super) stdin: bool,
     pub(super) keep: bool,
@@ -58,14 +57,17 @@ pub(super) fn supervise(daemon: Daemon, starter: OwnedFd, blocked: &[i32]) -> i3
         lock,
         state,
         log,
-        log_is_new,
         terminal,
         stdin,
         keep,
         remove,
         detached,
     } = daemon;
-    let created_log = state.log.clone().filter(|_| log_is_new);
+    let created_logs: Vec<PathBuf> = log
+        .iter()
+        .flat_map(Log::created)
+        .map(Path::to_owned)
+        .collect();
     let starter = Starter {
         socket: starter,
         stays: !detached,
@@ -109,7 +111,7 @@ pub(super) fn supervise(daemon: Daemon, starter: OwnedFd, blocked: &[i32]) -> i3
         _ => return i32::from(super::FAILED),
     };
     let mut message = refusal;
-    if let Err(error) = forget(&server.entry.record, created_log) {
+    if let Err(error) = forget(&server.entry.record, &created_logs) {
         message = format!("{message}; and then {error:#}");
     }
     server.refused(&message);
@@ -164,7 +166,7 @@ enum Stage {
 impl Container {
     fn create(
         &mut self,
-        log: Option<LogFile>,
+        log: Option<Log>,
         terminal: Option<Winsize>,
         stdin: bool,
         core: &mut Supervisor,
@@ -384,9 +386,10 @@ impl Front for Container {
 }
 
 /// Leaves nothing of a container that never ran.
-fn forget(record: &Record, created_log: Option<PathBuf>) -> Result<()> {
-    if let Some(log) = created_log.filter(|log| log.metadata().is_ok_and(|log| log.len() == 0)) {
-        std::fs::remove_file(&log).with_context(|| format!("removing {}", log.display()))?;
+fn forget(record: &Record, created_logs: &[PathBuf]) -> Result<()> {
+    let is_empty = |log: &&PathBuf| log.metadata().is_ok_and(|log| log.len() == 0);
+    for log in created_logs.iter().filter(is_empty) {
+        std::fs::remove_file(log).with_context(|| format!("removing {}", log.display()))?;
     }
     record.remove()
 }

@@ -3,6 +3,7 @@
 mod attach;
 mod daemon;
 mod kill;
+mod log_options;
 mod logs;
 mod ps;
 mod rm;
@@ -41,7 +42,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Attach(attach::Attach),
     Logs(logs::Logs),
     Wait(wait::Wait),

@@ -14,11 +14,13 @@ use rustix::termios::Winsize;
 
 use super::daemon::{self, Daemon};
 use super::exit_status;
+use super::log_options::LogArguments;
 use crate::attach::client::{self, Joining, Parting};
 use crate::attach::protocol::{MAX_PAYLOAD, Reply, Request, receive, send};
 use crate::attach::{protocol, size_of_stdin};
 use crate::record::{Record, State, Status};
-use crate::supervise::{LogFile, Runtime, absolute, find_runtime};
+use crate::supervise::log::{Log, LogOptions};
+use crate::supervise::{Runtime, absolute, find_runtime};
 use crate::sys::{self, Forked, SignalFd};
 
 /// Run a container from a bundle
@@ -41,11 +43,6 @@ pub struct Run {
     /// running
     #[arg(short, long)]
     tty: bool,
-    /// Append the output to this file: one record a line, TIME STREAM F|P LINE (the kubelet's and
-    /// conmon's k8s-file). With -d the default is a file in the state directory, in the foreground
-    /// there is no log by default
-    #[arg(long, value_name = "PATH")]
-    log: Option<PathBuf>,
     /// The runtime: a path, or a name on PATH [default: the windlass beside this program, or else
     /// on PATH]
     #[arg(long, value_name = "PATH")]
@@ -67,6 +64,8 @@ pub struct Run {
     /// Remove the record when the container has ended
     #[arg(long)]
     rm: bool,
+    #[command(flatten)]
+    log: LogArguments,
     /// The bundle: the directory with config.json
     #[arg(short, long, value_name = "DIR")]
     bundle: PathBuf,
@@ -120,13 +119,12 @@ impl Run {
         let size: Option<Winsize> = self
             .tty
             .then(|| size_of_stdin().unwrap_or(protocol::winsize(0, 0)));
-        let given_log = self.log.as_deref().map(absolute).transpose()?;
+        let default_log = self.detach.then(|| Record::default_log(root, &self.id));
+        let log_options = self.log.options(&self.id, default_log.as_deref())?;
 
         let (record, lock) = Record::create(root, &self.id)?;
-        let log_path = given_log.or_else(|| self.detach.then(|| record.default_log()));
-        let opened = log_path.as_deref().map(LogFile::open).transpose();
-        let (log, log_is_new) = match opened {
-            Ok(opened) => opened.unzip(),
+        let log = match log_options.as_ref().map(Log::open).transpose() {
+            Ok(log) => log,
             Err(error) => return Err(undone(&record, error)),
         };
         let state = State {
@@ -136,7 +134,10 @@ impl Run {
             supervisor_pid: None,
             bundle,
             terminal: self.tty,
-            log: log_path,
+            log: log_options
+                .as_ref()
+                .and_then(LogOptions::path)
+                .map(Path::to_owned),
             runtime,
             created: Timestamp::now(),
             started: None,
@@ -154,7 +155,6 @@ impl Run {
             lock,
             state,
             log,
-            log_is_new: log_is_new.unwrap_or(false),
             terminal: size,
             stdin: !self.no_stdin,
             keep: self.keep,

@@ -20,7 +20,7 @@ use super::output::OutputStream;
 use super::poller::Poller;
 use super::process::Process;
 use super::runtime::{ContainerState, PATIENCE};
-use super::{ContainerInput, LogFile, ProcessKey, Runtime, Source};
+use super::{ContainerInput, Log, ProcessKey, Runtime, Source};
 
 /// A process that there is to be.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Birth {
     /// Its standard error; of no meaning with a terminal.
     pub stderr: Output,
     /// Where output goes that is [`Output::Front`].
-    pub log: Option<LogFile>,
+    pub log: Option<Log>,
     /// How long the runtime may take.
     pub patience: Option<Duration>,
 }
@@ -138,7 +138,7 @@ struct Making {
     descent: Descent,
     pid_file: PathBuf,
     size: Option<Winsize>,
-    log: Option<LogFile>,
+    log: Option<Log>,
     console: Option<ConsoleSocket>,
     stdin: Option<OwnedFd>,
     feed: Option<OwnedFd>,

@@ -12,7 +12,7 @@ mod call;
 mod console;
 mod container_input;
 mod front;
-mod log;
+pub mod log;
 #[allow(dead_code, reason = "the fronts that report it follow")]
 mod oom;
 mod output;
@@ -28,7 +28,7 @@ pub use self::birth::{Birth, Born, Descent, Input, Output, Refusal};
 pub use self::call::{Failure, Said};
 pub use self::container_input::ContainerInput;
 pub use self::front::Front;
-pub use self::log::LogFile;
+pub use self::log::Log;
 pub use self::poller::{Event, Interest, Poller, Token};
 pub use self::runtime::{PATIENCE, Runtime, absolute, find as find_runtime};
 pub use self::supervisor::{Handle, Supervisor};

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::poller::{Interest, Part, Poller, Token};
 use super::transfer::{Moved, Transfer};
-use super::{Front, LogFile, ProcessKey, Source};
+use super::{Front, Log, ProcessKey, Source};
 
 /// How much is read at a time, in bytes: what a pipe holds (pipe(7)).
 const READ_SIZE: usize = 64 * 1024;
@@ -154,7 +154,7 @@ impl OutputStream {
     pub(super) fn turn(
         &mut self,
         buffer: &mut Vec<u8>,
-        log: Option<&mut LogFile>,
+        log: Option<&mut Log>,
         front: &mut impl Front,
         poller: &Poller,
     ) -> Result<(usize, Turn)> {
@@ -180,7 +180,7 @@ impl OutputStream {
     fn read_turn(
         &mut self,
         buffer: &mut [u8],
-        mut log: Option<&mut LogFile>,
+        mut log: Option<&mut Log>,
         front: &mut impl Front,
         poller: &Poller,
     ) -> Result<(usize, Turn)> {
@@ -220,7 +220,7 @@ impl OutputStream {
             }
         }
         if let Some(log) = log {
-            log.write_partial(self.source, &buffer[..kept]);
+            log.pause(self.source, &buffer[..kept]);
         }
         Ok((total, turn))
     }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::console::Console;
 use super::output::{OutputStream, Turn};
 use super::poller::{Interest, Part, Poller, Token};
-use super::{ContainerInput, Exit, Front, LogFile, ProcessKey, Source};
+use super::{ContainerInput, Exit, Front, Log, ProcessKey, Source};
 
 /// How long after the process's end a log that can't be written is tried again.
 const LAST_TRIES: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) struct Process {
     pub(super) input: ContainerInput,
     pub(super) outputs: Vec<OutputStream>,
     pub(super) console: Option<Console>,
-    pub(super) log: Option<LogFile>,
+    pub(super) log: Option<Log>,
     /// How many bytes came out of it: stdout, stderr.
     pub(super) written: [u64; 2],
     ended: Option<Ended>,
@@ -46,7 +46,7 @@ impl Process {
         input: ContainerInput,
         outputs: Vec<OutputStream>,
         console: Option<Console>,
-        log: Option<LogFile>,
+        log: Option<Log>,
     ) -> Self {
         Process {
             pid,
@@ -103,6 +103,9 @@ impl Process {
         }
         self.input.shut(poller)?;
         self.console = None;
+        if let Some(log) = &mut self.log {
+            log.lift_rate();
+        }
         Ok(Some(exit))
     }
 
@@ -151,6 +154,9 @@ impl Process {
 
     fn close(&mut self, index: usize, poller: &Poller) -> Result<()> {
         let mut output = self.outputs.remove(index);
+        if let Some(log) = &mut self.log {
+            log.end(output.source);
+        }
         output.set_watched(false, poller)
     }
 
@@ -193,7 +199,7 @@ impl Process {
     pub(super) fn drained(&mut self) -> Option<Vec<String>> {
         let ended = self.ended.filter(|_| !self.drained)?;
         if self.log_is_stuck() {
-            let failure = self.log.as_ref().and_then(LogFile::failure);
+            let failure = self.log.as_ref().and_then(Log::failure);
             if ended.since.elapsed() < LAST_TRIES {
                 return None;
             }
@@ -208,12 +214,12 @@ impl Process {
     }
 
     fn log_is_stuck(&self) -> bool {
-        self.log.as_ref().is_some_and(LogFile::stuck)
+        self.log.as_ref().is_some_and(Log::stuck)
     }
 
     /// When there is something to be done although nothing happens.
     pub(super) fn due(&self, front_is_behind: bool) -> Option<Instant> {
-        let log = self.log.as_ref().and_then(LogFile::retry_at);
+        let log = self.log.as_ref().and_then(Log::retry_at);
         let sinks = self.outputs.iter().filter_map(OutputStream::retry_at).min();
         let waits = self.ended.is_some() && !front_is_behind && !self.log_is_stuck();
         let waits = waits && self.outputs.iter().any(|output| !output.is_held_back());

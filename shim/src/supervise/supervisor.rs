@@ -15,8 +15,7 @@ use super::call::Call;
 use super::poller::{Event, Interest, Owner, Part, Poller, Token};
 use super::process::Process;
 use super::{
-    Birth, CallKey, ContainerInput, Exit, Failure, Front, LogFile, ProcessKey, Refusal, Runtime,
-    Source,
+    Birth, CallKey, ContainerInput, Exit, Failure, Front, Log, ProcessKey, Refusal, Runtime, Source,
 };
 use crate::sys::{self, SignalFd};
 
@@ -163,12 +162,12 @@ impl Supervisor {
     }
 
     /// The process's log, if it has one.
-    pub fn log(&mut self, key: ProcessKey) -> Option<&mut LogFile> {
+    pub fn log(&mut self, key: ProcessKey) -> Option<&mut Log> {
         self.processes.get_mut(&key.0)?.log.as_mut()
     }
 
     /// Takes the log away from a process, for the next one.
-    pub fn take_log(&mut self, key: ProcessKey) -> Option<LogFile> {
+    pub fn take_log(&mut self, key: ProcessKey) -> Option<Log> {
         self.processes.get_mut(&key.0)?.log.take()
     }
 
