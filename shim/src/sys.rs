@@ -145,6 +145,44 @@ pub fn with_default_signals(command: &mut Command) {
     }
 }
 
+/// Starts `command` with `descriptors` as its 3, 4 and 5.
+pub fn spawn_with_descriptors(
+    mut command: Command,
+    descriptors: [&OwnedFd; 3],
+) -> io::Result<std::process::Child> {
+    // As long as 3 to 5 are taken here, no other descriptor that the child needs before its exec has
+    // one of those numbers.
+    let mut taken = Vec::new();
+    let mut sources = [0; 3];
+    for (descriptor, source) in descriptors.iter().zip(&mut sources) {
+        loop {
+            let copy = rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?;
+            *source = copy.as_raw_fd();
+            taken.push(copy);
+            if *source > 5 {
+                break;
+            }
+        }
+    }
+    let place = move || {
+        for (source, number) in sources.iter().zip(3..) {
+            // SAFETY: dup2 is async-signal-safe; the sources are open in the parent until spawn
+            // returns, and what had the number in the child is closed at exec anyway.
+            if unsafe { libc::dup2(*source, number) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: `place` only makes calls that are allowed between fork and exec.
+    unsafe {
+        command.pre_exec(place);
+    }
+    let child = command.spawn();
+    drop(taken);
+    child
+}
+
 /// The real-time signals that a program may use, as the C library counts them.
 pub fn realtime_signals() -> std::ops::RangeInclusive<i32> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()

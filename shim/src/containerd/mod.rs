@@ -17,6 +17,8 @@ mod rootfs;
 #[allow(dead_code, reason = "the service that uses it follows")]
 mod runtime_choice;
 mod start;
+#[allow(dead_code, reason = "the service that makes processes follows")]
+mod stdio;
 mod task_socket;
 #[allow(dead_code, unused_imports, reason = "the service that uses it follows")]
 mod ttrpc;
