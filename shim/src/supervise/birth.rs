@@ -348,7 +348,11 @@ fn prepare(
             Output::Into(sink) => Some(sink),
         };
         let (ear, mouth) = listening_pipe()?;
-        ears.push(Ear::new(ear, Hears::Messages));
+        ears.push(match making.descent {
+            // Until `start` it is the runtime that writes there.
+            Descent::Create(_) => Ear::new(ear, Hears::Messages),
+            Descent::Restore(_) | Descent::Exec(_) => Ear::held_back(ear),
+        });
         making.outputs.push(Some((source, sink)));
         Ok(mouth.into())
     };

@@ -44,8 +44,7 @@ pub struct Failure {
 pub(super) struct Ear {
     pub(super) fd: OwnedFd,
     pub(super) hears: Hears,
-    /// Nothing more will come.
-    deaf: bool,
+    listens: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +56,15 @@ pub(super) enum Hears {
 impl Ear {
     /// `fd` doesn't block.
     pub(super) fn new(fd: OwnedFd, hears: Hears) -> Self {
-        Ear {
-            fd,
-            hears,
-            deaf: false,
-        }
+        let listens = true;
+        Ear { fd, hears, listens }
+    }
+
+    /// One that the process that is being made writes to as well: it is only heard once it is
+    /// clear that there is none, and then it was the runtime.
+    pub(super) fn held_back(fd: OwnedFd) -> Self {
+        let (hears, listens) = (Hears::Messages, false);
+        Ear { fd, hears, listens }
     }
 }
 
@@ -121,7 +124,7 @@ impl Call {
     pub(super) fn register(&self, key: u32, poller: &Poller) -> Result<()> {
         let token = Token::of_core(key, Part::Call);
         poller.add(&self.pidfd, token, Interest::IN)?;
-        for ear in &self.ears {
+        for ear in self.ears.iter().filter(|ear| ear.listens) {
             poller.add(&ear.fd, token, Interest::IN)?;
         }
         Ok(())
@@ -132,8 +135,8 @@ impl Call {
         // Asked first: what it said before its end is there when it has ended.
         let ended = self.has_ended();
         for ear in &mut self.ears {
-            if !ear.deaf && !hear(ear, &mut self.said) {
-                ear.deaf = true;
+            if ear.listens && !hear(ear, &mut self.said) {
+                ear.listens = false;
                 poller.remove(&ear.fd)?;
             }
         }
@@ -175,13 +178,13 @@ impl Call {
     /// What came of a call that has ended. The poller forgets it.
     pub(super) fn conclude(self, poller: &Poller) -> Result<Concluded> {
         poller.remove(&self.pidfd)?;
-        for ear in self.ears.iter().filter(|ear| !ear.deaf) {
+        for ear in self.ears.iter().filter(|ear| ear.listens) {
             poller.remove(&ear.fd)?;
         }
         Ok(self.reap())
     }
 
-    fn reap(self) -> Concluded {
+    fn reap(mut self) -> Concluded {
         let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
         let ended = match status {
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
@@ -202,6 +205,9 @@ impl Call {
             (None, Ok(status)) => (status.to_string(), status.code().is_none()),
             (None, Err(errno)) => (format!("nobody knows how: waitid: {errno}"), true),
         };
+        for ear in self.ears.iter().filter(|ear| !ear.listens) {
+            hear(ear, &mut self.said);
+        }
         let said = one_line(&self.said.messages);
         let separator = if said.is_empty() { "" } else { ": " };
         Concluded {
@@ -224,7 +230,7 @@ impl Call {
                 }
             });
             let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
-            let ears = self.ears.iter().filter(|ear| !ear.deaf);
+            let ears = self.ears.iter().filter(|ear| ear.listens);
             fds.extend(ears.map(|ear| PollFd::new(&ear.fd, PollFlags::IN)));
             let ready = poll(&mut fds, timeout.as_ref());
             let ended = !fds[0].revents().is_empty();
@@ -234,7 +240,7 @@ impl Call {
                 Err(errno) => self.interrupt(&format!("poll: {errno}")),
             }
             for ear in &mut self.ears {
-                ear.deaf = ear.deaf || !hear(ear, &mut self.said);
+                ear.listens = ear.listens && hear(ear, &mut self.said);
             }
             if ended {
                 return self.reap().outcome;

@@ -20,6 +20,8 @@ mod poller;
 mod process;
 mod runtime;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use jiff::Timestamp;
