@@ -1,5 +1,6 @@
 //! What this host can do, found once and kept as data: the plan asks this, never the system.
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup::{Driver, Hierarchies};
@@ -89,8 +90,17 @@ fn selinux_is_enabled() -> bool {
 
 /// What our uid 0 stands for outside, if we are in a user namespace that isn't the first.
 pub fn user_namespace() -> Option<u32> {
-    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
-    uid_outside(&map)
+    // The first range is what we look at, and the kernel gives as much of the file as there is
+    // room for.
+    let mut text = [0; 128];
+    let map = open(
+        "/proc/self/uid_map",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()?;
+    let length = rustix::io::read(&map, &mut text).ok()?;
+    uid_outside(str::from_utf8(&text[..length]).ok()?)
 }
 
 /// See [`user_namespace`]; `map` is the text of /proc/self/uid_map (user_namespaces(7)).

@@ -16,10 +16,10 @@ use rustix::fs::{
     Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, StatxAttributes,
     StatxFlags, accessat, fcntl_add_seals, fcntl_get_seals, memfd_create, open, statvfs, statx,
 };
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::mount::OpenTreeFlags;
 
 use crate::error::{CallContext, Error, Result};
-use crate::rootfs::mount::make_readonly;
+use crate::rootfs::mount::readonly_clone;
 use crate::sys::exec::execve_fd;
 use crate::sys::own_image;
 
@@ -97,14 +97,7 @@ fn cannot_be_written() -> bool {
 /// The same file, through a mount of its own that is read-only and attached nowhere: nothing is
 /// copied, and the page cache is shared with every other container's.
 fn read_only_mount() -> Result<OwnedFd> {
-    let mount = open_tree(
-        CWD,
-        OWN_BINARY,
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-    )
-    .call(|| format!("open_tree({OWN_BINARY}, OPEN_TREE_CLONE)"))?;
-    make_readonly(mount.as_fd(), false)?;
-    Ok(mount)
+    readonly_clone(CWD, OWN_BINARY, OpenTreeFlags::empty())
 }
 
 /// Whether the kernel lets us run on from the file behind the mount, without a new start. That the

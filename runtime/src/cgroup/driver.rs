@@ -5,6 +5,7 @@ use std::path::Path;
 use super::systemd::Unit;
 use crate::error::Result;
 use crate::host::user_namespace;
+use crate::sys::identity;
 
 /// Who makes cgroups (crun's `--cgroup-manager`; runc's `--systemd-cgroup` is the second).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Options {
     /// Whether we have no right to the host's cgroups but what somebody has delegated.
     pub fn is_rootless(self) -> bool {
         self.rootless
-            .unwrap_or_else(|| !rustix::process::geteuid().is_root() || user_namespace().is_some())
+            .unwrap_or_else(|| !identity::is_root() || user_namespace().is_some())
     }
 }
 

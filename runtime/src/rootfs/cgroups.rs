@@ -4,14 +4,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::mount::{new_filesystem, propagate, set_recursive};
 use super::{RootFd, Wanted, attach};
 use crate::cgroup::{Hierarchies, Layout, Place, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::MountStep;
-use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
 /// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree if it has
@@ -30,7 +29,7 @@ pub fn mount(
     let mounted = match &placement.places[..] {
         [unified] if unified.hierarchy.is_empty() => {
             let tree = if own_namespace {
-                own_part(unified)
+                clone_of(&unified.path)
             } else {
                 tree_of_v2().and_then(|path| clone_of(&path))
             };
@@ -88,20 +87,14 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
     )?;
     attach(tmpfs.as_fd(), target.as_fd())
         .call(|| format!("move_mount(tmpfs, {:?})", step.destination))?;
+    // A name in a tmpfs that is nobody else's is as good as a descriptor of it.
+    rustix::process::fchdir(&tmpfs).call(|| "fchdir(tmpfs)")?;
     for place in places {
         let name = directory_name(&place.hierarchy);
-        rustix::fs::mkdirat(&tmpfs, name, rustix::fs::Mode::from_raw_mode(0o755))
-            .call(|| format!("mkdirat({name})"))?;
-        let tree = own_part(place)?;
-        move_mount(
-            &tree,
-            "",
-            &tmpfs,
-            name,
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .call(|| format!("move_mount({}, {name})", place.path))?;
-        leave_to_exec(tree);
+        rustix::fs::mkdir(name, rustix::fs::Mode::from_raw_mode(0o755))
+            .call(|| format!("mkdir({name})"))?;
+        rustix::mount::mount_bind(&place.path, name)
+            .call(|| format!("mount({:?}, {name:?}, MS_BIND)", place.path))?;
         if name.contains(',') {
             for controller in name.split(',') {
                 match rustix::fs::symlinkat(name, &tmpfs, controller) {
@@ -118,11 +111,7 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
     propagate(tmpfs.as_fd(), step)
 }
 
-/// The container's own cgroup as a mount: it sees its own subtree there and nothing above it.
-fn own_part(place: &Place) -> Result<OwnedFd> {
-    clone_of(&place.path)
-}
-
+/// The cgroup as a mount: it shows its own subtree and nothing above it.
 fn clone_of(path: &str) -> Result<OwnedFd> {
     open_tree(
         rustix::fs::CWD,

@@ -6,9 +6,9 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::mount::{make_readonly, new_filesystem};
+use super::mount::{new_filesystem, readonly_clone};
 use super::{RootFd, attach, clone_tree, file_type};
-use crate::error::{CallContext, Error, Result};
+use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::sys::exec::leave_to_exec;
 
 /// Masks paths; all masked directories share one empty read-only tmpfs.
@@ -69,8 +69,9 @@ pub fn make_path_readonly(root: &RootFd, path: &str) -> Result<()> {
     let Some(target) = existing(root, path)? else {
         return Ok(());
     };
-    let tree = clone_tree(target.as_fd(), true).call(|| format!("open_tree({path:?})"))?;
-    make_readonly(tree.as_fd(), true)?;
+    let all_of_it = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    let tree =
+        readonly_clone(target.as_fd(), "", all_of_it).context(|| format!("readonly {path:?}"))?;
     attach(tree.as_fd(), target.as_fd()).call(|| format!("readonly {path:?}: move_mount"))?;
     leave_to_exec(tree);
     leave_to_exec(target);

@@ -1,13 +1,15 @@
 //! Mounting one entry of `mounts`, by descriptors from end to end: a new file system by
-//! fsopen(2), a bind mount by open_tree(2) ([`super::bind`]), put in place by move_mount(2).
+//! mount(2) onto the working directory or, where that can't say it all, by fsopen(2); a bind mount
+//! by open_tree(2) ([`super::bind`]), put in place by move_mount(2).
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
 use super::bind::{self, FromRuntime};
@@ -15,7 +17,7 @@ use super::{RootFd, Wanted, attach, copy_up};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::{MountSource, MountStep};
 use crate::sys::exec::leave_to_exec;
-use crate::sys::mount::{Attributes, mount_setattr};
+use crate::sys::mount::{Attributes, mount_setattr, open_tree_attr};
 
 /// Mounts everything but the cgroups, which [`super::cgroups`] puts together.
 ///
@@ -73,7 +75,14 @@ fn mount_filesystem(
         .iter()
         .map(|(name, value)| (*name, *value))
         .chain(mode.as_deref().map(|mode| ("mode", Some(mode))));
-    let mount = new_filesystem(kind, Some(source), options, step.attributes.set)?;
+    let attributes = step.attributes.set;
+    // What is done to the mount after its birth takes a descriptor of it.
+    let finished = !step.copy_up && step.recursive.is_empty() && step.propagation.is_empty();
+    if finished && mount_here(&target, kind, source, options.clone(), attributes) {
+        leave_to_exec(target);
+        return Ok(());
+    }
+    let mount = new_filesystem(kind, Some(source), options, attributes)?;
     if step.copy_up {
         copy_up::copy(target.as_fd(), mount.as_fd())?;
     }
@@ -87,6 +96,67 @@ fn mount_filesystem(
 pub fn place_filesystem(root: &RootFd, step: &MountStep<'_>, mount: OwnedFd) -> Result<()> {
     let target = root.mount_point(step.destination, Wanted::Directory)?;
     put_in_place(step, mount, target)
+}
+
+/// Mounts a new file system in two calls: fchdir(2) to where it goes, and mount(2) onto `.`, which is
+/// that very directory whatever has its name by then. `false` where mount(2) can't say all of it, and
+/// where the kernel has refused: the calls of [`new_filesystem`] then say why.
+fn mount_here<'a>(
+    target: &OwnedFd,
+    kind: &str,
+    source: &str,
+    mut options: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    attributes: u64,
+) -> bool {
+    let mut data = String::new();
+    let one_by_one = options.any(|(name, value)| {
+        if !data.is_empty() {
+            data.push(',');
+        }
+        data.push_str(name);
+        if let Some(value) = value {
+            data.push('=');
+            data.push_str(value);
+        }
+        name.contains([',', '=']) || value.is_some_and(|value| value.contains(','))
+    });
+    let (Some(flags), Ok(data), false) =
+        (flags_of_mount(attributes), CString::new(data), one_by_one)
+    else {
+        return false;
+    };
+    data.count_bytes() < MOST_DATA
+        && rustix::process::fchdir(target).is_ok()
+        && rustix::mount::mount(source, ".", kind, flags, data.as_c_str()).is_ok()
+}
+
+/// mount(2) reads one page of options, and takes no notice of what has no room in it.
+const MOST_DATA: usize = 4095;
+
+/// `MOUNT_ATTR_*` as mount(2) has them; `None` if it lacks one.
+fn flags_of_mount(attributes: u64) -> Option<MountFlags> {
+    const NAMES: [(u64, MountFlags); 8] = [
+        (libc::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (libc::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (libc::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (libc::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+        (libc::MOUNT_ATTR_NOATIME, MountFlags::NOATIME),
+        (libc::MOUNT_ATTR_STRICTATIME, MountFlags::STRICTATIME),
+        (libc::MOUNT_ATTR_NODIRATIME, MountFlags::NODIRATIME),
+        (
+            libc::MOUNT_ATTR_NOSYMFOLLOW,
+            MountFlags::from_bits_retain(256), // MS_NOSYMFOLLOW (Linux 5.10)
+        ),
+    ];
+    let mut rest = attributes;
+    let mut flags = MountFlags::empty();
+    for (attribute, flag) in NAMES {
+        if rest & attribute != 0 {
+            flags |= flag;
+            rest &= !attribute;
+        }
+    }
+    (rest == 0).then_some(flags)
 }
 
 /// A new file system, mounted nowhere yet. `source` is what mountinfo shows, `attributes` are
@@ -230,6 +300,24 @@ pub fn set_propagation(mount: BorrowedFd<'_>, flags: u64) -> Result<()> {
         ..Attributes::default()
     };
     set(mount, attributes, flags & libc::MS_REC != 0)
+}
+
+/// A read-only copy of the mount that a path stands in, rooted there and mounted nowhere.
+///
+/// # Errors
+/// open_tree(2)'s and mount_setattr(2)'s.
+pub fn readonly_clone(at: BorrowedFd<'_>, path: &str, flags: OpenTreeFlags) -> Result<OwnedFd> {
+    let flags = flags | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let readonly = Attributes {
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..Attributes::default()
+    };
+    if let Ok(tree) = open_tree_attr(at, path, flags, readonly) {
+        return Ok(tree);
+    }
+    let tree = open_tree(at, path, flags).call(|| format!("open_tree({path:?}, {flags:?})"))?;
+    make_readonly(tree.as_fd(), flags.contains(OpenTreeFlags::AT_RECURSIVE))?;
+    Ok(tree)
 }
 
 /// Makes a mount read-only.

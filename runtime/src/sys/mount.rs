@@ -1,8 +1,10 @@
-//! mount_setattr(2) (Linux 5.12).
+//! mount_setattr(2) (Linux 5.12) and open_tree_attr(2) (Linux 6.15).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+use rustix::path::Arg;
 
 use super::clone::last_errno;
 
@@ -23,6 +25,15 @@ impl Attributes {
     pub fn is_empty(&self) -> bool {
         *self == Attributes::default()
     }
+
+    fn argument(self) -> libc::mount_attr {
+        libc::mount_attr {
+            attr_set: self.set,
+            attr_clr: self.clear,
+            propagation: self.propagation,
+            userns_fd: 0,
+        }
+    }
 }
 
 /// Changes the mount that the descriptor stands for, and with `recursive` all mounts below it.
@@ -34,13 +45,42 @@ pub fn mount_setattr(
     attributes: Attributes,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let argument = libc::mount_attr {
-        attr_set: attributes.set,
-        attr_clr: attributes.clear,
-        propagation: attributes.propagation,
-        userns_fd: 0,
-    };
-    change(mount, &argument, recursive)
+    change(mount, &attributes.argument(), recursive)
+}
+
+/// open_tree_attr(2) on every architecture that Rust's standard library knows (linux/unistd.h).
+const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
+
+/// open_tree(2) and mount_setattr(2) in one: with `AT_RECURSIVE` both are recursive.
+///
+/// # Errors
+/// Those of both calls; `ENOSYS` before Linux 6.15.
+pub fn open_tree_attr(
+    directory: BorrowedFd<'_>,
+    path: impl Arg,
+    flags: OpenTreeFlags,
+    attributes: Attributes,
+) -> Result<OwnedFd, Errno> {
+    let argument = attributes.argument();
+    path.into_with_c_str(|path| {
+        // SAFETY: the path is NUL-terminated, the structure is alive and its size given.
+        let result = unsafe {
+            libc::syscall(
+                SYS_OPEN_TREE_ATTR,
+                directory.as_raw_fd(),
+                path.as_ptr(),
+                flags.bits(),
+                std::ptr::from_ref(&argument),
+                std::mem::size_of::<libc::mount_attr>(),
+            )
+        };
+        let number = i32::try_from(result).unwrap_or(-1);
+        if number < 0 {
+            return Err(last_errno());
+        }
+        // SAFETY: the kernel has just opened it for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    })
 }
 
 /// Lets a detached mount, and with `recursive` all mounts below it, show the owners that the user
