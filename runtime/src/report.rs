@@ -9,3 +9,17 @@ pub trait Listener {
     /// A debug message.
     fn debug(&self, message: &str);
 }
+
+/// Nobody.
+#[derive(Debug)]
+pub struct Silence;
+
+impl Listener for Silence {
+    fn warn(&self, _: &str) {}
+
+    fn wants_debug(&self) -> bool {
+        false
+    }
+
+    fn debug(&self, _: &str) {}
+}

@@ -751,11 +751,16 @@ fn a_directory_that_is_no_cgroup_is_not_taken_for_one() {
         .unwrap()
         .to_owned();
     for version in [Version::V1, Version::V2] {
-        let name = if version == Version::V1 { "memory" } else { "" };
+        // No container goes without its device rules.
+        let name = if version == Version::V1 {
+            "devices"
+        } else {
+            ""
+        };
         let hierarchy = Hierarchy {
             version,
             name: name.to_owned(),
-            controllers: Vec::new(),
+            controllers: vec![name.to_owned()],
             mount_point: mount_point.clone(),
             own: "/".to_owned(),
         };
@@ -779,6 +784,39 @@ fn a_directory_that_is_no_cgroup_is_not_taken_for_one() {
             );
         }
         fs::remove_dir_all(scratch.path().join("a")).unwrap();
+    }
+}
+
+#[test]
+fn a_leftover_directory_without_its_hierarchy_is_passed_over() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().canonicalize().unwrap();
+    let mount_point = root.join("cpuset");
+    for (path, left) in [("/a", false), ("/b/c/d", false), ("/e", true)] {
+        fs::create_dir(&mount_point).unwrap();
+        if left {
+            fs::create_dir(mount_point.join("e")).unwrap();
+        }
+        let hierarchies = Hierarchies {
+            layout: Layout::V1,
+            list: vec![Hierarchy {
+                version: Version::V1,
+                name: "cpuset".to_owned(),
+                controllers: vec!["cpuset".to_owned()],
+                mount_point: mount_point.to_str().unwrap().to_owned(),
+                own: "/".to_owned(),
+            }],
+        };
+        let mut placement = hierarchies.place(Some(path), "id").unwrap();
+        placement
+            .create(&hierarchies, &[], &mut |_| Ok(()))
+            .unwrap();
+        assert!(placement.places.is_empty(), "{path}");
+        if left {
+            fs::remove_dir(mount_point.join("e")).unwrap();
+        }
+        // Nothing of ours is left in it.
+        fs::remove_dir(&mount_point).unwrap();
     }
 }
 

@@ -106,6 +106,37 @@ fn what_was_updated_is_known_to_the_next_update() {
 }
 
 #[test]
+fn what_a_killed_update_left_is_carried_through_by_the_next() {
+    let sandbox = running("update-killed", json!({ "pids": { "limit": 20 } }));
+    let directory = sandbox.state_directory();
+    let left = |text: &str| fs::write(directory.join("resources.new"), text).unwrap();
+    let kept = || -> Value {
+        let text = fs::read(directory.join("resources.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    // Killed before it wrote to the kernel, or after: it had written down all that it was to do.
+    left(&json!({ "pids": { "limit": 21 }, "memory": { "limit": 64 << 20 } }).to_string());
+    sandbox.must(&["update", "--cpu-period", "900000", "ID"]);
+    assert_eq!(value(&sandbox, PIDS), "21");
+    assert_eq!(value(&sandbox, MEMORY), (64 << 20).to_string());
+    assert_eq!(kept()["memory"]["limit"], 64 << 20);
+    assert_eq!(kept()["cpu"]["period"], 900_000);
+    // Killed while the kernel was refusing it, and while it was writing it down.
+    for text in [
+        json!({ "pids": { "limit": 22 }, "cpu": { "period": 1 } })
+            .to_string()
+            .as_str(),
+        r#"{"pids":{"li"#,
+    ] {
+        left(text);
+        sandbox.must(&["update", "--memory", "65M", "ID"]);
+        assert_eq!(value(&sandbox, PIDS), "21", "{text}");
+        assert_eq!(kept()["pids"]["limit"], 21, "{text}");
+        assert!(!directory.join("resources.new").exists(), "{text}");
+    }
+}
+
+#[test]
 fn a_refused_update_leaves_limits_and_record_as_they_were() {
     let sandbox = running("update-refused", json!({ "pids": { "limit": 20 } }));
     let before = value(&sandbox, MEMORY);

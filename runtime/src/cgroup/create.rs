@@ -115,6 +115,22 @@ impl Placement {
         });
     }
 
+    /// Takes back the directories of a place that is in no hierarchy.
+    fn leave_out(&mut self, path: &str) {
+        let Some(at) = self.places.iter().position(|place| place.path == path) else {
+            return;
+        };
+        let place = self.places.remove(at);
+        let mut made = place.parents_made;
+        if !place.found {
+            made += 1;
+        }
+        let upwards = std::iter::once(path).chain(ancestors(path));
+        for directory in upwards.take(made) {
+            let _ = rustix::fs::rmdir(directory);
+        }
+    }
+
     fn make_directories(
         &mut self,
         hierarchies: &Hierarchies,
@@ -149,11 +165,12 @@ impl Placement {
             .try_for_each(|index| self.places[index].make_with_parents())
     }
 
-    fn prepare(&self, hierarchies: &Hierarchies, writes: &[Write<'_>]) -> Result<Entrance> {
+    fn prepare(&mut self, hierarchies: &Hierarchies, writes: &[Write<'_>]) -> Result<Entrance> {
         let mut entrance = Entrance {
             v1: Vec::with_capacity(self.places.len()),
             v2: None,
         };
+        let mut not_mounted = Vec::new();
         for place in &self.places {
             let hierarchy = place.hierarchy_of(hierarchies)?;
             if hierarchy.version == Version::V2 {
@@ -167,23 +184,29 @@ impl Placement {
                 }
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {
-                if hierarchy.controllers.iter().any(|name| name == "cpuset") {
-                    place.inherit_cpuset(writes)?;
-                }
                 let path = format!("{}/cgroup.procs", place.path);
                 let procs = match files::open(&path, OFlags::WRONLY) {
-                    // In a directory that we have just made, only a cgroup file system can have
-                    // put this file.
-                    Err(Errno::NOENT) if !place.found => {
-                        return Err(files::not_cgroup(&place.path));
+                    // Only a cgroup file system can have put this file into a new directory. Where
+                    // the usual mount point is a mere directory, the container goes without, as in
+                    // runc; but not without its device rules.
+                    Err(Errno::NOENT) if hierarchy.controllers.iter().all(|it| it != "devices") => {
+                        not_mounted.push(place.path.clone());
+                        continue;
                     }
+                    Err(Errno::NOENT) => return Err(files::not_cgroup(&place.path)),
                     result => result.call(|| format!("open({path:?}, O_WRONLY)"))?,
                 };
                 if place.found {
                     files::verify(&procs, &path)?;
                 }
+                if hierarchy.controllers.iter().any(|name| name == "cpuset") {
+                    place.inherit_cpuset(writes)?;
+                }
                 entrance.v1.push((procs, path));
             }
+        }
+        for path in not_mounted {
+            self.leave_out(&path);
         }
         Ok(entrance)
     }

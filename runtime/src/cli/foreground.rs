@@ -1,6 +1,8 @@
 //! A container's process in the foreground: its terminal is ours, our signals are its.
 
 use super::ExitCode;
+use super::container_options::console_socket;
+use super::parse::Arguments;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -18,7 +20,7 @@ use crate::container::notify::Notifier;
 use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::receive_descriptor;
-use crate::spec::ConsoleSize;
+use crate::spec::{ConsoleSize, Spec};
 use crate::sys::signal::{all_signals, ended_child, next_signal, send};
 
 /// The process to wait for.
@@ -69,6 +71,23 @@ impl Terminal {
             keep_line_feeds: true,
         };
         Ok((Terminal { socket }, for_init))
+    }
+
+    /// Where the pseudo-terminal of the container's process goes, if it is to have one: to the caller's
+    /// console socket, or to us.
+    pub(super) fn of(
+        spec: &Spec<'_>,
+        arguments: &Arguments<'_>,
+        detach: bool,
+    ) -> Result<(Option<Self>, Option<ConsoleSocket>)> {
+        let process = spec.process.as_ref();
+        let wanted = process.is_some_and(|process| process.terminal);
+        let socket = console_socket(arguments, wanted, detach)?;
+        if !wanted || socket.is_some() {
+            return Ok((None, socket));
+        }
+        let (ours, for_init) = Terminal::pair()?;
+        Ok((Some(ours), Some(for_init)))
     }
 
     fn receive(&self) -> Result<OwnedFd> {

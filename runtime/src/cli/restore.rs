@@ -11,11 +11,10 @@ use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use crate::container::create::load_bundle;
-use crate::container::delete::delete_done;
+use crate::container::delete::delete_ended;
 use crate::container::hook_state::HookState;
 use crate::container::restore::{Request, restore};
 use crate::error::Result;
-use crate::report::Listener;
 
 pub(super) static VERB: Verb = Verb {
     name: "restore",
@@ -81,17 +80,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
     let detach = arguments.switch(&DETACH);
     let config = load_bundle(&options.bundle)?;
     let spec = config.spec()?;
-    let wants_terminal = spec
-        .process
-        .as_ref()
-        .is_some_and(|process| process.terminal);
-    let mut terminal = None;
-    let mut socket = options::console_socket(arguments, wants_terminal, detach)?;
-    if wants_terminal && socket.is_none() {
-        let (ours, for_criu) = Terminal::pair()?;
-        terminal = Some(ours);
-        socket = Some(for_criu);
-    }
+    let (terminal, socket) = Terminal::of(&spec, arguments, detach)?;
     if !detach && !arguments.switch(&NO_SUBREAPER) {
         adopt_orphans()?;
     }
@@ -116,24 +105,20 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         notifier: None,
     }
     .wait()?;
-    if let Some(_lock) = unlocked.lock_again()? {
-        let hook_state = HookState {
-            oci_version: &spec.oci_version,
-            id: options.id,
-            bundle: &options.bundle,
-            annotations: Some(&spec.annotations),
-        };
-        let deleted = delete_done(
-            &restored.directory,
-            &restored.records,
-            &spec.hooks.poststop,
-            &hook_state,
-            log,
-        );
-        if let Err(error) = deleted {
-            log.warn(&format!("deleting the container: {error}"));
-        }
-    }
+    let hook_state = HookState {
+        oci_version: &spec.oci_version,
+        id: options.id,
+        bundle: &options.bundle,
+        annotations: Some(&spec.annotations),
+    };
+    delete_ended(
+        unlocked,
+        &restored.directory,
+        &restored.records,
+        &spec.hooks.poststop,
+        &hook_state,
+        log,
+    );
     rest.pass_on();
     Ok(status)
 }

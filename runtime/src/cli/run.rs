@@ -10,12 +10,11 @@ use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use super::{ExitCode, own_name};
 use crate::container::create::{Created, create, load_bundle};
-use crate::container::delete::delete_done;
+use crate::container::delete::delete_ended;
 use crate::container::hook_state::HookState;
 use crate::container::start::run_poststart;
 use crate::error::Result;
 use crate::plan::NamespaceKind;
-use crate::report::Listener;
 use crate::spec::Spec;
 
 pub(super) static VERB: Verb = Verb {
@@ -61,19 +60,11 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
     let config = load_bundle(&options.bundle)?;
     let mut spec = config.spec()?;
     options.add_to(&mut spec, global);
-    let wants_terminal = spec
-        .process
-        .as_ref()
-        .is_some_and(|process| process.terminal);
-    let mut terminal = None;
-    let mut socket = options::console_socket(arguments, wants_terminal, detach)?;
-    if wants_terminal && socket.is_none() {
-        let (ours, for_init) = Terminal::pair()?;
-        terminal = Some(ours);
-        if let (Some(process), Some(size)) = (&mut spec.process, own_size()) {
-            process.console_size = Some(size);
-        }
-        socket = Some(for_init);
+    let (terminal, socket) = Terminal::of(&spec, arguments, detach)?;
+    if terminal.is_some()
+        && let (Some(process), Some(size)) = (&mut spec.process, own_size())
+    {
+        process.console_size = Some(size);
     }
     if !detach && !arguments.switch(&NO_SUBREAPER) && !has_own_pids(&spec) {
         adopt_orphans()?;
@@ -104,17 +95,8 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
     // whatever has its name by then.
     let unlocked = lock.release()?;
     let finish = || {
-        let deleted = match unlocked.lock_again() {
-            Ok(Some(_lock)) => {
-                let poststop = &spec.hooks.poststop;
-                delete_done(&directory, &records, poststop, &hook_state, log)
-            }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = deleted {
-            log.warn(&format!("deleting the container: {error}"));
-        }
+        let poststop = &spec.hooks.poststop;
+        delete_ended(unlocked, &directory, &records, poststop, &hook_state, log);
     };
     let started = options::send_pidfd(arguments, &pidfd)
         .and_then(|()| run_poststart(init, &spec.hooks.poststart, &hook_state));

@@ -120,26 +120,9 @@ fn set_up(
     request: Request<'_>,
     listener: &dyn Listener,
 ) -> Result<Created> {
-    check(spec)?;
-    let cgroups_path = spec.linux.cgroups_path.as_deref();
-    let maker = request
-        .cgroups
-        .maker(cgroups_path, request.id, &store.place(request.id))?;
-    let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
-    if host.rootless {
-        check_rootless(spec)?;
-    }
-    let plan_request = ContainerRequest {
-        bundle: request.bundle,
-        no_pivot: request.no_pivot,
-        no_new_keyring: request.no_new_keyring,
-        preserve_fds: request.preserve_fds,
-        extra_env: request.extra_env,
-        wait_for_start: request.wait_for_start,
-        cgroups: &maker,
-    };
-    let plan = plan::for_container(spec, &host, &plan_request)?;
-    let placed = place(&host, &maker, cgroups_path, request.id)?;
+    let groundwork = Groundwork::lay(store, spec, &request)?;
+    let plan = groundwork.plan(spec, &request)?;
+    let placed = groundwork.place(spec, request.id)?;
     plan.warnings
         .iter()
         .for_each(|warning| listener.warn(warning));
@@ -147,7 +130,7 @@ fn set_up(
     let ground = Ground {
         config,
         spec,
-        host: &host,
+        host: &groundwork.host,
         plan: &plan,
         listener,
     };
@@ -172,23 +155,62 @@ fn warn_of(written: Result<()>, listener: &dyn Listener) {
     }
 }
 
-/// Where the container's cgroups are going to be, and whom to ask for them.
-pub(super) fn place(
-    host: &Host,
-    maker: &Maker,
-    cgroups_path: Option<&str>,
-    id: &str,
-) -> Result<(Placement, Option<Manager>)> {
-    match maker {
-        Maker::Runtime => Ok((host.hierarchies.place(cgroups_path, id)?, None)),
-        Maker::Nobody => Ok((Placement::default(), None)),
-        Maker::Systemd(unit) => {
-            let mut manager = Manager::connect(unit.user)?;
-            let mut path = unit.cgroup()?;
-            if unit.user {
-                path = manager.cgroup()? + &path;
+/// What a container's plan is made from, besides config.json.
+pub(super) struct Groundwork {
+    pub(super) host: Host,
+    maker: Maker,
+}
+
+impl Groundwork {
+    /// Checks config.json, and looks at the host.
+    pub(super) fn lay(store: &Store, spec: &Spec<'_>, request: &Request<'_>) -> Result<Self> {
+        check(spec)?;
+        let cgroups_path = spec.linux.cgroups_path.as_deref();
+        let directory = store.place(request.id);
+        let maker = request
+            .cgroups
+            .maker(cgroups_path, request.id, &directory)?;
+        let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
+        if host.rootless {
+            check_rootless(spec)?;
+        }
+        Ok(Groundwork { host, maker })
+    }
+
+    pub(super) fn plan<'a>(
+        &'a self,
+        spec: &'a Spec<'a>,
+        request: &Request<'a>,
+    ) -> Result<Plan<'a>> {
+        let request = ContainerRequest {
+            bundle: request.bundle,
+            no_pivot: request.no_pivot,
+            no_new_keyring: request.no_new_keyring,
+            preserve_fds: request.preserve_fds,
+            extra_env: request.extra_env,
+            wait_for_start: request.wait_for_start,
+            cgroups: &self.maker,
+        };
+        plan::for_container(spec, &self.host, &request)
+    }
+
+    /// Where the container's cgroups are going to be, and whom to ask for them.
+    pub(super) fn place(&self, spec: &Spec<'_>, id: &str) -> Result<(Placement, Option<Manager>)> {
+        let hierarchies = &self.host.hierarchies;
+        match &self.maker {
+            Maker::Runtime => {
+                let path = spec.linux.cgroups_path.as_deref();
+                Ok((hierarchies.place(path, id)?, None))
             }
-            Ok((host.hierarchies.place_unit(&path), Some(manager)))
+            Maker::Nobody => Ok((Placement::default(), None)),
+            Maker::Systemd(unit) => {
+                let mut manager = Manager::connect(unit.user)?;
+                let mut path = unit.cgroup()?;
+                if unit.user {
+                    path = manager.cgroup()? + &path;
+                }
+                Ok((hierarchies.place_unit(&path), Some(manager)))
+            }
         }
     }
 }
@@ -642,8 +664,9 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
                 })
             }
             Action::Resctrl(ResctrlStep::Enter(group)) => {
-                let pid = self.identity.map_or(0, |init| init.pid);
-                group.enter(self.hook_state.id, pid)
+                let newborn = self.newborn.as_ref().map(|newborn| newborn.pid);
+                let pid = newborn.or(self.stand_in).ok_or_else(no_process)?;
+                group.enter(self.hook_state.id, pid.as_raw_nonzero().get())
             }
             Action::MoveNetDevice(device) => self.move_net_device(device),
             Action::Hooks(kind, list) => self.run_hooks(*kind, list),

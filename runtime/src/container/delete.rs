@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::time::Timespec;
 
-use super::directory::ContainerDirectory;
+use super::directory::{ContainerDirectory, Unlocked};
 use super::hook_state::HookState;
 use super::journal::{self, Record};
 use super::process::ProcessIdentity;
@@ -100,6 +100,26 @@ pub fn delete_done(
     }
     undone?;
     directory.remove()
+}
+
+/// Deletes a container whose process has ended, by [`delete_done`], unless it has been deleted
+/// meanwhile. It has run: that something of it can't be removed is warned about.
+pub fn delete_ended(
+    unlocked: Unlocked,
+    directory: &ContainerDirectory,
+    records: &[Record],
+    poststop: &[Hook<'_>],
+    hook_state: &HookState<'_>,
+    listener: &dyn Listener,
+) {
+    let deleted = match unlocked.lock_again() {
+        Ok(Some(_lock)) => delete_done(directory, records, poststop, hook_state, listener),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = deleted {
+        listener.warn(&format!("deleting the container: {error}"));
+    }
 }
 
 /// Undoes every record of the journal, the last one first. What is undone already is no error.

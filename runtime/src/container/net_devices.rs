@@ -17,6 +17,9 @@ use crate::netlink::{Address, Device, Socket};
 use crate::plan::NetDeviceStep;
 use crate::report::Listener;
 
+/// How many numbers that others take at the same moment are passed over.
+const MOST_TRIED: i32 = 64;
+
 /// Both ends of the way, and what has gone it. While it lives, so does the container's namespace.
 #[derive(Debug)]
 pub(super) struct NetDeviceMover {
@@ -107,25 +110,13 @@ impl NetDeviceMover {
             .socket
             .lasting_addresses(&before)
             .call(|| format!("RTM_GETADDR({name})"))?;
-        self.host
-            .socket
-            .move_device(&before, self.container.namespace.as_fd(), new_name)
-            .map_err(|errno| {
-                let error = Error::call(format!("RTM_NEWLINK({name}, IFLA_NET_NS_FD)"), errno);
-                match errno {
-                    Errno::INVAL => error.hint("some devices can't leave their namespace"),
-                    _ => error,
-                }
-            })?;
-        // With `%d` in the name, only the kernel knows it; the number may be another one, too.
-        let arrived = self
-            .container
-            .socket
-            .devices()
-            .call(|| "RTM_GETLINK(all)")?;
+        let index = self.move_with_a_number_of_ours(&before, &there, new_name)?;
+        // With `%d` in the name, only the kernel knows it.
+        let arrived = self.container.socket.devices();
         let after = arrived
+            .call(|| "RTM_GETLINK(all)")?
             .into_iter()
-            .find(|device| there.iter().all(|known| known.index != device.index))
+            .find(|device| device.index == index)
             .ok_or_else(|| Error::new("it has not arrived"))?;
         self.moved.push(Moved {
             before,
@@ -133,6 +124,41 @@ impl NetDeviceMover {
             after: after.clone(),
         });
         settle(&mut self.container.socket, &after, &addresses, true)
+    }
+
+    /// Moves the device to a number that is free there, which the kernel would choose otherwise: it is
+    /// what we know the device by, whoever else makes devices there at the same time.
+    fn move_with_a_number_of_ours(
+        &mut self,
+        device: &Device,
+        there: &[Device],
+        new_name: &str,
+    ) -> Result<i32> {
+        let is_free = |index: &i32| there.iter().all(|known| known.index != *index);
+        let last = there.iter().map(|known| known.index).max().unwrap_or(0);
+        let own = Some(device.index).filter(is_free);
+        let mut tried = own
+            .into_iter()
+            .chain((1..=MOST_TRIED).map(|step| last.saturating_add(step)));
+        let namespace = self.container.namespace.as_fd();
+        let socket = &mut self.host.socket;
+        let name = &device.name;
+        let result = loop {
+            let Some(index) = tried.next() else {
+                break Err(Errno::BUSY);
+            };
+            match socket.move_device(device, namespace, new_name, index) {
+                Err(Errno::BUSY) => {}
+                result => break result.map(|()| index),
+            }
+        };
+        result.map_err(|errno| {
+            let error = Error::call(format!("RTM_NEWLINK({name}, IFLA_NET_NS_FD)"), errno);
+            match errno {
+                Errno::INVAL => error.hint("some devices can't leave their namespace"),
+                _ => error,
+            }
+        })
     }
 
     /// Takes all devices back to where and what they were; tells `listener` of those that can't be.
@@ -153,7 +179,7 @@ impl NetDeviceMover {
         } = moved;
         self.container
             .socket
-            .move_device(after, self.host.namespace.as_fd(), &before.name)
+            .move_device(after, self.host.namespace.as_fd(), &before.name, 0)
             .call(|| "RTM_NEWLINK(IFLA_NET_NS_FD)")?;
         let back = self
             .host

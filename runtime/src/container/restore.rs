@@ -7,7 +7,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::conduct::RuntimeSide;
-use super::create::{self, Created, Ground, Setup};
+use super::create::{self, Created, Ground, Groundwork, Setup};
 use super::directory::Store;
 use super::external;
 use super::journal::Record;
@@ -17,11 +17,10 @@ use crate::criu::{
     Flag, Kind, Notice, Options, Prepared, Service, Settings, Streams, Word, check_version,
 };
 use crate::error::{CallContext, Error, ErrorContext, Result};
-use crate::host::Host;
 use crate::init::channel::send_descriptor;
-use crate::plan::{self, Action, ContainerRequest, HookKind, NamespaceKind};
+use crate::plan::{Action, HookKind, NamespaceKind};
 use crate::report::Listener;
-use crate::spec::{ConfigText, Spec, check};
+use crate::spec::{ConfigText, Spec};
 use crate::sys;
 
 /// CRIU's log in the work directory, with runc's name.
@@ -54,31 +53,27 @@ pub fn restore(
     asked: &Request<'_>,
     listener: &dyn Listener,
 ) -> Result<Created> {
-    check(spec)?;
+    let groundwork = Groundwork::lay(store, spec, &request)?;
     check_version()?;
-    let cgroups_path = spec.linux.cgroups_path.as_deref();
-    let maker = request
-        .cgroups
-        .maker(cgroups_path, request.id, &store.place(request.id))?;
-    let host = Host::detect(spec, spec.process.as_ref(), request.cgroups.driver)?;
-    let plan = plan::for_container(
-        spec,
-        &host,
-        &ContainerRequest {
-            bundle: request.bundle,
-            no_pivot: request.no_pivot,
-            no_new_keyring: request.no_new_keyring,
-            preserve_fds: 0,
-            extra_env: &[],
-            wait_for_start: false,
-            cgroups: &maker,
-        },
-    )?;
-    let placed = create::place(&host, &maker, cgroups_path, request.id)?;
+    let plan = groundwork.plan(spec, &request)?;
+    let given = plan
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Action::MoveNetDevice(_)));
+    if let Some(step) = given {
+        return Err(Error::config(
+            step.pointer.to_string(),
+            "criu brings a container's network devices back from its images, not from the host",
+        ));
+    }
+    let placed = groundwork.place(spec, request.id)?;
+    plan.warnings
+        .iter()
+        .for_each(|warning| listener.warn(warning));
     let ground = Ground {
         config,
         spec,
-        host: &host,
+        host: &groundwork.host,
         plan: &plan,
         listener,
     };
@@ -104,7 +99,7 @@ impl Restoration<'_, '_> {
         self.setup.begin_journal()?;
         self.setup.record(Record::Restoring)?;
         let (service, mut prepared) = self.start_criu(asked)?;
-        self.enter_cgroups(service.pid(), &mut prepared.options)?;
+        self.enter_groups(service.pid(), &mut prepared.options)?;
         let mut refused = false;
         let restored = service.carry_out(Kind::Restore, &prepared.options, &mut |notice| {
             let reached = self.reached(&notice);
@@ -209,13 +204,13 @@ impl Restoration<'_, '_> {
         Ok((Service::start(Streams::Ours, &passed)?, prepared))
     }
 
-    /// Makes the cgroups as for a new container, and puts CRIU into them: what it makes is where it
-    /// is itself.
-    fn enter_cgroups(&mut self, pid: i32, options: &mut Options) -> Result<()> {
+    /// Makes the cgroups, and a group of resctrl, as for a new container, and puts CRIU into them: what
+    /// it makes is where it is itself.
+    fn enter_groups(&mut self, pid: i32, options: &mut Options) -> Result<()> {
         self.setup.stand_in = Pid::from_raw(pid);
         let plan = self.setup.plan;
         for step in &plan.steps {
-            if is_of_cgroups(&step.action) {
+            if is_of_groups(&step.action) {
                 let done = self.setup.step(&step.action);
                 done.at(|| step.pointer.to_string())?;
             }
@@ -296,14 +291,16 @@ impl Restoration<'_, '_> {
     }
 }
 
-fn is_of_cgroups(action: &Action<'_>) -> bool {
+fn is_of_groups(action: &Action<'_>) -> bool {
     matches!(
         action,
         Action::CreateCgroups
             | Action::StartUnit(..)
             | Action::WriteCgroups(_)
+            | Action::DelegateCgroup(_)
             | Action::FilterDevices(_)
             | Action::EnterCgroups
+            | Action::Resctrl(_)
     )
 }
 

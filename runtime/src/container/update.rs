@@ -6,13 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use super::directory::ContainerDirectory;
-use super::state::{CONFIG_COPY, Container, Status};
+use super::state::{CONFIG_COPY, Container, StateFile, Status};
 use crate::cgroup::{self, Hierarchies, systemd};
 use crate::error::{CallContext as _, Error, Result};
 use crate::plan::update::{asked, updated};
-use crate::report::Listener;
-use crate::spec::read_config;
+use crate::report::{Listener, Silence};
 use crate::spec::resources::Resources;
+use crate::spec::{ConfigText, read_config};
 
 /// The limits as the last `update` has left them, in the form of `linux.resources`; until there
 /// was one, config.json has them.
@@ -40,42 +40,99 @@ pub fn update(
     for warning in warnings {
         listener.warn(warning);
     }
-    let kept = container.directory.file(RESOURCES_FILE);
-    let updated_before = kept.exists();
-    let text = read_config(&if updated_before {
-        kept
-    } else {
-        container.directory.file(CONFIG_COPY)
-    })?;
-    let before = || -> Result<Resources<'_>> {
-        Ok(if updated_before {
-            text.parse()?
-        } else {
-            text.spec()?.linux.resources.unwrap_or_default()
-        })
-    };
-    let after = updated(before()?, change);
-    let wanted = asked(change, &after);
-    let mut writes = cgroup::writes(&wanted, &hierarchies)?;
+    finish_interrupted(container, state, &hierarchies)?;
+    let text = Known::read(container)?;
+    let after = updated(text.resources()?, change);
     let record = Record::write(&container.directory, &after)?;
+    let wanted = asked(change, &after);
+    let before = || Ok(asked(change, &text.resources()?));
+    give(state, &hierarchies, &wanted, before, listener)?;
+    record.keep()
+}
+
+/// Gives the container the limits that are `wanted`; on failure those that it had `before`.
+fn give<'b>(
+    state: &StateFile,
+    hierarchies: &Hierarchies,
+    wanted: &Resources<'_>,
+    before: impl FnOnce() -> Result<Resources<'b>>,
+    listener: &dyn Listener,
+) -> Result<()> {
+    let mut writes = cgroup::writes(wanted, hierarchies)?;
     let Some(unit) = &state.unit else {
-        state.cgroups.update(&writes)?;
-        return record.keep();
+        return state.cgroups.update(&writes);
     };
+    let layout = hierarchies.layout;
     state.cgroups.check(&writes)?;
-    systemd::update(unit, &mut writes, hierarchies.layout, &mut |warning| {
+    systemd::update(unit, &mut writes, layout, &mut |warning| {
         listener.warn(warning);
     })?;
     let written = state.cgroups.update(&writes);
     if written.is_err() {
         // The kernel has refused what systemd has taken; that one is the error to show.
-        let wanted = asked(change, &before()?);
-        let mut writes = cgroup::writes(&wanted, &hierarchies)?;
-        let layout = hierarchies.layout;
+        let before = before()?;
+        let mut writes = cgroup::writes(&before, hierarchies)?;
         drop(systemd::update(unit, &mut writes, layout, &mut |_| ()));
     }
-    written?;
-    record.keep()
+    written
+}
+
+/// An `update` that was killed has left behind what it was about to do, and has done any part of it:
+/// it is carried through or, if that is refused, back.
+fn finish_interrupted(
+    container: &Container,
+    state: &StateFile,
+    hierarchies: &Hierarchies,
+) -> Result<()> {
+    let Some(record) = Record::left(&container.directory) else {
+        return Ok(());
+    };
+    let text = read_config(&record.new);
+    // Had it been killed while it wrote that down, it would have done nothing yet.
+    let Some(wanted) = text.as_ref().ok().and_then(|text| text.parse().ok()) else {
+        return Ok(());
+    };
+    let known = Known::read(container)?;
+    let before = || known.resources().map(all_of);
+    match give(state, hierarchies, &all_of(wanted), before, &Silence) {
+        Ok(()) => record.keep(),
+        Err(_) => give(state, hierarchies, &before()?, before, &Silence),
+    }
+}
+
+/// What is to be written for all of these limits.
+fn all_of(resources: Resources<'_>) -> Resources<'_> {
+    asked(&resources, &resources)
+}
+
+/// The limits that the container has by our files.
+struct Known {
+    text: ConfigText,
+    by_update: bool,
+}
+
+impl Known {
+    fn read(container: &Container) -> Result<Self> {
+        let kept = container.directory.file(RESOURCES_FILE);
+        let by_update = kept.exists();
+        let file = if by_update {
+            kept
+        } else {
+            container.directory.file(CONFIG_COPY)
+        };
+        Ok(Known {
+            text: read_config(&file)?,
+            by_update,
+        })
+    }
+
+    fn resources(&self) -> Result<Resources<'_>> {
+        Ok(if self.by_update {
+            self.text.parse()?
+        } else {
+            self.text.spec()?.linux.resources.unwrap_or_default()
+        })
+    }
 }
 
 /// The new limits, written down but not yet in the place of the old ones.
@@ -96,6 +153,13 @@ impl Record {
         let mut file = options.open(&new).call(shown)?;
         file.write_all(&text).call(shown)?;
         Ok(Record { new, kept })
+    }
+
+    /// What an `update` that was killed has left.
+    fn left(directory: &ContainerDirectory) -> Option<Self> {
+        let kept = directory.file(RESOURCES_FILE);
+        let new = kept.with_extension("new");
+        new.exists().then_some(Record { new, kept })
     }
 
     fn keep(self) -> Result<()> {

@@ -15,6 +15,8 @@ const RTM_GETADDR: u16 = 22;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_NET_NS_FD: u16 = 28;
+/// The device's number in the namespace that it moves to (Linux 5.12).
+const IFLA_NEW_IFINDEX: u16 = 49;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -117,21 +119,25 @@ impl Socket {
         self.ask(request, &mut |_| {})
     }
 
-    /// Moves a device into another network namespace under another name, in one request. The
-    /// kernel takes it down and takes its addresses away.
+    /// Moves a device into another network namespace under another name and, if `index` is not 0,
+    /// with that number, in one request. The kernel takes it down and takes its addresses away.
     ///
     /// # Errors
-    /// The kernel's: `EEXIST` when the name is taken there, `EINVAL` for a device that can't leave
-    /// its namespace.
+    /// The kernel's: `EEXIST` when the name is taken there, `EBUSY` when the number is, `EINVAL` for a
+    /// device that can't leave its namespace.
     pub fn move_device(
         &mut self,
         device: &Device,
         namespace: BorrowedFd<'_>,
         name: &str,
+        index: i32,
     ) -> Result<(), Errno> {
         let mut request = Request::new(RTM_NEWLINK, 0, &link_body(device.index, 0, 0));
         request.text(IFLA_IFNAME, name);
         request.attribute(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+        if index != 0 {
+            request.attribute(IFLA_NEW_IFINDEX, &index.to_ne_bytes());
+        }
         self.ask(request, &mut |_| {})
     }
 
