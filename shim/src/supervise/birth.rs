@@ -197,6 +197,13 @@ impl Labour {
         })
     }
 
+    /// Kills the runtime, unless it is undoing what was made already.
+    pub(super) fn give_up(&mut self, why: &str) {
+        if matches!(self.stage, Stage::Making(_)) {
+            self.call.interrupt(why);
+        }
+    }
+
     /// Goes on after a call that has ended.
     pub(super) fn advance(self, key: ProcessKey, poller: &Poller) -> Result<Progress> {
         let Labour {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -15,6 +15,9 @@ use super::{ContainerInput, Exit, Front, Log, ProcessKey, Source};
 
 /// How long after the process's end a log that can't be written is tried again.
 const LAST_TRIES: Duration = Duration::from_secs(10);
+
+/// Stands for an exit status that can't be had.
+const UNKNOWN_STATUS: i32 = 255;
 
 #[derive(Debug)]
 pub(super) struct Process {
@@ -82,15 +85,21 @@ impl Process {
         }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-            Ok(Some(status)) => status,
+            Ok(Some(status)) => status
+                .exit_status()
+                .unwrap_or(128 + status.terminating_signal().unwrap_or(0)),
             Ok(None) | Err(Errno::INTR) => return Ok(None),
+            // It has ended all the same, or there would be nothing to wait for.
             Err(errno) => {
-                return Err(errno).with_context(|| format!("waitid(process {})", self.pid));
+                self.troubles.push(format!(
+                    "nobody knows how process {} ended: waitid: {errno}",
+                    self.pid
+                ));
+                UNKNOWN_STATUS
             }
         };
-        let code = status.exit_status();
         let exit = Exit {
-            status: code.unwrap_or(128 + status.terminating_signal().unwrap_or(0)),
+            status,
             at: Timestamp::now(),
         };
         self.ended = Some(Ended {

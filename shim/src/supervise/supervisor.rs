@@ -90,7 +90,7 @@ impl Supervisor {
     /// told of the refusal. Without effect once the process is there.
     pub fn give_up(&mut self, key: ProcessKey, why: &str) {
         if let Some(labour) = self.births.get_mut(&key.0) {
-            labour.call.interrupt(why);
+            labour.give_up(why);
         }
     }
 
