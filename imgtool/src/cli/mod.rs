@@ -4,9 +4,11 @@ mod arguments;
 mod config;
 mod gc;
 mod init;
+mod insert;
 mod list;
 mod load;
 mod new;
+mod raw;
 mod remove;
 mod stat;
 mod tag;
@@ -40,10 +42,12 @@ enum Verb {
     New(new::New),
     Unpack(unpack::Unpack),
     Config(Box<config::Config>),
+    Insert(Box<insert::Insert>),
     Tag(tag::Tag),
     #[command(alias = "remove")]
     Rm(remove::Remove),
     Gc(gc::Gc),
+    Raw(Box<raw::Raw>),
     #[command(alias = "list")]
     Ls(list::List),
     Stat(stat::Stat),
@@ -59,9 +63,11 @@ impl CommandLine {
             Verb::New(new) => new.run(),
             Verb::Unpack(unpack) => unpack.run(),
             Verb::Config(config) => config.run(),
+            Verb::Insert(insert) => insert.run(),
             Verb::Tag(tag) => tag.run(),
             Verb::Rm(remove) => remove.run(),
             Verb::Gc(gc) => gc.run(),
+            Verb::Raw(raw) => raw.run(),
             Verb::Ls(list) => list.run(),
             Verb::Stat(stat) => stat.run(),
             Verb::Load(load) => load.run(),

@@ -63,6 +63,17 @@ pub fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     })
 }
 
+/// The image's number of a host number; the other way round.
+fn to_image(ranges: &[IdRange], id: u32) -> Option<u32> {
+    if ranges.is_empty() {
+        return Some(id);
+    }
+    ranges.iter().find_map(|range| {
+        let offset = id.checked_sub(range.host_id)?;
+        (offset < range.size).then(|| range.container_id + offset)
+    })
+}
+
 /// How the image's owners become owners on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdMapping {
@@ -83,6 +94,34 @@ impl IdMapping {
         let host_gid = to_host(&self.groups, gid)
             .with_context(|| format!("group {gid} of the image is in no --gid-map range"))?;
         Ok((host_uid, host_gid))
+    }
+
+    /// The image's user and group for the host's.
+    pub fn owner_in_image(&self, host_uid: u32, host_gid: u32) -> Result<(u32, u32)> {
+        let uid = to_image(&self.users, host_uid)
+            .with_context(|| format!("user {host_uid} of the host is in no --uid-map range"))?;
+        let gid = to_image(&self.groups, host_gid)
+            .with_context(|| format!("group {host_gid} of the host is in no --gid-map range"))?;
+        Ok((uid, gid))
+    }
+
+    /// The value of `security.capability` in the image. In a user namespace the kernel adds to it
+    /// the host's number of that namespace's root (capabilities(7), VFS_CAP_REVISION_3), which
+    /// the image has no use for.
+    pub fn capability_in_image(&self, value: Vec<u8>) -> Vec<u8> {
+        const REVISION_2: u8 = 2;
+        const REVISION_3: u8 = 3;
+        if value.len() != 24 || value[3] != REVISION_3 {
+            return value;
+        }
+        let root = u32::from_le_bytes([value[20], value[21], value[22], value[23]]);
+        if to_image(&self.users, root) != Some(0) {
+            return value;
+        }
+        let mut value = value;
+        value.truncate(20);
+        value[3] = REVISION_2;
+        value
     }
 }
 
@@ -117,6 +156,39 @@ pub fn rootless_xattr(uid: u32, gid: u32) -> Option<Vec<u8>> {
         message.push((rest & 0x7f) as u8);
     }
     Some(message)
+}
+
+/// The user and group in the attribute's value.
+pub fn rootless_owner(value: &[u8]) -> Result<(u32, u32)> {
+    let (mut uid, mut gid) = (0, 0);
+    let mut rest = value;
+    while !rest.is_empty() {
+        let (tag, value);
+        (tag, rest) = varint(rest)?;
+        (value, rest) = varint(rest)?;
+        let id = u32::try_from(value).context("a number beyond 32 bits")?;
+        let id = if id == u32::MAX { 0 } else { id };
+        match tag {
+            0x08 => uid = id,
+            0x10 => gid = id,
+            _ => bail!("an unknown field"),
+        }
+    }
+    Ok((uid, gid))
+}
+
+/// A number of seven bits a byte, the lowest first (protobuf's encoding.md).
+fn varint(bytes: &[u8]) -> Result<(u64, &[u8])> {
+    let length = bytes
+        .iter()
+        .take(9)
+        .position(|byte| byte & 0x80 == 0)
+        .context("a number that is cut short")?;
+    let value = bytes[..=length]
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    Ok((value, &bytes[length + 1..]))
 }
 
 #[cfg(test)]
@@ -166,5 +238,40 @@ mod tests {
             rootless_xattr(0, 42).unwrap(),
             b"\x08\xff\xff\xff\xff\x0f\x10\x2a"
         );
+    }
+
+    #[test]
+    fn owners_come_back() {
+        for owner in [(1000, 5), (0, 42), (7, 0), (4_000_000_000, 1)] {
+            let value = rootless_xattr(owner.0, owner.1).unwrap();
+            assert_eq!(rootless_owner(&value).unwrap(), owner);
+        }
+        for bad in [&b"\x08"[..], b"\x08\x80", b"\x18\x01", &[0xff; 20]] {
+            assert!(rootless_owner(bad).is_err(), "{}", bad.escape_ascii());
+        }
+        let users = vec!["0:100000:10".parse().unwrap()];
+        let mapping = IdMapping {
+            groups: users.clone(),
+            users,
+            rootless: false,
+        };
+        assert_eq!(mapping.owner_in_image(100_003, 100_000).unwrap(), (3, 0));
+        assert!(mapping.owner_in_image(5, 100_000).is_err());
+    }
+
+    #[test]
+    fn a_namespaces_root_is_taken_off_capabilities() {
+        let mapping = IdMapping {
+            users: vec!["0:100000:10".parse().unwrap()],
+            ..IdMapping::default()
+        };
+        let plain = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+        let mut namespaced = plain.clone();
+        namespaced[3] = 3;
+        namespaced.extend(100_000u32.to_le_bytes());
+        assert_eq!(mapping.capability_in_image(namespaced.clone()), plain);
+        assert_eq!(mapping.capability_in_image(plain.clone()), plain);
+        let other = [&namespaced[..20], &7u32.to_le_bytes()].concat();
+        assert_eq!(mapping.capability_in_image(other.clone()), other);
     }
 }

@@ -29,7 +29,7 @@ impl Metadata {
     pub fn of(entry: &mut Entry, mapping: &IdMapping, warnings: &mut Warnings) -> Result<Self> {
         let mut xattrs = std::mem::take(&mut entry.xattrs);
         xattrs.retain(|(name, _)| {
-            let keep = may_set(name);
+            let keep = !belongs_to_host(name);
             if !keep {
                 let name = name.escape_ascii();
                 warnings.add("xattr", || {
@@ -179,10 +179,11 @@ fn chown_context(path: &ImagePath, uid: Uid, gid: Gid) -> String {
     format!("chown {path} to {}:{}{hint}", uid.as_raw(), gid.as_raw())
 }
 
-/// Whether an image may set this attribute on our files. Labels and integrity data of security
+/// Whether an attribute is the host's: no image may set it on our files, and none of ours goes into
+/// an image. Labels and integrity data of security
 /// modules belong to the host; overlay's attributes would tell a later overlay mount of this tree
 /// to look elsewhere (`redirect`, `metacopy`); the rootless owner is ours to write.
-fn may_set(name: &[u8]) -> bool {
+pub fn belongs_to_host(name: &[u8]) -> bool {
     const EXACT: [&[u8]; 8] = [
         b"security.selinux",
         b"security.apparmor",
@@ -194,5 +195,5 @@ fn may_set(name: &[u8]) -> bool {
         ROOTLESS_XATTR,
     ];
     const PREFIXES: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"security.SMACK64"];
-    !EXACT.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    EXACT.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

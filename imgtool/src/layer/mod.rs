@@ -1,7 +1,9 @@
 //! Layers: tar archives of changes, applied to a root file system in order (image-spec layer.md).
 
 pub mod apply;
+pub mod diff;
 pub mod ids;
+pub mod inode;
 pub mod limits;
 pub mod metadata;
 pub mod path;

@@ -5,7 +5,18 @@ use super::path::ImagePath;
 use super::tar::EntryKind;
 
 const PREFIX: &[u8] = b".wh.";
-const OPAQUE: &[u8] = b".wh..wh..opq";
+/// The name of the file that makes its directory opaque.
+pub const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Whether a name means something else than a file.
+pub fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// The name of the file that hides `name`.
+pub fn of(name: &[u8]) -> Vec<u8> {
+    [PREFIX, name].concat()
+}
 
 /// What a whiteout hides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +55,7 @@ impl Whiteout {
         let Some((directory, last)) = path.split_last() else {
             return Ok(None);
         };
-        if directory
-            .components()
-            .any(|component| component.starts_with(PREFIX))
-        {
+        if directory.components().any(is_reserved) {
             return Err(InvalidWhiteout::Directory(path.clone()));
         }
         let Some(name) = last.strip_prefix(PREFIX) else {

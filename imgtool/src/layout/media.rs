@@ -1,6 +1,7 @@
 //! Media types: what a blob claims to be (image-spec media-types.md, Docker's schema 2).
 
-use std::io::{self, BufRead, Read};
+use std::fmt;
+use std::io::{self, BufRead, Read, Write};
 
 /// What a descriptor points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,19 @@ impl Compression {
         }
     }
 
+    /// Compresses what is written to the result into `sink`: the same bytes always the same way.
+    pub fn encoder<W: Write>(self, sink: W) -> io::Result<Encoder<W>> {
+        Ok(match self {
+            Compression::None => Encoder::None(sink),
+            // Without name and time, which gzip's header could hold.
+            Compression::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(
+                sink,
+                flate2::Compression::new(6),
+            )),
+            Compression::Zstd => Encoder::Zstd(zstd::Encoder::new(sink, 3)?),
+        })
+    }
+
     /// Undoes the compression.
     pub fn decoder<'a, R: BufRead + 'a>(self, source: R) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
@@ -114,5 +128,50 @@ impl Compression {
                 Box::new(decoder)
             }
         })
+    }
+}
+
+/// Compresses what is written to it.
+pub enum Encoder<W: Write> {
+    /// Not at all.
+    None(W),
+    /// With gzip.
+    Gzip(flate2::write::GzEncoder<W>),
+    /// With Zstandard.
+    Zstd(zstd::Encoder<'static, W>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Ends the compressed stream; returns the sink.
+    pub fn finish(self) -> io::Result<W> {
+        match self {
+            Encoder::None(sink) => Ok(sink),
+            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Encoder::None(sink) => sink.write(bytes),
+            Encoder::Gzip(encoder) => encoder.write(bytes),
+            Encoder::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Encoder::None(sink) => sink.flush(),
+            Encoder::Gzip(encoder) => encoder.flush(),
+            Encoder::Zstd(encoder) => encoder.flush(),
+        }
+    }
+}
+
+impl<W: Write> fmt::Debug for Encoder<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Encoder")
     }
 }

@@ -1,4 +1,5 @@
-//! A strict reader of tar archives: what two readers could read differently is refused.
+//! A strict reader of tar archives: what two readers could read differently is refused; and a
+//! writer of archives that all read the same.
 //!
 //! Layers are tar archives that strangers wrote, and a reader that skips what it can't read is
 //! how files are smuggled past a scanner (CVE-2025-62518). So: every header's checksum, magic and
@@ -8,5 +9,7 @@
 mod header;
 mod pax;
 mod reader;
+mod writer;
 
 pub use reader::{Entry, EntryKind, TarError, TarLimits, TarReader, Timestamp};
+pub use writer::TarWriter;
