@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 /// The shim's log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Log {
     /// Which shim speaks.
     runtime: String,

@@ -5,6 +5,12 @@
 
 mod command_line;
 mod delete;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the service that has something to tell follows"
+)]
+mod events;
 mod info;
 #[allow(dead_code, reason = "the service that uses it follows")]
 mod log;
