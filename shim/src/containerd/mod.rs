@@ -22,6 +22,7 @@ mod metrics;
 mod rootfs;
 #[allow(dead_code, reason = "the service that uses it follows")]
 mod runtime_choice;
+mod settings;
 mod start;
 #[allow(dead_code, reason = "the service that makes processes follows")]
 mod stdio;

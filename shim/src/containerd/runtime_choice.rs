@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::messages::runc_options::{Options, RuntimeOptions};
 use super::messages::unpack;
 use super::messages::well_known::Any;
+use super::settings;
 use crate::supervise::{Runtime, find_runtime};
 
 /// Where the runtime's own state is, below which each namespace has a directory; the stock shim's.
@@ -34,17 +35,22 @@ pub fn options(any: Option<&Any>) -> Result<Options> {
         return Ok(options);
     }
     if let Some(other) = unpack::<RuntimeOptions>(any).with_context(reading)? {
-        // The CRI plugin sends them empty to every shim that isn't runc's.
-        if other.config_path.is_empty() && other.config_body.is_empty() {
-            return Ok(Options::default());
-        }
-        bail!(
-            "options as a file or as TOML (ConfigPath {:?}) are not understood: give the runtime \
-             handler the type io.containerd.runc.v2, whose options are",
-            other.config_path
-        );
+        return from_settings(&other);
     }
     bail!("options of type {} are not understood", any.type_url)
+}
+
+/// What the CRI plugin sends to every shim that isn't called `runc`: nothing, a file's name, or the
+/// settings themselves.
+fn from_settings(options: &RuntimeOptions) -> Result<Options> {
+    let path = options.config_path.as_str();
+    if path.is_empty() {
+        let text = std::str::from_utf8(&options.config_body).context("the runtime's options")?;
+        return settings::read(text).context("the runtime's options");
+    }
+    let reading = || format!("reading the runtime's options from {path}");
+    let text = std::fs::read_to_string(path).with_context(reading)?;
+    settings::read(&text).with_context(reading)
 }
 
 /// The runtime for a container in `namespace` with this bundle.
@@ -171,9 +177,11 @@ mod tests {
         assert_eq!(options(None).unwrap(), Options::default());
         let mut other = RuntimeOptions::default();
         assert_eq!(options(Some(&pack(&other))).unwrap(), Options::default());
-        other.config_path = "/etc/x.toml".to_owned();
+        other.config_body = b"SystemdCgroup = true".to_vec();
+        assert!(options(Some(&pack(&other))).unwrap().systemd_cgroup);
+        other.config_path = "/none/x.toml".to_owned();
         let error = options(Some(&pack(&other))).unwrap_err().to_string();
-        assert!(error.contains("/etc/x.toml"), "{error}");
+        assert!(error.contains("/none/x.toml"), "{error}");
         let any = Any {
             type_url: "some.Thing".to_owned(),
             value: Vec::new(),
