@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use serde::{Deserialize, Serialize};
 
+use crate::restart::Policy;
 use crate::supervise::{Exit, Runtime};
 
 /// How far a container has come.
@@ -24,6 +25,8 @@ pub enum Status {
     Creating,
     /// Its program runs.
     Running,
+    /// It has ended, and will be started again.
+    Restarting,
     /// It has ended.
     Exited,
 }
@@ -61,6 +64,24 @@ pub struct State {
     /// Its exit status, or 128 + the signal that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<i32>,
+    /// Whether its cgroup was out of memory in the run that was last.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: Policy,
+    /// How often that was done, with the one that is being waited for.
+    #[serde(default)]
+    pub restarts: u32,
+    /// How the run before the last restart ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit_status: Option<i32>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exited: Option<Timestamp>,
+    /// When it will be started again, if it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start: Option<Timestamp>,
     /// What went wrong after it had ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,
@@ -92,6 +113,7 @@ impl Entry {
         self.state.status = Status::Exited;
         self.state.exited = Some(exit.at);
         self.state.exit_status = Some(exit.status);
+        self.state.next_start = None;
         if let Err(error) = self.write() {
             self.state.troubles.push(format!("{error:#}"));
         }

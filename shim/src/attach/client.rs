@@ -190,7 +190,7 @@ impl Session<'_> {
                 Some(Reply::Exited(status, troubles)) => {
                     self.parting = Some(Parting::Exited(status, troubles.to_owned()));
                 }
-                Some(Reply::Started(_) | Reply::Refused(_)) | None => {
+                Some(Reply::Started(_) | Reply::Refused(_) | Reply::Report(_)) | None => {
                     bail!("the supervisor sent what is not understood; is it another version?")
                 }
             }

@@ -32,6 +32,10 @@ pub enum Request<'a> {
     Resize(u16, u16),
     /// A signal for the container's first process.
     Signal(i32),
+    /// First packet: the container is not to be started again; and tell me how it ends.
+    Last,
+    /// First packet: how is it?
+    Inspect,
 }
 
 /// What the supervisor says.
@@ -52,6 +56,8 @@ pub enum Reply<'a> {
     /// The container has ended with this status, and all its output came before; the text says
     /// what went wrong afterwards.
     Exited(i32, &'a str),
+    /// How it is, as JSON.
+    Report(&'a str),
 }
 
 impl<'a> Request<'a> {
@@ -66,6 +72,8 @@ impl<'a> Request<'a> {
                 (b'R', [rows.to_le_bytes(), columns.to_le_bytes()].concat())
             }
             Request::Signal(number) => (b'S', number.to_le_bytes().to_vec()),
+            Request::Last => (b'L', Vec::new()),
+            Request::Inspect => (b'J', Vec::new()),
         }
     }
 
@@ -75,6 +83,8 @@ impl<'a> Request<'a> {
         Some(match (kind, payload) {
             (b'A', []) => Request::Attach,
             (b'W', []) => Request::Wait,
+            (b'L', []) => Request::Last,
+            (b'J', []) => Request::Inspect,
             (b'I', bytes) => Request::Input(bytes),
             (b'E', []) => Request::EndOfInput,
             (b'R', &[a, b, c, d]) => {
@@ -98,6 +108,7 @@ impl<'a> Reply<'a> {
             Reply::InputTaken => (b'T', none, &[]),
             Reply::CutOff => (b'C', none, &[]),
             Reply::Exited(status, troubles) => (b'X', status.to_le_bytes(), cut(troubles)),
+            Reply::Report(json) => (b'J', none, cut(json)),
         }
     }
 
@@ -114,6 +125,7 @@ impl<'a> Reply<'a> {
             b'T' => Reply::InputTaken,
             b'C' => Reply::CutOff,
             b'X' => Reply::Exited(i32::from_le_bytes(*number), text()?),
+            b'J' => Reply::Report(text()?),
             _ => return None,
         })
     }

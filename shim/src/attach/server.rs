@@ -12,15 +12,19 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use rustix::process::geteuid;
+use rustix::termios::Winsize;
 
 use super::protocol::{MAX_PAYLOAD, Reply, Request, bind_in, receive, send, winsize};
 use crate::record::Entry;
-use crate::supervise::{Event, Exit, Handle, Interest, Poller, Source, Token};
+use crate::restart::is_meant_to_end;
+use crate::supervise::{Event, Handle, Interest, Poller, Source, Token};
 
 /// How much output waits for a client that reads slowly, in bytes, before it is cut off.
 const MAX_QUEUE: usize = 1024 * 1024;
 /// How long clients have to take what waits for them when all is over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long nobody is accepted after that has failed.
+const REST: Duration = Duration::from_millis(200);
 
 /// All clients of one container.
 #[derive(Debug)]
@@ -31,6 +35,23 @@ pub struct AttachServer {
     clients: Vec<Client>,
     next_token: u64,
     hears_starter: bool,
+    /// When others are listened to again, after there was no descriptor for one more.
+    listens_at: Option<Instant>,
+    /// What clients have asked for that isn't for the container.
+    pub wishes: Wishes,
+}
+
+/// What clients have asked for that isn't for the container.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// It is not to be started again.
+    pub last: bool,
+    /// Someone waits for [`AttachServer::report`].
+    pub report: bool,
+    /// The terminal's last size.
+    pub size: Option<Winsize>,
+    /// A foreground's standard input has ended.
+    input_ended: bool,
 }
 
 /// Who has started the container and waits to hear about it.
@@ -52,6 +73,8 @@ enum Role {
     Foreground,
     /// Gets only how it ends: a waiter, or one that was cut off.
     Deaf,
+    /// Waits for the report.
+    Inspector,
 }
 
 #[derive(Debug)]
@@ -88,6 +111,8 @@ impl AttachServer {
             clients,
             next_token: STARTER.number() + 1,
             hears_starter: false,
+            listens_at: None,
+            wishes: Wishes::default(),
         }
     }
 
@@ -137,6 +162,30 @@ impl AttachServer {
         if let Some(listener) = &self.listener {
             poller.add(listener, LISTENER, Interest::IN)?;
         }
+        Ok(())
+    }
+
+    /// Another container runs in the place of the one that has ended: what came for it goes to it.
+    pub fn goes_on(&mut self, poller: &Poller, container: Handle<'_>) -> Result<()> {
+        let mut container = Some(container);
+        self.input_wanted(poller, &mut container)?;
+        if let Some(container) = container.filter(|_| self.wishes.input_ended) {
+            container.input.close(poller)?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who have asked how it is.
+    pub fn report(&mut self, json: &str, poller: &Poller) -> Result<()> {
+        self.wishes.report = false;
+        for client in &mut self.clients {
+            if client.role == Role::Inspector {
+                client.role = Role::Deaf;
+                client.tell(&Reply::Report(json));
+                client.watch_for_room(poller)?;
+            }
+        }
+        self.forget_the_gone();
         Ok(())
     }
 
@@ -202,9 +251,11 @@ impl AttachServer {
     fn accept(&mut self, poller: &Poller) -> Result<()> {
         loop {
             let known = self.clients.len();
-            // EMFILE and the like: whoever wanted to connect has to try again.
-            if !self.accept_one().unwrap_or(false) {
-                return Ok(());
+            match self.accept_one() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // EMFILE and the like: whoever wants to connect has to wait.
+                Err(_) => return self.rest(poller),
             }
             for client in &self.clients[known..] {
                 client.watch(poller)?;
@@ -212,17 +263,43 @@ impl AttachServer {
         }
     }
 
+    fn rest(&mut self, poller: &Poller) -> Result<()> {
+        if let Some(listener) = &self.listener {
+            poller.remove(listener)?;
+            self.listens_at = Some(Instant::now() + REST);
+        }
+        Ok(())
+    }
+
+    /// When [`AttachServer::alarm`] has something to do.
+    pub fn next_alarm(&self) -> Option<Instant> {
+        self.listens_at
+    }
+
+    /// Listens again after a rest.
+    pub fn alarm(&mut self, poller: &Poller) -> Result<()> {
+        if let Some(listener) = &self.listener
+            && self
+                .listens_at
+                .take_if(|due| *due <= Instant::now())
+                .is_some()
+        {
+            poller.add(listener, LISTENER, Interest::IN)?;
+        }
+        Ok(())
+    }
+
     fn forget_the_gone(&mut self) {
         // Closing a descriptor takes it out of the epoll set.
         self.clients.retain(|client| !client.gone);
     }
 
-    /// The listener or a client is ready.
+    /// The listener or a client is ready; there may be no container just now.
     pub fn ready(
         &mut self,
         event: Event,
         poller: &Poller,
-        container: &mut Handle<'_>,
+        container: &mut Option<Handle<'_>>,
     ) -> Result<()> {
         if event.token == LISTENER {
             return self.accept(poller);
@@ -241,7 +318,7 @@ impl AttachServer {
             .ready
             .intersects(Interest::IN | Interest::HUP | Interest::ERR)
         {
-            client.listen(poller, container)?;
+            client.listen(poller, container, &mut self.wishes)?;
         }
         client.watch_for_room(poller)?;
         self.forget_the_gone();
@@ -249,7 +326,11 @@ impl AttachServer {
     }
 
     /// The container takes input again.
-    pub fn input_wanted(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+    pub fn input_wanted(
+        &mut self,
+        poller: &Poller,
+        container: &mut Option<Handle<'_>>,
+    ) -> Result<()> {
         for client in &mut self.clients {
             client.pass_input_on(poller, container)?;
             client.watch_for_room(poller)?;
@@ -284,11 +365,6 @@ impl AttachServer {
         self.clients
             .iter()
             .any(|client| client.role == Role::Foreground && !client.queue.is_empty())
-    }
-
-    /// Notes how the container ended.
-    pub fn exited(&mut self, exit: Exit) {
-        self.entry.note_exit(exit);
     }
 }
 
@@ -372,7 +448,12 @@ impl Client {
         Ok(())
     }
 
-    fn listen(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
+    fn listen(
+        &mut self,
+        poller: &Poller,
+        container: &mut Option<Handle<'_>>,
+        wishes: &mut Wishes,
+    ) -> Result<()> {
         // One byte more than is allowed, to notice a packet that is too long. Not on the stack, which
         // would keep the pages for ever.
         let mut buffer = vec![0; MAX_PAYLOAD + 2];
@@ -384,7 +465,7 @@ impl Client {
             };
             match Request::decode(&buffer[..length]) {
                 Some(request) if length <= 1 + MAX_PAYLOAD => {
-                    self.obey(request, poller, container)?;
+                    self.obey(request, poller, container, wishes)?;
                 }
                 // The end of file, or a client that doesn't speak our language.
                 _ => self.gone = true,
@@ -397,24 +478,43 @@ impl Client {
         &mut self,
         request: Request<'_>,
         poller: &Poller,
-        container: &mut Handle<'_>,
+        container: &mut Option<Handle<'_>>,
+        wishes: &mut Wishes,
     ) -> Result<()> {
         match (self.role, request) {
             (Role::Unknown, Request::Attach) => self.role = Role::Attached,
             (Role::Unknown, Request::Wait) => self.role = Role::Deaf,
+            (Role::Unknown, Request::Last) => {
+                self.role = Role::Deaf;
+                wishes.last = true;
+            }
+            (Role::Unknown, Request::Inspect) => {
+                self.role = Role::Inspector;
+                wishes.report = true;
+            }
             (Role::Attached | Role::Foreground, Request::Input(bytes)) if self.input.is_empty() => {
                 self.input = bytes.to_vec();
                 self.input_at = 0;
                 self.pass_input_on(poller, container)?;
             }
             (Role::Attached | Role::Foreground, Request::EndOfInput) if self.input.is_empty() => {
-                container.input.close(poller)?;
+                wishes.input_ended |= self.role == Role::Foreground;
+                if let Some(container) = container {
+                    container.input.close(poller)?;
+                }
             }
             (Role::Attached | Role::Foreground, Request::Resize(rows, columns)) => {
-                container.resize(winsize(rows, columns));
+                let size = winsize(rows, columns);
+                wishes.size = Some(size);
+                if let Some(container) = container {
+                    container.resize(size);
+                }
             }
             (Role::Attached | Role::Foreground, Request::Signal(number)) => {
-                container.signal(number);
+                wishes.last |= is_meant_to_end(number);
+                if let Some(container) = container {
+                    container.signal(number);
+                }
             }
             // What it sent before it could know that it was cut off.
             (Role::Deaf, _) => {}
@@ -423,10 +523,11 @@ impl Client {
         Ok(())
     }
 
-    fn pass_input_on(&mut self, poller: &Poller, container: &mut Handle<'_>) -> Result<()> {
-        if self.input.is_empty() {
+    /// Without a container the input waits for the next.
+    fn pass_input_on(&mut self, poller: &Poller, container: &mut Option<Handle<'_>>) -> Result<()> {
+        let Some(container) = container.as_mut().filter(|_| !self.input.is_empty()) else {
             return Ok(());
-        }
+        };
         self.input_at += container
             .input
             .write(&self.input[self.input_at..], poller)?;

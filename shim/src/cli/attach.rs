@@ -37,7 +37,7 @@ impl Attach {
             let state = record.state()?;
             return Err(match state.exit_status {
                 Some(status) => anyhow!("container {} has ended with status {status}", self.id),
-                None => super::unsupervised(&self.id),
+                None => super::unsupervised(&record),
             });
         };
         let signals = SignalFd::new(&client::signals(false)).context("signalfd")?;
@@ -57,7 +57,7 @@ impl Attach {
                  windlass-shim logs {} has the rest if the container has a log",
                 self.id
             ),
-            Parting::Abandoned => Err(super::unsupervised(&self.id)),
+            Parting::Abandoned => Err(super::unsupervised(&record)),
         }
     }
 }

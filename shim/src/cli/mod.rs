@@ -1,13 +1,16 @@
 //! The front for people: one file a verb.
 
 mod attach;
+mod container;
 mod daemon;
+mod inspect;
 mod kill;
 mod log_options;
 mod logs;
 mod ps;
 mod rm;
 mod run;
+mod stop;
 mod wait;
 
 use std::path::PathBuf;
@@ -15,7 +18,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::record::default_root;
+use crate::record::{Record, default_root};
 
 /// The status of windlass-shim itself when it could not do what it was asked to (docker's and
 /// podman's number for that), so that it differs from most containers' own.
@@ -46,7 +49,9 @@ enum Verb {
     Attach(attach::Attach),
     Logs(logs::Logs),
     Wait(wait::Wait),
+    Stop(stop::Stop),
     Kill(kill::Kill),
+    Inspect(inspect::Inspect),
     Ps(ps::Ps),
     Rm(rm::Rm),
 }
@@ -61,17 +66,27 @@ impl Cli {
             Verb::Attach(attach) => attach.carry_out(&root),
             Verb::Logs(logs) => logs.carry_out(&root),
             Verb::Wait(wait) => wait.carry_out(&root),
+            Verb::Stop(stop) => stop.carry_out(&root),
             Verb::Kill(kill) => kill.carry_out(&root),
+            Verb::Inspect(inspect) => inspect.carry_out(&root),
             Verb::Ps(ps) => ps.carry_out(&root),
             Verb::Rm(rm) => rm.carry_out(&root),
         }
     }
 }
 
-/// The supervisor was killed: nobody knows how the container ends.
-fn unsupervised(id: &str) -> anyhow::Error {
+/// The supervisor was killed, or has failed: nobody knows how the container ends.
+fn unsupervised(record: &Record) -> anyhow::Error {
+    let id = record.id();
+    let state = record.read().ok().flatten();
+    let troubles = state.map(|state| state.troubles).unwrap_or_default();
+    let why = if troubles.is_empty() {
+        "killed?".to_owned()
+    } else {
+        troubles.join("; ")
+    };
     anyhow::anyhow!(
-        "the supervisor of container {id} is gone (killed?), its exit status can't be known; \
+        "the supervisor of container {id} is gone ({why}), its exit status can't be known; \
          clean up with: windlass-shim rm --force {id}"
     )
 }

@@ -10,8 +10,9 @@ use crate::record::{Record, State, Status};
 
 /// List the containers that have a record
 ///
-/// STATUS is creating, running, exited (N), or orphaned: the supervisor was killed and knows of no
-/// end; windlass-shim rm --force cleans up.
+/// STATUS is creating, running, restarting (N) (it has ended with status N and waits to be started
+/// again), exited (N), or orphaned: the supervisor was killed and knows of no end; windlass-shim rm
+/// --force cleans up.
 #[derive(Debug, Args)]
 #[command(visible_alias = "list")]
 pub struct Ps {
@@ -68,7 +69,7 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         .max(2);
     writeln!(
         out,
-        "{:width$}  {:>7}  {:12}  {:20}  BUNDLE",
+        "{:width$}  {:>7}  {:16}  {:20}  BUNDLE",
         "ID", "PID", "STATUS", "STARTED"
     )?;
     for Row { state, supervised } in rows {
@@ -81,6 +82,9 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             (_, false) => "orphaned".to_owned(),
             (Status::Creating, true) => "creating".to_owned(),
             (Status::Running, true) => "running".to_owned(),
+            (Status::Restarting, true) => {
+                format!("restarting ({})", state.last_exit_status.unwrap_or(0))
+            }
         };
         let started = state
             .started
@@ -88,7 +92,7 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         let (id, bundle) = (&state.id, state.bundle.display());
         writeln!(
             out,
-            "{id:width$}  {pid:>7}  {status:12}  {started:20}  {bundle}"
+            "{id:width$}  {pid:>7}  {status:16}  {started:20}  {bundle}"
         )?;
     }
     Ok(())

@@ -8,6 +8,8 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::wait::Waiter;
+use crate::attach::protocol::Request;
 use crate::record::{Record, State, Status};
 
 /// How long a supervisor may take to end after its container has.
@@ -70,6 +72,8 @@ impl Rm {
             let _ = pidfd_send_signal(&supervisor, Signal::TERM);
         }
         if let Some(state) = state.filter(|_| !ended) {
+            // It isn't to be started again.
+            let _ = Waiter::new(record, Request::Last);
             // If the runtime can't, `delete --force` will be tried.
             let _ = state.runtime.kill(&self.id, "KILL");
         }

@@ -19,6 +19,7 @@ use crate::attach::client::{self, Joining, Parting};
 use crate::attach::protocol::{MAX_PAYLOAD, Reply, Request, receive, send};
 use crate::attach::{protocol, size_of_stdin};
 use crate::record::{Record, State, Status};
+use crate::restart::Policy;
 use crate::supervise::log::{Log, LogOptions};
 use crate::supervise::{Runtime, absolute, find_runtime};
 use crate::sys::{self, Forked, SignalFd};
@@ -64,6 +65,13 @@ pub struct Run {
     /// Remove the record when the container has ended
     #[arg(long)]
     rm: bool,
+    /// Start the container again when it has ended: no, on-failure (its status is not 0),
+    /// on-failure:N (at most N times), always, unless-stopped. The first pause is 100 ms, every
+    /// further one twice as long, up to a minute; a run of 10 s makes it short again. stop, and kill
+    /// with a signal that is meant to end it (TERM, KILL, INT, QUIT), end it for good. Nothing starts
+    /// it when the machine does, so always and unless-stopped are the same
+    #[arg(long, value_name = "POLICY", default_value = "no", conflicts_with_all = ["rm", "keep"])]
+    restart: Policy,
     #[command(flatten)]
     log: LogArguments,
     /// The bundle: the directory with config.json
@@ -143,6 +151,12 @@ impl Run {
             started: None,
             exited: None,
             exit_status: None,
+            oom_killed: false,
+            restart: self.restart,
+            restarts: 0,
+            last_exit_status: None,
+            last_exited: None,
+            next_start: None,
             troubles: Vec::new(),
         };
         let joining = Joining {
@@ -155,6 +169,7 @@ impl Run {
             lock,
             state,
             log,
+            log_options,
             terminal: size,
             stdin: !self.no_stdin,
             keep: self.keep,

@@ -14,7 +14,7 @@ mod container_input;
 mod front;
 pub mod log;
 #[allow(dead_code, reason = "the fronts that report it follow")]
-mod oom;
+pub mod oom;
 mod output;
 mod poller;
 mod process;

@@ -239,7 +239,14 @@ impl Log {
     /// The container has ended: what it has left in its pipes is little and isn't held back.
     pub fn lift_rate(&mut self) {
         if let Some(limiter) = &mut self.limiter {
-            limiter.lift();
+            limiter.lift(true);
+        }
+    }
+
+    /// Another container writes: what was said of the rate holds again.
+    pub fn apply_rate(&mut self) {
+        if let Some(limiter) = &mut self.limiter {
+            limiter.lift(false);
         }
     }
 

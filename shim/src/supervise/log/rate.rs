@@ -149,9 +149,9 @@ impl Limiter {
         (!self.lifted && until > Instant::now()).then_some(until)
     }
 
-    /// The container has ended; nothing is held back or dropped any more.
-    pub(super) fn lift(&mut self) {
-        self.lifted = true;
+    /// Whether nothing is held back or dropped, because the container has ended.
+    pub(super) fn lift(&mut self, lifted: bool) {
+        self.lifted = lifted;
     }
 
     /// The stream has ended: gives `put` what is to be said of what was dropped last.
@@ -220,7 +220,7 @@ mod tests {
             wait > Duration::from_millis(500) && wait <= Duration::from_secs(1),
             "{wait:?}"
         );
-        limiter.lift();
+        limiter.lift(true);
         assert_eq!(limiter.held_until(), None);
     }
 
