@@ -7,11 +7,14 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod copy;
 pub mod date;
 pub mod http;
 pub mod layer;
 pub mod layout;
 pub mod load;
+pub mod progress;
 pub mod registry;
 pub mod sys;
+pub mod transport;
 pub mod warnings;

@@ -2,13 +2,20 @@
 
 mod arguments;
 mod config;
+mod copy;
+mod delete;
 mod gc;
+mod hidden_input;
 mod init;
 mod insert;
+mod inspect;
 mod list;
+mod list_tags;
 mod load;
+mod login;
 mod new;
 mod raw;
+mod referrers;
 mod remove;
 mod stat;
 mod tag;
@@ -19,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::warnings::{self, Level};
 
-/// Unpacks, inspects and loads OCI images, on the standard image layout.
+/// Gets, makes, keeps and unpacks OCI images.
 #[derive(Debug, Parser)]
 #[command(name = "windlass-img", version, disable_help_subcommand = true)]
 #[command(args_override_self = true)]
@@ -52,6 +59,13 @@ enum Verb {
     Ls(list::List),
     Stat(stat::Stat),
     Load(load::Load),
+    Copy(Box<copy::Copy>),
+    Inspect(Box<inspect::Inspect>),
+    ListTags(Box<list_tags::ListTags>),
+    Referrers(Box<referrers::Referrers>),
+    Delete(Box<delete::Delete>),
+    Login(Box<login::Login>),
+    Logout(login::Logout),
 }
 
 impl CommandLine {
@@ -71,6 +85,13 @@ impl CommandLine {
             Verb::Ls(list) => list.run(),
             Verb::Stat(stat) => stat.run(),
             Verb::Load(load) => load.run(),
+            Verb::Copy(copy) => copy.run(),
+            Verb::Inspect(inspect) => inspect.run(),
+            Verb::ListTags(list) => list.run(),
+            Verb::Referrers(referrers) => referrers.run(),
+            Verb::Delete(delete) => delete.run(),
+            Verb::Login(login) => login.run(),
+            Verb::Logout(logout) => logout.run(),
         }
     }
 }

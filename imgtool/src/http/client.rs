@@ -410,6 +410,11 @@ fn failed(call: &str, error: ureq::Error) -> anyhow::Error {
         _ => false,
     };
     let problem = match &error {
+        ureq::Error::Io(error) if error.to_string().contains("InvalidContentType") => {
+            "the answer is not TLS (for a registry that speaks http alone: --tls-verify=false, or \
+             'insecure' in registries.conf)"
+                .to_owned()
+        }
         ureq::Error::Io(error) => error.to_string(),
         ureq::Error::HostNotFound => "the host's name is not known".to_owned(),
         ureq::Error::Timeout(timeout) => format!("no answer in time ({timeout})"),

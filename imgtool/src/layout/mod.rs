@@ -12,8 +12,10 @@ mod lock;
 pub mod media;
 pub mod platform;
 pub mod raw_document;
+pub mod receive;
 pub mod reference;
 pub mod resolve;
 pub mod store;
+pub mod verified_reader;
 
 pub use store::Layout;

@@ -24,16 +24,21 @@ struct SavedImage {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Reads the images of a docker-archive; each gets an OCI manifest.
-pub(super) fn read(contents: &Contents, incoming: &mut Incoming) -> Result<Loaded> {
+/// Reads the images of a docker-archive; each gets an OCI manifest. Their names are kept whole
+/// where it is wished, and where there are several.
+pub(super) fn read(
+    contents: &Contents,
+    incoming: &mut Incoming,
+    whole_names: bool,
+) -> Result<Loaded> {
     let table = contents.document(b"manifest.json", incoming)?;
     let images: Vec<SavedImage> = serde_json::from_slice(&table).context("manifest.json")?;
-    let several = images.len() > 1;
+    let whole = whole_names || images.len() > 1;
     let mut loaded = Loaded::default();
     for image in images {
         let descriptor = read_image(&image, contents, incoming, &mut loaded.blobs)?;
         let names = image.repo_tags.unwrap_or_default();
-        let tags = names.iter().map(|name| tag_of(name, several));
+        let tags = names.iter().map(|name| tag_of(name, whole));
         loaded
             .images
             .push((descriptor, tags.collect::<Result<_>>()?));
@@ -41,10 +46,10 @@ pub(super) fn read(contents: &Contents, incoming: &mut Incoming) -> Result<Loade
     Ok(loaded)
 }
 
-/// The tag of `repository:tag`; the whole of it where there are several images.
-fn tag_of(name: &str, several: bool) -> Result<String> {
+/// The tag of `repository:tag`, or the whole of it.
+fn tag_of(name: &str, whole: bool) -> Result<String> {
     let tag = match name.rsplit_once(':') {
-        Some((_, tag)) if !several && !tag.contains('/') => tag,
+        Some((_, tag)) if !whole && !tag.contains('/') => tag,
         _ => name,
     };
     checked_tag(tag).with_context(|| format!("RepoTags '{}' (give --tag)", name.escape_debug()))

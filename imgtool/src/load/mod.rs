@@ -27,6 +27,8 @@ use contents::Contents;
 pub struct LoadOptions {
     /// The tag of the one image.
     pub tag: Option<String>,
+    /// Whether images are called by their whole names, not by tags.
+    pub whole_names: bool,
     /// How much an archive may hold.
     pub limits: Limits,
 }
@@ -36,7 +38,11 @@ impl Default for LoadOptions {
         // An archive holds a few files an image, not the files of its layers.
         let mut limits = Limits::default();
         limits.tar.entries = 100_000;
-        LoadOptions { tag: None, limits }
+        LoadOptions {
+            tag: None,
+            whole_names: false,
+            limits,
+        }
     }
 }
 
@@ -60,7 +66,8 @@ pub fn load(input: Box<dyn Read + '_>, path: &Path, options: &LoadOptions) -> Re
     result
 }
 
-fn load_into(
+/// Loads an archive's images into a layout that is open to be changed. Returns their tags.
+pub fn load_into(
     input: Box<dyn Read + '_>,
     layout: &Layout,
     options: &LoadOptions,
@@ -70,9 +77,9 @@ fn load_into(
     let mut tar = TarReader::new(archive, options.limits.tar);
     let contents = Contents::read(&mut tar, &mut incoming)?;
     let loaded = if contents.has(b"oci-layout") {
-        oci_archive::read(&contents, &incoming)?
+        oci_archive::read(&contents, &incoming, options.whole_names)?
     } else if contents.has(b"manifest.json") {
-        docker_archive::read(&contents, &mut incoming)?
+        docker_archive::read(&contents, &mut incoming, options.whole_names)?
     } else {
         bail!("neither a docker-archive (no manifest.json) nor an oci-archive (no oci-layout)");
     };

@@ -10,13 +10,16 @@ use crate::layout::blob::{Incoming, IncomingBlob};
 use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, Index, Manifest};
 use crate::layout::media::MediaKind;
+use crate::layout::reference::checked_tag;
 use crate::sys::signal;
 
+/// Where containerd and Docker note an image's whole name.
+const WHOLE_NAME: &str = "io.containerd.image.name";
 /// How deep indexes may nest.
 const DEEPEST_INDEX: usize = 8;
 
 /// Reads the images that the archive's index.json lists.
-pub(super) fn read(contents: &Contents, incoming: &Incoming) -> Result<Loaded> {
+pub(super) fn read(contents: &Contents, incoming: &Incoming, whole_names: bool) -> Result<Loaded> {
     let bytes = contents.document(b"index.json", incoming)?;
     let index = Index::parse(&bytes, None).context("index.json")?;
     let mut reader = Reader {
@@ -33,7 +36,12 @@ pub(super) fn read(contents: &Contents, incoming: &Incoming) -> Result<Loaded> {
                 descriptor.digest
             );
         }
-        let names = descriptor.tag().map(str::to_owned).into_iter().collect();
+        let whole = descriptor.annotations.get(WHOLE_NAME);
+        let name = match whole.filter(|_| whole_names) {
+            Some(whole) => Some(checked_tag(whole).context("index.json")?),
+            None => descriptor.tag().map(str::to_owned),
+        };
+        let names = name.into_iter().collect();
         reader.loaded.images.push((descriptor, names));
     }
     Ok(reader.loaded)

@@ -14,6 +14,7 @@ use crate::layout::blob_source::BlobSource;
 use crate::layout::digest::{Algorithm, Digest};
 use crate::layout::document::{Descriptor, Index};
 use crate::layout::raw_document::RawDocument;
+use crate::layout::verified_reader::{VerifiedReader, read_document};
 
 /// Blobs up to this size go in one request after the upload has begun.
 const ONE_REQUEST: u64 = 1 << 20;
@@ -189,15 +190,7 @@ struct Upload<'a> {
 impl Upload<'_> {
     /// All of it with the request that ends the upload.
     fn whole(&mut self) -> Result<()> {
-        let size = self.descriptor.size;
-        let mut content = Vec::new();
-        self.source
-            .open(0)?
-            .take(size + 1)
-            .read_to_end(&mut content)?;
-        if content.len() as u64 != size {
-            bail!("blob {} is not {size} bytes long", self.descriptor.digest);
-        }
+        let content = read_document(self.source.open(0)?, self.descriptor)?;
         self.finish(&content)
     }
 
@@ -232,10 +225,14 @@ impl Upload<'_> {
         }
         let answer = repository.session.send(&self.url, &call, || {
             let source = self.source.open(self.sent)?;
-            Ok(Payload::Stream(
-                Box::new(OwnErrors(source.take(length))),
-                length,
-            ))
+            let source: Box<dyn Read> = if length == size {
+                // The registry verifies it too, but need not get it first.
+                Box::new(VerifiedReader::new(source, self.descriptor))
+            } else {
+                source
+            };
+            let source = OwnErrors(source.take(length));
+            Ok(Payload::Stream(Box::new(source), length))
         })?;
         let answer = checked(answer, &[202, 201, 204])?;
         self.url = location(&answer)?;

@@ -1,11 +1,17 @@
 //! Options that several verbs have, umoci's spelling of them unchanged.
 
+mod access;
 mod compress;
+mod digest_file;
 mod history;
 mod layout;
 mod mapping;
+mod platform;
 
+pub use access::{Access, Connection, DestinationAccess, SourceAccess};
 pub use compress::CompressArguments;
+pub use digest_file::write_digest_file;
 pub use history::HistoryArguments;
 pub use layout::layout_path;
 pub use mapping::MappingArguments;
+pub use platform::PlatformArguments;

@@ -1,0 +1,48 @@
+//! Copying images from anywhere to anywhere.
+//!
+//! First everything that is to be copied is found out ([`plan`]): the documents are read and, where
+//! the destination needs it, rewritten ([`convert`]). Then the blobs travel, several at a time
+//! ([`transfer`]), then the manifests, and at last the name.
+
+pub mod convert;
+pub mod plan;
+mod transfer;
+
+use anyhow::Result;
+
+use crate::layout::platform::WantedPlatform;
+use crate::layout::raw_document::RawDocument;
+use crate::progress::Progress;
+use crate::transport::{Destination, Source};
+use convert::Format;
+use plan::Plan;
+
+/// What the caller decides about copying.
+#[derive(Debug, Clone, Default)]
+pub struct CopyOptions {
+    /// All images of an index, not the one for a platform.
+    pub all: bool,
+    /// Which of an index's images.
+    pub platform: WantedPlatform,
+    /// The form of the manifests at the destination; as they are unless given.
+    pub format: Option<Format>,
+    /// Fail rather than change a manifest.
+    pub preserve_digests: bool,
+}
+
+/// Copies an image; what its name leads to at the destination then.
+pub fn copy(
+    source: &dyn Source,
+    destination: &dyn Destination,
+    options: &CopyOptions,
+    progress: &Progress,
+) -> Result<RawDocument> {
+    let plan = Plan::make(source, destination.accepts(), options)?;
+    transfer::blobs(source, destination, &plan.blobs, progress)?;
+    for document in &plan.documents {
+        crate::sys::signal::check()?;
+        destination.put_document(document)?;
+    }
+    destination.commit(&plan.top)?;
+    Ok(plan.top)
+}
