@@ -15,8 +15,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::command_line::CommandLine;
 use super::messages::task::DeleteResponse;
-use super::runtime_choice;
 use super::task_socket::TaskSocket;
+use super::{rootfs, runtime_choice};
 use crate::supervise::Runtime;
 
 /// The file in a bundle that names the container's first process.
@@ -36,6 +36,7 @@ pub fn delete(program: &str, line: CommandLine) -> Result<()> {
     let bundle = bundle(&line)?;
     let troubles = [
         remove_container(program, &line, &bundle),
+        rootfs::unmount_all(&bundle.join("rootfs")),
         remove_socket(&bundle),
     ];
     for trouble in troubles.into_iter().filter_map(Result::err) {

@@ -4,36 +4,26 @@
 //! went wrong; in between it talks to the process that `start` has left, by ttrpc.
 
 mod command_line;
+mod daemon;
 mod delete;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the service that has something to tell follows"
-)]
 mod events;
 mod info;
-#[allow(dead_code, reason = "the service that uses it follows")]
 mod log;
-#[allow(dead_code, reason = "the service that speaks them follows")]
 mod messages;
-#[allow(dead_code, reason = "the service that asks for them follows")]
 mod metrics;
-#[allow(dead_code, reason = "the service that creates containers follows")]
 mod rootfs;
-#[allow(dead_code, reason = "the service that uses it follows")]
 mod runtime_choice;
+mod service;
 mod settings;
 mod start;
-#[allow(dead_code, reason = "the service that makes processes follows")]
 mod stdio;
 mod task_socket;
-#[allow(dead_code, unused_imports, reason = "the service that uses it follows")]
 mod ttrpc;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use self::command_line::{Action, CommandLine};
 use self::runtime_choice::called_as;
@@ -64,7 +54,7 @@ fn carry_out(program: &str) -> Result<()> {
         Action::Info => return info::info(program),
         Action::Start => return start::start(line),
         Action::Delete => return delete::delete(program, line),
-        Action::Serve => bail!("not yet"),
+        Action::Serve => return daemon::serve(program, line),
     }
     Ok(())
 }

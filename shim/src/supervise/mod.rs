@@ -13,7 +13,6 @@ mod console;
 mod container_input;
 mod front;
 pub mod log;
-#[allow(dead_code, reason = "the fronts that report it follow")]
 pub mod oom;
 mod output;
 mod poller;

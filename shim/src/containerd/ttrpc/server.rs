@@ -67,11 +67,6 @@ impl Server {
         })
     }
 
-    /// Whether this event is the server's.
-    pub fn owns(&self, token: Token) -> bool {
-        self.number(token).is_some()
-    }
-
     /// Does what the event asks for, and returns the calls that have come.
     pub fn ready(&mut self, event: Event, poller: &Poller) -> Result<Vec<Call>> {
         match self.number(event.token) {
@@ -130,6 +125,11 @@ impl Server {
             self.go_on(poller)?;
         }
         Ok(())
+    }
+
+    /// Whether anybody is connected.
+    pub fn has_clients(&self) -> bool {
+        !self.connections.is_empty()
     }
 
     /// Nobody waits for anything that was already said.

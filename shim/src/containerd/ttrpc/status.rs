@@ -22,8 +22,6 @@ pub enum Code {
     FailedPrecondition = 9,
     /// No such service or method.
     Unimplemented = 12,
-    /// It should have worked.
-    Internal = 13,
 }
 
 /// Why a call failed.

@@ -1,0 +1,245 @@
+//! `Create`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use prost::Message;
+
+use super::container::{Checkpoint, Container, Pause, Process, Removal, Stage, Streams};
+use super::operations::started;
+use super::{Outcome, Reply, Service, wrong_state};
+use crate::cgroup::Cgroups;
+use crate::containerd::events::Event;
+use crate::containerd::messages::events::{TaskCreate, TaskIo};
+use crate::containerd::messages::task::{CreateTaskRequest, CreateTaskResponse, StartResponse};
+use crate::containerd::ttrpc::{CallId, Code, Failure};
+use crate::containerd::{rootfs, runtime_choice};
+use crate::supervise::{Born, Descent, Refusal, Supervisor};
+
+impl Service {
+    pub(super) fn create(
+        &mut self,
+        call: CallId,
+        request: CreateTaskRequest,
+        core: &mut Supervisor,
+    ) -> Outcome {
+        let id = request.id.clone();
+        if self.ending.is_some() {
+            return Err(wrong_state("the shim is about to end"));
+        }
+        if id.is_empty() || id.contains('/') {
+            let message = format!("{id:?} can't be a container's id");
+            return Err(Failure::new(Code::InvalidArgument, message));
+        }
+        if self.containers.contains_key(&id) {
+            return Err(Failure::new(
+                Code::AlreadyExists,
+                format!("container {id} already exists"),
+            ));
+        }
+        let container = self.prepare_container(request)?;
+        let options = create_options(&container);
+        let descent = Descent::Create(container.bundle.clone());
+        let is_to_be_restored = container.checkpoint.is_some();
+        self.containers.insert(id.clone(), container);
+        if is_to_be_restored {
+            // There will be no process before `Start`.
+            return self
+                .announce(&id, core)
+                .map(|pid| Reply::with(&CreateTaskResponse { pid }));
+        }
+        match self.begin_birth(call, &id, "", descent, options, core) {
+            Ok(()) => Ok(Reply::Later),
+            Err(failure) => {
+                self.unmake(&id);
+                Err(failure)
+            }
+        }
+    }
+
+    /// What there is to be done before the runtime is called. After an error nothing is left.
+    fn prepare_container(&mut self, request: CreateTaskRequest) -> Result<Container, Failure> {
+        let bundle = PathBuf::from(&request.bundle);
+        if !bundle.is_absolute() {
+            let message = format!("the bundle's path {:?} is not absolute", request.bundle);
+            return Err(Failure::new(Code::InvalidArgument, message));
+        }
+        let options = runtime_choice::options(request.options.as_ref())?;
+        let setting = &self.setting;
+        let runtime =
+            runtime_choice::runtime(&setting.program, &options, &setting.namespace, &bundle)?;
+        runtime_choice::write_options(&bundle, &options)?;
+        rootfs::mount(&request.rootfs, &bundle.join("rootfs"))?;
+        let checkpoint = (!request.checkpoint.is_empty()).then_some(Checkpoint {
+            path: request.checkpoint,
+            parent: request.parent_checkpoint,
+        });
+        Ok(Container {
+            id: request.id,
+            runtime,
+            options,
+            has_mounts: !request.rootfs.is_empty(),
+            mounts: request.rootfs,
+            is_created: false,
+            checkpoint,
+            pause: Pause::No,
+            shares_pids: shares_pids(&bundle),
+            bundle,
+            cgroups: None,
+            first: Process::new(Streams {
+                stdin: request.stdin,
+                stdout: request.stdout,
+                stderr: request.stderr,
+                terminal: request.terminal,
+            }),
+            execs: BTreeMap::new(),
+            queue: VecDeque::new(),
+            is_busy: false,
+            removal: Removal::NotYet,
+            oom: None,
+        })
+    }
+
+    /// The container's first process is there, or could not be made.
+    pub(super) fn container_born(
+        &mut self,
+        id: &str,
+        outcome: Result<Born, Refusal>,
+        core: &mut Supervisor,
+    ) -> Result<()> {
+        let Some(container) = self.containers.get_mut(id) else {
+            return Ok(());
+        };
+        let Some((call, log)) = container.first.birth.take() else {
+            return Ok(());
+        };
+        let is_restored = container.is_created;
+        let born = match outcome {
+            Ok(born) => born,
+            Err(Refusal(why)) => {
+                let what = if is_restored { "restore" } else { "create" };
+                let failure = log.failure(&format!("OCI runtime {what} failed"), &why);
+                if let Some(key) = container.first.key.take() {
+                    self.owners.remove(&key);
+                }
+                if is_restored {
+                    container.first.stage = Stage::Created;
+                    container.first.kept = crate::containerd::stdio::Kept::default();
+                    self.answer(call, Err(failure), core)?;
+                    return self.go_on(id, core);
+                }
+                self.unmake(id);
+                return self.answer(call, Err(failure), core);
+            }
+        };
+        container.first.pid = u32::try_from(born.pid.as_raw_pid()).unwrap_or_default();
+        // Without cgroups there are no figures; the container can do without.
+        container.cgroups = Cgroups::of(born.pid.as_raw_pid()).ok();
+        if !born.warnings.is_empty() {
+            let warnings = format!("{id}: the runtime warns: {}", born.warnings);
+            self.setting.log.warn(&warnings);
+        }
+        self.watch_memory(id, core)?;
+        if is_restored {
+            return self.container_restored(id, call, core);
+        }
+        let answer = match self.announce(id, core) {
+            Ok(pid) => Ok(CreateTaskResponse { pid }.encode_to_vec()),
+            Err(failure) => Err(failure),
+        };
+        self.answer(call, answer, core)?;
+        self.publish_exits(id, core)
+    }
+
+    fn container_restored(&mut self, id: &str, call: CallId, core: &mut Supervisor) -> Result<()> {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.first.stage = Stage::Started;
+            let pid = container.first.pid;
+            self.publish(&started(id, pid), core)?;
+            self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core)?;
+        }
+        self.publish_exits(id, core)?;
+        self.go_on(id, core)
+    }
+
+    /// From now on containerd knows of the container. Returns its first process.
+    fn announce(&mut self, id: &str, core: &Supervisor) -> Result<u32, Failure> {
+        let container = self
+            .containers
+            .get_mut(id)
+            .ok_or_else(super::no_such_container)?;
+        container.is_created = true;
+        let streams = container.first.streams.clone();
+        let checkpoint = container.checkpoint.as_ref();
+        let pid = container.first.pid;
+        let event = Event::Create(TaskCreate {
+            container_id: id.to_owned(),
+            bundle: container.bundle.to_string_lossy().into_owned(),
+            rootfs: std::mem::take(&mut container.mounts),
+            io: Some(TaskIo {
+                stdin: streams.stdin,
+                stdout: streams.stdout,
+                stderr: streams.stderr,
+                terminal: streams.terminal,
+            }),
+            checkpoint: checkpoint.map_or(String::new(), |checkpoint| checkpoint.path.clone()),
+            pid,
+        });
+        self.publish(&event, core)?;
+        Ok(pid)
+    }
+
+    /// Forgets a container that could not be made, and unmounts its root.
+    fn unmake(&mut self, id: &str) {
+        let Some(container) = self.containers.remove(id) else {
+            return;
+        };
+        if container.has_mounts
+            && let Err(error) = rootfs::unmount_all(&container.rootfs())
+        {
+            self.setting.log.warn(&format!("{id}: {error:#}"));
+        }
+    }
+}
+
+fn create_options(container: &Container) -> Vec<OsString> {
+    let options = &container.options;
+    let flags = [
+        ("--no-pivot", options.no_pivot_root),
+        ("--no-new-keyring", options.no_new_keyring),
+    ];
+    let flags = flags.into_iter().filter(|(_, on)| *on);
+    flags.map(|(flag, _)| flag.into()).collect()
+}
+
+/// Whether the container of `bundle` has no pid namespace of its own, whose end would be that of all
+/// its processes.
+fn shares_pids(bundle: &Path) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        #[serde(default)]
+        linux: Option<Linux>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Linux {
+        #[serde(default)]
+        namespaces: Option<Vec<Namespace>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Namespace {
+        r#type: String,
+        #[serde(default)]
+        path: Option<String>,
+    }
+    let text = std::fs::read(bundle.join("config.json")).unwrap_or_default();
+    // What the file lacks, the runtime will say.
+    let config: Option<Config> = serde_json::from_slice(&text).ok();
+    let namespaces = config
+        .and_then(|config| config.linux?.namespaces)
+        .unwrap_or_default();
+    !namespaces.iter().any(|namespace| {
+        namespace.r#type == "pid" && namespace.path.as_deref().unwrap_or_default().is_empty()
+    })
+}
