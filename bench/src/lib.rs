@@ -16,6 +16,7 @@ pub mod measure;
 pub mod report;
 pub mod scenario;
 pub mod state_directory;
+pub mod supervisors;
 pub mod sys;
 pub mod tiny_elf;
 pub mod trace;

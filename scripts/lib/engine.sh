@@ -115,6 +115,7 @@ settle() {
     mkfifo "$lane_root/silence"
     ip link set lo up
     mapfile -t kept < <(hierarchies)
+    umount --recursive --lazy /sys/fs/cgroup
     mount -t tmpfs -o mode=0755 tmpfs /sys/fs/cgroup
     if [[ ${#kept[@]} == 1 && ${kept[0]} == *cgroup2 ]]; then
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
