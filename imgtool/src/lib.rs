@@ -13,6 +13,7 @@ pub mod http;
 pub mod layer;
 pub mod layout;
 pub mod load;
+pub mod mtree;
 pub mod progress;
 pub mod registry;
 pub mod sys;

@@ -105,7 +105,13 @@ fn every_kind_of_file_with_all_its_metadata() {
         workshop.bundle().metadata().unwrap().permissions().mode() & 0o777,
         0o700
     );
-    assert_eq!(names(&workshop.bundle()), ["config.json", "rootfs"]);
+    let names = names(&workshop.bundle());
+    assert_eq!(names.len(), 4);
+    assert_eq!(
+        [&names[0], &names[1], &names[3]],
+        ["config.json", "rootfs", "umoci.json"]
+    );
+    assert!(names[2].starts_with("sha256_"), "{names:?}");
 }
 
 #[test]

@@ -45,10 +45,11 @@ pub fn check_platform(image: &ImageConfig) -> Result<()> {
     Ok(())
 }
 
-/// Makes config.json of an image whose root file system is unpacked.
+/// Makes config.json of an image; users with names are looked up in its root file system, if that
+/// is unpacked.
 pub fn convert(
     image: &ImageConfig,
-    rootfs: &RootFs,
+    rootfs: Option<&RootFs>,
     mapping: &IdMapping,
     options: ConfigOptions,
 ) -> Result<Vec<u8>> {
@@ -71,7 +72,11 @@ pub fn convert(
     Ok(json)
 }
 
-fn set_process(process: &mut Process, image: &ProcessConfig, rootfs: &RootFs) -> Result<()> {
+fn set_process(
+    process: &mut Process,
+    image: &ProcessConfig,
+    rootfs: Option<&RootFs>,
+) -> Result<()> {
     let args: Vec<String> = image.entrypoint.iter().chain(&image.cmd).cloned().collect();
     if args.iter().any(|argument| argument.contains('\0')) {
         bail!("an argument of Entrypoint or Cmd holds a NUL byte");

@@ -19,6 +19,10 @@ pub struct BundleDirectory {
     directory: OwnedFd,
     /// Directories that we made for it, outermost first.
     made: Vec<PathBuf>,
+    /// Files that we made in it.
+    files: Vec<String>,
+    /// It is itself the root file system: all that is in it is ours.
+    is_rootfs: bool,
     completed: bool,
 }
 
@@ -36,6 +40,8 @@ impl BundleDirectory {
                 path: path.to_owned(),
                 directory,
                 made,
+                files: Vec::new(),
+                is_rootfs: false,
                 completed: false,
             }),
             Err(error) => {
@@ -53,6 +59,17 @@ impl BundleDirectory {
         rustix::fs::openat(&self.directory, ROOTFS, flags, Mode::empty()).with_context(context)
     }
 
+    /// Takes the directory itself for the root file system.
+    pub fn as_rootfs(&mut self) -> Result<OwnedFd> {
+        self.is_rootfs = true;
+        self.directory.try_clone().context("dup the directory")
+    }
+
+    /// Keeps what is there.
+    pub fn keep(mut self) {
+        self.completed = true;
+    }
+
     /// Lets the container's root, which is `group` on the host, through to its `rootfs`. A bundle
     /// holds set-id programs that no other user of the host should get at (CVE-2021-41103), so
     /// its directory is mode 0700, or 0710 for a mapped root. A directory that the caller made
@@ -65,6 +82,16 @@ impl BundleDirectory {
         rustix::fs::fchown(&self.directory, None, Some(Gid::from_raw(group)))
             .with_context(context)?;
         rustix::fs::fchmod(&self.directory, Mode::from_raw_mode(0o710)).with_context(context)
+    }
+
+    /// Makes a further file of the bundle.
+    pub fn create_file(&mut self, name: &str) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let fd = rustix::fs::openat(&self.directory, name, flags, mode)
+            .with_context(|| format!("make {}", self.path.join(name).display()))?;
+        self.files.push(name.to_owned());
+        Ok(fd.into())
     }
 
     /// Writes `config.json`, which makes the directory a bundle: until then a runtime refuses it.
@@ -85,7 +112,12 @@ impl BundleDirectory {
         // Through the same descriptor that made it: whatever stands at the path by now, only
         // what we made goes.
         let directory = RootFs::new(self.directory.try_clone().context("dup the bundle")?);
-        for name in [ROOTFS, UNFINISHED_CONFIG, CONFIG] {
+        if self.is_rootfs {
+            let root = directory.root();
+            return root.names()?.iter().try_for_each(|name| root.remove(name));
+        }
+        let files = self.files.iter().map(String::as_str);
+        for name in files.chain([ROOTFS, UNFINISHED_CONFIG, CONFIG]) {
             directory.root().remove(name.as_bytes())?;
         }
         Ok(())

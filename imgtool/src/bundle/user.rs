@@ -39,13 +39,16 @@ struct GroupEntry<'a> {
 }
 
 /// Resolves `Config.User` in the image's root file system.
-pub(super) fn resolve(user: &str, rootfs: &RootFs) -> Result<User> {
+pub(super) fn resolve(user: &str, rootfs: Option<&RootFs>) -> Result<User> {
     let passwd = database(rootfs, b"etc/passwd")?;
     let group = database(rootfs, b"etc/group")?;
     resolve_in(user, &passwd, &group).with_context(|| format!("user '{}'", user.escape_debug()))
 }
 
-fn database(rootfs: &RootFs, path: &[u8]) -> Result<String> {
+fn database(rootfs: Option<&RootFs>, path: &[u8]) -> Result<String> {
+    let Some(rootfs) = rootfs else {
+        return Ok(String::new());
+    };
     let path = ImagePath::parse(path)?;
     match rootfs.open_file(&path)? {
         Some(file) => {

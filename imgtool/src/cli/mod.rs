@@ -17,6 +17,7 @@ mod new;
 mod raw;
 mod referrers;
 mod remove;
+mod repack;
 mod stat;
 mod tag;
 mod unpack;
@@ -48,6 +49,7 @@ enum Verb {
     Init(init::Init),
     New(new::New),
     Unpack(unpack::Unpack),
+    Repack(Box<repack::Repack>),
     Config(Box<config::Config>),
     Insert(Box<insert::Insert>),
     Tag(tag::Tag),
@@ -76,6 +78,7 @@ impl CommandLine {
             Verb::Init(init) => init.run(),
             Verb::New(new) => new.run(),
             Verb::Unpack(unpack) => unpack.run(),
+            Verb::Repack(repack) => repack.run(),
             Verb::Config(config) => config.run(),
             Verb::Insert(insert) => insert.run(),
             Verb::Tag(tag) => tag.run(),

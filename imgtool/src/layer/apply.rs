@@ -9,6 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
 
 use super::ids::{IdMapping, in_user_namespace};
 use super::limits::Limits;
@@ -17,6 +18,7 @@ use super::path::ImagePath;
 use super::rootfs::{Directory, RootFs};
 use super::tar::{Entry, EntryKind, TarReader};
 use super::whiteout::Whiteout;
+use crate::mtree::FileDigests;
 use crate::sys::signal;
 use crate::warnings::Warnings;
 
@@ -29,6 +31,8 @@ pub struct ApplyOptions {
     pub limits: Limits,
     /// A directory entry on top of a symbolic link to a directory keeps the link.
     pub keep_dirlinks: bool,
+    /// Files' digests are taken while they are written, for a manifest of the tree.
+    pub take_digests: bool,
 }
 
 /// A root file system while layers are being applied to it.
@@ -50,7 +54,17 @@ pub struct Applier {
     /// Bytes that `directories` and `touched` have taken.
     directories_memory: usize,
     touched_memory: usize,
+    digests: FileDigests,
     warnings: Warnings,
+}
+
+/// A tree that layers have been applied to.
+#[derive(Debug)]
+pub struct Applied {
+    /// The tree.
+    pub rootfs: RootFs,
+    /// Digests of its files, if they were asked for.
+    pub digests: FileDigests,
 }
 
 impl Applier {
@@ -68,6 +82,7 @@ impl Applier {
         // it on the root.
         let own = ((stat.st_uid, stat.st_gid) == caller).then_some(caller);
         let implied = Metadata::of_implied_directory(&options.mapping)?;
+        let directories_memory = memory(&ImagePath::root(), &implied);
         Ok(Applier {
             rootfs: RootFs::new(root),
             devices_as_files: options.mapping.rootless || in_user_namespace(),
@@ -76,8 +91,9 @@ impl Applier {
             directories: BTreeMap::from([(ImagePath::root(), implied)]),
             layers: 0,
             touched: HashSet::new(),
-            directories_memory: 0,
+            directories_memory,
             touched_memory: 0,
+            digests: FileDigests::default(),
             warnings: Warnings::default(),
         })
     }
@@ -98,7 +114,7 @@ impl Applier {
     }
 
     /// Gives every directory its owner, attributes, mode and times, children before parents.
-    pub fn finish(mut self) -> Result<RootFs> {
+    pub fn finish(mut self) -> Result<Applied> {
         self.rootfs.forget();
         for (path, metadata) in std::mem::take(&mut self.directories).iter().rev() {
             let directory = self
@@ -115,7 +131,10 @@ impl Applier {
         }
         self.rootfs.forget();
         self.warnings.summarize();
-        Ok(self.rootfs)
+        Ok(Applied {
+            rootfs: self.rootfs,
+            digests: self.digests,
+        })
     }
 
     fn apply_entry<R: BufRead>(&mut self, mut entry: Entry, tar: &mut TarReader<R>) -> Result<()> {
@@ -218,16 +237,24 @@ impl Applier {
         let mode = Mode::from_raw_mode(mode);
         let fd = self.replacing(parent, name, path, || parent.create_file(name, mode))?;
         let mut file = File::from(fd);
+        let mut hasher = self.options.take_digests.then(Sha256::new);
         loop {
             let data = tar.data()?;
             if data.is_empty() {
                 break;
             }
             let length = data.len();
+            if let Some(hasher) = &mut hasher {
+                hasher.update(data);
+            }
             file.write_all(data)
                 .with_context(|| format!("write {path}"))?;
             tar.consume(length);
             signal::check()?;
+        }
+        if let Some(hasher) = hasher {
+            let stat = rustix::fs::fstat(&file).with_context(|| format!("fstat {path}"))?;
+            self.digests.insert(stat.st_ino, hasher.finalize().into());
         }
         if as_made {
             let times = metadata.timestamps();
@@ -372,28 +399,28 @@ impl Applier {
     /// Drops what was known about a path that is gone.
     fn forget_below(&mut self, path: &ImagePath) {
         self.rootfs.forget();
-        let gone: Vec<ImagePath> = self
-            .directories
-            .range(path.clone()..)
-            .map(|(known, _)| known)
-            .take_while(|known| known.as_bytes().starts_with(path.as_bytes()))
-            .filter(|known| *known == path || known.is_below(path))
-            .cloned()
-            .collect();
-        for path in gone {
-            self.directories.remove(&path);
+        if let Some(metadata) = self.directories.remove(path) {
+            self.directories_memory -= memory(path, &metadata);
+        }
+        // What is below begins with the path and a slash, so all of it is side by side, and
+        // nothing else between: "a-b" sorts before "a/b", "a0" behind.
+        let (first, end) = (path.join(b""), [path.as_bytes(), b"0"].concat());
+        while let Some((below, _)) = self.directories.range(first.clone()..).next()
+            && (path.is_root() || below.as_bytes() < &end[..])
+        {
+            let below = below.clone();
+            if let Some(metadata) = self.directories.remove(&below) {
+                self.directories_memory -= memory(&below, &metadata);
+            }
         }
     }
 
     fn remember_directory(&mut self, path: ImagePath, metadata: Metadata) -> Result<()> {
-        let xattrs: usize = metadata
-            .xattrs
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        let entry = size_of::<(ImagePath, Metadata)>() + path.as_bytes().len() + xattrs;
-        self.directories_memory += entry;
-        self.directories.insert(path, metadata);
+        let added = memory(&path, &metadata);
+        if let Some(old) = self.directories.insert(path.clone(), metadata) {
+            self.directories_memory -= memory(&path, &old);
+        }
+        self.directories_memory += added;
         self.check_memory()
     }
 
@@ -418,4 +445,14 @@ impl Applier {
         }
         self.check_memory()
     }
+}
+
+/// Roughly the bytes that a directory's entry takes.
+fn memory(path: &ImagePath, metadata: &Metadata) -> usize {
+    let xattrs: usize = metadata
+        .xattrs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    size_of::<(ImagePath, Metadata)>() + path.as_bytes().len() + xattrs
 }

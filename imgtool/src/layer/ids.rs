@@ -1,10 +1,10 @@
 //! Which host user and group own a file of the image.
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A run of user or group numbers, as `user_namespaces(7)` maps them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdRange {
     /// The first number inside the container.
@@ -59,7 +59,10 @@ pub fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     }
     ranges.iter().find_map(|range| {
         let offset = id.checked_sub(range.container_id)?;
-        (offset < range.size).then(|| range.host_id + offset)
+        if offset >= range.size {
+            return None;
+        }
+        range.host_id.checked_add(offset)
     })
 }
 
@@ -70,7 +73,10 @@ fn to_image(ranges: &[IdRange], id: u32) -> Option<u32> {
     }
     ranges.iter().find_map(|range| {
         let offset = id.checked_sub(range.host_id)?;
-        (offset < range.size).then(|| range.container_id + offset)
+        if offset >= range.size {
+            return None;
+        }
+        range.container_id.checked_add(offset)
     })
 }
 

@@ -289,16 +289,30 @@ impl Directory {
 
     /// The names in this directory.
     pub fn names(&self) -> Result<Vec<Vec<u8>>> {
-        let mut names = Vec::new();
+        let entries = self.entries()?;
+        Ok(entries.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The names in this directory, each with whether it is that of a directory.
+    pub fn entries(&self) -> Result<Vec<(Vec<u8>, bool)>> {
+        let mut entries = Vec::new();
         let context = || format!("getdents {}", self.path);
         for entry in Dir::new(self.readable()?).with_context(context)? {
             let entry = entry.with_context(context)?;
             let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                names.push(name.to_vec());
+            if matches!(name, b"." | b"..") {
+                continue;
             }
+            let kind = match entry.file_type() {
+                // Some file systems don't say.
+                FileType::Unknown => self
+                    .stat(name)?
+                    .map(|stat| FileType::from_raw_mode(stat.st_mode)),
+                kind => Some(kind),
+            };
+            entries.push((name.to_vec(), kind == Some(FileType::Directory)));
         }
-        Ok(names)
+        Ok(entries)
     }
 
     /// The directory `name`, if it is one.

@@ -22,13 +22,18 @@ enum Algorithm {
 }
 
 impl CompressArguments {
+    /// What the caller chose; nothing for `auto`.
+    pub fn chosen(&self) -> Option<Compression> {
+        match self.compress {
+            Algorithm::Auto => None,
+            Algorithm::None => Some(Compression::None),
+            Algorithm::Gzip => Some(Compression::Gzip),
+            Algorithm::Zstd => Some(Compression::Zstd),
+        }
+    }
+
     /// What to use for a layer of `image`.
     pub fn choose(&self, image: &ImageEdit) -> Compression {
-        match self.compress {
-            Algorithm::Auto => image.usual_compression(),
-            Algorithm::None => Compression::None,
-            Algorithm::Gzip => Compression::Gzip,
-            Algorithm::Zstd => Compression::Zstd,
-        }
+        self.chosen().unwrap_or_else(|| image.usual_compression())
     }
 }

@@ -1,6 +1,7 @@
 //! Options that several verbs have, umoci's spelling of them unchanged.
 
 mod access;
+mod apply;
 mod compress;
 mod digest_file;
 mod history;
@@ -9,6 +10,7 @@ mod mapping;
 mod platform;
 
 pub use access::{Access, Connection, DestinationAccess, SourceAccess};
+pub use apply::ApplyArguments;
 pub use compress::CompressArguments;
 pub use digest_file::write_digest_file;
 pub use history::HistoryArguments;
