@@ -308,8 +308,17 @@ impl Record {
 
     /// Removes the directory and all that is in it.
     pub fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.directory)
-            .with_context(|| format!("removing {}", self.directory.display()))
+        let mut outcome = fs::remove_dir_all(&self.directory);
+        // Rotated logs are still being compressed, until that finds them gone.
+        for _ in 0..3 {
+            match &outcome {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    outcome = fs::remove_dir_all(&self.directory);
+                }
+                _ => break,
+            }
+        }
+        outcome.with_context(|| format!("removing {}", self.directory.display()))
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use flate2::write::GzEncoder;
+use flate2::GzBuilder;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -107,15 +107,82 @@ impl Compression {
         ));
     }
 
-    /// Begins with the oldest file that isn't compressed, which is the next to be gone.
     fn next(&mut self, log: &Path) {
-        let names = (1..=self.files).rev().map(|number| numbered(log, number));
-        let Some([source, _]) = names.into_iter().find(|[plain, _]| plain.is_file()) else {
-            return;
-        };
-        match start(log, self.files, &source) {
-            Ok(running) => self.running = Some(running),
+        let job = Job::next(log, self.files);
+        match job.and_then(|job| job.map(start).transpose()) {
+            Ok(running) => self.running = running,
             Err(error) => self.fail(log, &error),
+        }
+    }
+}
+
+/// One file to be compressed.
+struct Job {
+    input: File,
+    output: File,
+    plan: Plan,
+}
+
+impl Job {
+    /// The oldest rotated file that isn't compressed, which is the next to be gone.
+    fn next(log: &Path, files: u32) -> Result<Option<Self>> {
+        let mut names = (1..=files).rev().map(|number| numbered(log, number));
+        let Some([source, _]) = names.find(|[plain, _]| plain.is_file()) else {
+            return Ok(None);
+        };
+        let opening = || format!("opening {}", source.display());
+        let input = File::open(&source).with_context(opening)?;
+        let metadata = input.metadata().with_context(opening)?;
+        let unfinished = with_suffix(log, "gz.unfinished");
+        // One that is there is someone else's, who will see that it was taken away.
+        let _ = std::fs::remove_file(&unfinished);
+        let output = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(metadata.mode() & 0o777)
+            .open(&unfinished)
+            .with_context(|| format!("opening {}", unfinished.display()))?;
+        let plan = Plan {
+            log: log.to_owned(),
+            files,
+            source: (metadata.dev(), metadata.ino()),
+            unfinished,
+        };
+        Ok(Some(Job {
+            input,
+            output,
+            plan,
+        }))
+    }
+
+    fn squeeze(&mut self) -> io::Result<()> {
+        let (device, inode) = self.plan.source;
+        let mut gzip = GzBuilder::new()
+            .comment(format!("{device}:{inode}"))
+            .write(&self.output, flate2::Compression::default());
+        io::copy(&mut self.input, &mut gzip)?;
+        gzip.finish()?;
+        // What it was made from will be removed.
+        self.output.sync_all()
+    }
+
+    /// Does all of it, for nobody.
+    fn finish(&mut self) -> Result<()> {
+        let outcome = self.squeeze();
+        self.settle(outcome)
+    }
+
+    /// Puts what was made into its place, or away, if nobody else has.
+    fn settle(&self, outcome: io::Result<()>) -> Result<()> {
+        if !self.plan.is_unfinished(&self.output) {
+            return Ok(());
+        }
+        match outcome {
+            Ok(()) => self.plan.put_into_place(),
+            Err(error) => {
+                std::fs::remove_file(&self.plan.unfinished)?;
+                Err(error.into())
+            }
         }
     }
 }
@@ -156,37 +223,19 @@ impl Plan {
     }
 }
 
-fn start(log: &Path, files: u32, source: &Path) -> Result<Running> {
-    let opening = || format!("opening {}", source.display());
-    let input = File::open(source).with_context(opening)?;
-    let metadata = input.metadata().with_context(opening)?;
-    let unfinished = with_suffix(log, "gz.unfinished");
-    let output = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(metadata.mode() & 0o777)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&unfinished)
-        .with_context(|| format!("opening {}", unfinished.display()))?;
-    let plan = Plan {
-        log: log.to_owned(),
-        files,
-        source: (metadata.dev(), metadata.ino()),
-        unfinished,
-    };
+fn start(job: Job) -> Result<Running> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .context("socketpair")?;
     match sys::fork().context("fork")? {
         Forked::Parent(_) => Ok(Running {
             child: ours,
-            plan,
+            plan: job.plan,
             look_at: Instant::now() + LOOK,
         }),
         Forked::Child => {
-            drop(ours);
-            sys::leave(match compress(input, output, theirs, &plan) {
+            std::mem::forget(ours);
+            sys::leave(match work(job, theirs) {
                 Ok(()) => 0,
                 Err(_) => 1,
             })
@@ -195,38 +244,49 @@ fn start(log: &Path, files: u32, source: &Path) -> Result<Running> {
 }
 
 /// What the child does.
-fn compress(input: File, output: File, supervisor: OwnedFd, plan: &Plan) -> Result<()> {
+fn work(job: Job, supervisor: OwnedFd) -> Result<()> {
+    let Job {
+        input,
+        output,
+        plan,
+    } = job;
     // Someone else's pipe that stayed open in here would never end for them.
     rustix::stdio::dup2_stdin(&input)?;
     rustix::stdio::dup2_stdout(&output)?;
     rustix::stdio::dup2_stderr(&supervisor)?;
     std::mem::forget((input, output, supervisor));
     sys::close_inherited_descriptors()?;
-    let _ = rustix::process::nice(19);
-    let input = File::from(rustix::io::dup(rustix::stdio::stdin())?);
-    let output = File::from(rustix::io::dup(rustix::stdio::stdout())?);
+    let mut job = Job {
+        input: File::from(rustix::io::dup(rustix::stdio::stdin())?),
+        output: File::from(rustix::io::dup(rustix::stdio::stdout())?),
+        plan,
+    };
     let supervisor = rustix::stdio::stderr();
-    let outcome = squeeze(input, &output);
+    let _ = rustix::process::nice(19);
+    let outcome = job.squeeze();
     let word = outcome
         .as_ref()
         .map_or_else(ToString::to_string, |()| DONE.to_owned());
-    send(supervisor, word.as_bytes(), SendFlags::NOSIGNAL)?;
+    // If that fails, then it is gone.
+    let told = send(supervisor, word.as_bytes(), SendFlags::NOSIGNAL);
     // The end of file says that it has taken over what we have made, or is gone.
-    while recv(supervisor, &mut [0; 1][..], RecvFlags::empty()) == Err(Errno::INTR) {}
-    if !plan.is_unfinished(&output) {
+    while told.is_ok() && recv(supervisor, &mut [0; 1][..], RecvFlags::empty()) == Err(Errno::INTR)
+    {
+    }
+    if !job.plan.is_unfinished(&job.output) {
         return Ok(());
     }
-    if outcome.is_ok() {
-        plan.put_into_place()
-    } else {
-        std::fs::remove_file(&plan.unfinished).context("removing what was not finished")
+    job.settle(outcome)?;
+    // It is gone, and nobody will see to the others.
+    while let Some(mut next) = Job::next(&job.plan.log, job.plan.files)? {
+        next.finish()?;
     }
+    Ok(())
 }
 
-fn squeeze(mut input: File, output: &File) -> io::Result<()> {
-    let mut gzip = GzEncoder::new(output, flate2::Compression::default());
-    io::copy(&mut input, &mut gzip)?;
-    gzip.finish()?;
-    // What it was made from will be removed.
-    output.sync_all()
+/// The device and inode that stand in the comment of a compressed file: whoever follows a log has
+/// the file that it was made from open, and so finds what comes after it.
+pub fn made_from(comment: &[u8]) -> Option<(u64, u64)> {
+    let (device, inode) = std::str::from_utf8(comment).ok()?.split_once(':')?;
+    Some((device.parse().ok()?, inode.parse().ok()?))
 }

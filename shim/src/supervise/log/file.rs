@@ -174,6 +174,7 @@ impl LogFile {
         } else {
             self.pending.drain(..written);
         }
+        self.measure_room();
     }
 
     /// Goes on in an empty file. If that can't be, in the old one, whatever its length: a container
@@ -273,7 +274,6 @@ impl LogFile {
         self.compression.look(&self.path);
         if self.stuck() {
             self.flush();
-            self.measure_room();
         }
     }
 

@@ -22,13 +22,14 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::compression::made_from;
 use self::file::LogFile;
 use self::journal::Journal;
 pub use self::journal::{JournalOptions, SOCKET};
 use self::json_file::JsonFile;
 use self::rate::Limiter;
 pub use self::rate::{Excess, Rate, Unit};
-pub use self::rotation::{AtLimit, SizeLimit};
+pub use self::rotation::{AtLimit, SizeLimit, numbered};
 use super::Source;
 
 /// What is asked of a log.

@@ -75,11 +75,6 @@ impl Limiter {
 
     /// Gives `put` what may be written of `bytes`; with [`Excess::Hold`], all.
     pub(super) fn admit(&mut self, source: Source, bytes: &[u8], mut put: impl FnMut(&[u8])) {
-        if self.lifted {
-            self.notice(source, &mut put);
-            put(bytes);
-            return;
-        }
         if self.rate.excess == Excess::Hold {
             let count = match self.rate.unit {
                 Unit::Bytes => bytes.len() as u64,
@@ -146,10 +141,10 @@ impl Limiter {
 
     fn ahead_until(&self) -> Option<Instant> {
         let until = self.paid.checked_sub(self.time_for(self.rate.burst))?;
-        (!self.lifted && until > Instant::now()).then_some(until)
+        (until > Instant::now()).then_some(until)
     }
 
-    /// Whether nothing is held back or dropped, because the container has ended.
+    /// Whether nothing is held back, because the container has ended.
     pub(super) fn lift(&mut self, lifted: bool) {
         self.lifted = lifted;
     }
@@ -186,7 +181,7 @@ impl Limiter {
     /// Until when the container has to wait, if it has to.
     pub(super) fn held_until(&self) -> Option<Instant> {
         self.ahead_until()
-            .filter(|_| self.rate.excess == Excess::Hold)
+            .filter(|_| self.rate.excess == Excess::Hold && !self.lifted)
     }
 }
 

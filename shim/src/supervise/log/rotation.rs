@@ -38,7 +38,7 @@ pub(super) fn with_suffix(path: &Path, suffix: impl std::fmt::Display) -> PathBu
 }
 
 /// The rotated file of that number (1 is the youngest), as it was, and as it is compressed.
-pub(super) fn numbered(path: &Path, number: u32) -> [PathBuf; 2] {
+pub fn numbered(path: &Path, number: u32) -> [PathBuf; 2] {
     let plain = with_suffix(path, number);
     let compressed = with_suffix(&plain, "gz");
     [plain, compressed]
