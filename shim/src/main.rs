@@ -5,7 +5,6 @@ mod attach;
 #[allow(dead_code, reason = "asked by the fronts that follow")]
 mod cgroup;
 mod cli;
-#[allow(dead_code, reason = "the front itself follows")]
 mod conmon;
 mod containerd;
 mod record;
@@ -26,6 +25,7 @@ fn main() -> ExitCode {
     let program = Path::new(&program).file_name().unwrap_or_default();
     match program.to_string_lossy() {
         program if containerd::is_name_of_shim(&program) => containerd::main(),
+        program if conmon::is_name_of_conmon(&program) => conmon::main(),
         _ => by_hand(),
     }
 }

@@ -2,6 +2,7 @@
 //! descriptors, `close_range`, and giving memory back. The only unsafe code of this crate.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -51,6 +52,43 @@ pub fn close_inherited_descriptors() -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Takes every descriptor from 3 on that our caller has left open for us, by its number. None of them
+/// is changed, so whatever this program starts gets them, too, until they are closed.
+///
+/// Must be called before this process has opened a descriptor of its own, and only once.
+pub fn adopt_inherited_descriptors() -> io::Result<BTreeMap<i32, OwnedFd>> {
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let numbers: Vec<i32> = names.filter_map(|name| name.parse().ok()).collect();
+    // The directory's own descriptor was among them, and is closed by now.
+    // SAFETY: F_GETFD only asks whether there is a descriptor of this number.
+    let is_open = |number: &i32| unsafe { libc::fcntl(*number, libc::F_GETFD) } >= 0;
+    let numbers = numbers.into_iter().filter(|number| *number > 2);
+    Ok(numbers
+        .filter(is_open)
+        // SAFETY: it is open, and at the start of the program nothing in it owns one above 2.
+        .map(|number| (number, unsafe { OwnedFd::from_raw_fd(number) }))
+        .collect())
+}
+
+/// What `command` starts finds its own process id in `LISTEN_PID`, as sd_listen_fds(3) wants it for
+/// the sockets that we have been given. `command` must not change the environment otherwise.
+pub fn with_own_listen_pid(command: &mut Command) {
+    let set = || {
+        // SAFETY: this program never starts a thread, so between fork and exec nobody else can be
+        // in the allocator or read the environment; both strings end with a zero.
+        unsafe {
+            let pid = std::ffi::CString::new(libc::getpid().to_string())?;
+            libc::setenv(c"LISTEN_PID".as_ptr(), pid.as_ptr(), 1);
+        }
+        Ok(())
+    };
+    // SAFETY: see above.
+    unsafe {
+        command.pre_exec(set);
     }
 }
 

@@ -173,6 +173,7 @@ impl Container {
             stderr: Output::Front,
             log: self.streams.log.take(),
             patience: None,
+            listen_pid: false,
         };
         self.stage = Stage::Creating;
         self.process = Some(core.give_birth(birth));

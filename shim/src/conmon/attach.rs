@@ -32,7 +32,8 @@ const MOST_CLIENTS: usize = 256;
 /// The socket in the bundle and everyone who has connected.
 #[derive(Debug)]
 pub struct AttachSocket {
-    listener: OwnedFd,
+    /// None once there are to be no more clients.
+    listener: Option<OwnedFd>,
     listener_token: Token,
     listener_watched: bool,
     directory: AttachDirectory,
@@ -76,7 +77,7 @@ impl AttachSocket {
             )
         })?;
         Ok(AttachSocket {
-            listener: socket,
+            listener: Some(socket),
             listener_token: listener,
             listener_watched: false,
             directory,
@@ -90,16 +91,14 @@ impl AttachSocket {
         self.watch_listener(poller)
     }
 
-    /// Whether one of the clients goes by this token.
-    pub fn knows(&self, token: Token) -> bool {
-        self.clients.iter().any(|client| client.token == token)
-    }
-
     /// Takes in everyone who has connected.
     pub fn accept(&mut self, poller: &Poller) -> Result<()> {
         while self.clients.len() < MOST_CLIENTS {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match accept_with(&self.listener, flags) {
+            let Some(listener) = &self.listener else {
+                return Ok(());
+            };
+            match accept_with(listener, flags) {
                 Ok(socket) => {
                     let mut client = Client::new(socket, self.next_token);
                     self.next_token.0 += 1;
@@ -112,8 +111,8 @@ impl AttachSocket {
                 Err(_) => break,
             }
         }
-        if self.listener_watched {
-            poller.remove(&self.listener)?;
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.listener_watched) {
+            poller.remove(listener)?;
             self.listener_watched = false;
         }
         Ok(())
@@ -170,14 +169,14 @@ impl AttachSocket {
         self.clients.iter().any(|client| !client.queue.is_empty())
     }
 
-    /// No new clients from now on; takes the socket's file away.
-    pub fn stop_listening(&mut self, poller: &Poller) -> Result<()> {
-        if self.listener_watched {
-            self.accept(poller)?;
-        }
-        if self.listener_watched {
-            poller.remove(&self.listener)?;
-            self.listener_watched = false;
+    /// No new clients from now on, and of the old ones only those who haven't been sent everything;
+    /// they are watched by a poller of their own. Takes the socket's file away.
+    pub fn keep_only_those_behind(&mut self, poller: &Poller) -> Result<()> {
+        self.listener = None;
+        self.clients.retain(|client| !client.queue.is_empty());
+        for client in &mut self.clients {
+            client.watched = None;
+            client.watch(poller)?;
         }
         let path: PathBuf = self.directory.path().join("attach");
         sockets::remove(&path).with_context(|| format!("removing {}", path.display()))
@@ -196,8 +195,8 @@ impl AttachSocket {
     }
 
     fn watch_listener(&mut self, poller: &Poller) -> Result<()> {
-        if !self.listener_watched {
-            poller.add(&self.listener, self.listener_token, Interest::IN)?;
+        if let Some(listener) = self.listener.as_ref().filter(|_| !self.listener_watched) {
+            poller.add(listener, self.listener_token, Interest::IN)?;
             self.listener_watched = true;
         }
         Ok(())

@@ -2,7 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+
 use super::options::Options;
+use crate::supervise::Log;
+use crate::supervise::log::{
+    AtLimit, FileOptions, JournalOptions, LogOptions, OutletOptions, SOCKET, SizeLimit,
+};
 
 /// What is to become of the container's output, besides going to whoever is attached.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,40 @@ impl LogDrivers {
         }
         drivers.check(options)?;
         Ok(drivers)
+    }
+
+    /// Opens the logs; none if nothing is to be logged.
+    pub fn open(&self, options: &Options) -> Result<Option<Log>> {
+        let mut outlets = Vec::new();
+        if let Some(path) = &self.k8s_file {
+            let path = std::path::absolute(path)
+                .with_context(|| format!("Failed to open log file {}", path.display()))?;
+            outlets.push(OutletOptions::File(FileOptions {
+                mode: 0o640,
+                limit: size_limit(options),
+                total: options.log_global_size_max,
+                ..FileOptions::new(path)
+            }));
+        }
+        if self.journald {
+            outlets.push(OutletOptions::Journal(JournalOptions {
+                id: options.cid.clone(),
+                name: options.name.clone(),
+                tag: options.log_tag.clone(),
+                labels: options.log_labels.clone(),
+                mark_partial: !options.no_container_partial_message,
+                priorities: true,
+                socket: PathBuf::from(SOCKET),
+            }));
+        }
+        if self.passthrough || outlets.is_empty() {
+            return Ok(None);
+        }
+        let log = LogOptions {
+            outlets,
+            rate: None,
+        };
+        Log::open(&log).map(Some).context("Failed to open log file")
     }
 
     fn add(&mut self, argument: &str) -> Result<(), String> {
@@ -73,6 +113,23 @@ impl LogDrivers {
         }
         Ok(())
     }
+}
+
+fn size_limit(options: &Options) -> Option<SizeLimit> {
+    if options.log_rotate {
+        // Without a size it is rotated when the caller says so, through `ctl`.
+        return Some(SizeLimit {
+            size: options.log_size_max.unwrap_or(u64::MAX),
+            then: AtLimit::Rotate {
+                files: options.log_max_files,
+                compress: false,
+            },
+        });
+    }
+    options.log_size_max.map(|size| SizeLimit {
+        size,
+        then: AtLimit::StartOver,
+    })
 }
 
 /// The log's directory must be one of those allowed, or below one.

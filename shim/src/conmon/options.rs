@@ -126,6 +126,15 @@ impl Options {
         Ok(Request::Supervise(Box::new(options)))
     }
 
+    /// What the number in messages to the caller is called.
+    pub fn key_of_messages(&self) -> &'static str {
+        match (self.api_version_1, self.exec) {
+            (true, _) => "data",
+            (false, true) => "exit_code",
+            (false, false) => "pid",
+        }
+    }
+
     fn take(&mut self, given: Given<'_>) -> Result<(), String> {
         match given.long {
             "exit-delay" => {

@@ -49,6 +49,9 @@ pub struct Birth {
     pub log: Option<Log>,
     /// How long the runtime may take.
     pub patience: Option<Duration>,
+    /// The runtime is to find its own process id in `LISTEN_PID`: it passes on sockets that this
+    /// program was started with (sd_listen_fds(3)).
+    pub listen_pid: bool,
 }
 
 /// How a process comes into being.
@@ -179,6 +182,9 @@ impl Labour {
             ..
         } = &birth;
         let (runtime, id, patience) = (runtime.clone(), id.clone(), *patience);
+        if birth.listen_pid {
+            crate::sys::with_own_listen_pid(&mut command);
+        }
         let options = birth.options.clone();
         let (making, ears) =
             prepare(key, birth, &mut command).map_err(|error| Refusal(format!("{error:#}")))?;

@@ -30,6 +30,7 @@ pub use self::call::{Failure, Said};
 pub use self::container_input::ContainerInput;
 pub use self::front::Front;
 pub use self::log::Log;
+pub use self::oom::{News, OomWatch};
 pub use self::poller::{Event, Interest, Poller, Token};
 pub use self::runtime::{PATIENCE, Runtime, absolute, find as find_runtime};
 pub use self::supervisor::{Handle, Supervisor};

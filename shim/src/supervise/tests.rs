@@ -89,6 +89,7 @@ impl Place {
             stderr: Output::Front,
             log: None,
             patience: None,
+            listen_pid: false,
         }
     }
 

@@ -230,7 +230,7 @@ fn runtime() -> String {
     }
 }
 
-fn which(program: &str) -> PathBuf {
+pub fn which(program: &str) -> PathBuf {
     if program.contains('/') {
         return PathBuf::from(program);
     }

@@ -174,5 +174,6 @@ fn prepare(
         stderr: streams.stderr,
         log: None,
         patience: Some(PATIENCE_WITH_BIRTH),
+        listen_pid: false,
     })
 }

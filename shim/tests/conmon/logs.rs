@@ -1,0 +1,115 @@
+//! What becomes of the output in each log driver, and the limits.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::caller::{Caller, Started};
+use crate::harness::{assert_same, pattern};
+
+for_both! {
+    fn a_k8s_file_has_its_records_and_its_mode(program: Program) {
+        let caller = Caller::new(program, "echo one; echo two >&2; printf three");
+        let (_started, _) = caller.run(&[]);
+        assert_eq!(caller.exit_status(), "0");
+        assert_eq!(caller.logged("stdout"), b"one\nthree");
+        assert_eq!(caller.logged("stderr"), b"two\n");
+        let mode = fs::metadata(caller.place("log")).unwrap().permissions().mode();
+        // Before 2.2, conmon gave it to its owner only.
+        assert!(mode & 0o777 == 0o640 || !caller.is_ours(), "{mode:o}");
+    }
+
+    fn long_lines_and_bytes_of_every_kind_are_logged(program: Program) {
+        let caller = Caller::new(program, "cat /pattern");
+        let mut sent = pattern(512 * 1024, 7);
+        sent.iter_mut().step_by(9000).for_each(|byte| *byte = b'\n');
+        fs::write(caller.shim.rootfs().join("pattern"), &sent).unwrap();
+        let (_started, _) = caller.run(&[]);
+        assert_eq!(caller.exit_status(), "0");
+        assert_same(&caller.logged("stdout"), &sent, "the log");
+    }
+
+    fn none_logs_nothing(program: Program) {
+        let caller = Caller::new(program, "echo one");
+        let (_started, _) = caller.create(&["-l", "none"]);
+        let client = caller.attach();
+        caller.start();
+        assert_eq!(client.rest()[0], b"one\n");
+        assert_eq!(caller.exit_status(), "0");
+        assert!(!caller.place("log").exists() && !caller.place("none").exists());
+    }
+
+    /// The container has the caller's own streams, and nothing can be attached to.
+    fn passthrough_gives_the_container_the_caller_s_streams(program: Program) {
+        let caller = Caller::new(program, "cat; echo err >&2");
+        let mut command = caller.command(&["-l", "passthrough"]);
+        let (reader, mut input) = std::io::pipe().unwrap();
+        let (mut output, writer) = std::io::pipe().unwrap();
+        let (mut errors, error_writer) = std::io::pipe().unwrap();
+        command.stdin(reader).stdout(writer).stderr(error_writer);
+        let mut started = Started::begin(command, &[], false);
+        assert!(started.said()["data"].as_i64().unwrap() > 0);
+        caller.note_supervisor();
+        assert!(!caller.shim.bundle().join("attach").exists());
+        caller.start();
+        std::io::Write::write_all(&mut input, b"through\n").unwrap();
+        drop(input);
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through\n");
+        text.clear();
+        errors.read_to_string(&mut text).unwrap();
+        assert!(text.ends_with("err\n"), "{text}");
+        assert_eq!(caller.exit_status(), "0");
+    }
+
+    fn a_log_that_is_full_is_begun_anew(program: Program) {
+        let caller = Caller::new(program, "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done");
+        let (_started, _) = caller.run(&["--log-size-max", "4096"]);
+        assert_eq!(caller.exit_status(), "0");
+        let log = caller.log();
+        assert!(log.len() <= 4096, "{}", log.len());
+        let text = String::from_utf8(caller.logged("stdout")).unwrap();
+        assert!(text.ends_with("line 1999\n"), "{text}");
+        assert!(!caller.place("log.1").exists());
+    }
+
+    fn all_logs_together_have_their_limit(program: Program) {
+        let caller = Caller::new(program, "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done");
+        let (_started, _) = caller.run(&["--log-global-size-max", "4096"]);
+        assert_eq!(caller.exit_status(), "0");
+        let length = caller.log().len();
+        assert!((3900..=4200).contains(&length), "{length}");
+        assert!(caller.logged("stdout").starts_with(b"line 0\nline 1\n"));
+    }
+}
+
+/// conmon has this from 2.2 on.
+#[test]
+fn a_log_that_is_full_is_rotated_if_asked() {
+    let caller = Caller::new(
+        crate::caller::Program::Ours,
+        "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done",
+    );
+    let options = [
+        "--log-size-max",
+        "4096",
+        "--log-rotate",
+        "--log-max-files",
+        "20",
+    ];
+    let (_started, _) = caller.run(&options);
+    assert_eq!(caller.exit_status(), "0");
+    let mut all = Vec::new();
+    for number in (1..=20).rev() {
+        if let Ok(log) = fs::read(caller.place(&format!("log.{number}"))) {
+            assert!(log.len() <= 4096);
+            all.extend(crate::caller::logged(&log, "stdout"));
+        }
+    }
+    assert!(caller.place("log.2").exists());
+    all.extend(caller.logged("stdout"));
+    let text = String::from_utf8(all).unwrap();
+    let lines: Vec<String> = (0..300).map(|number| format!("line {number}")).collect();
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+}

@@ -1,0 +1,1 @@
+//! Real podman on top of ours.
