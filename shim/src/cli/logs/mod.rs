@@ -51,7 +51,7 @@ impl Logs {
         let container = Container::open(root, &self.id)?;
         let path = container.state()?.log.with_context(|| {
             format!(
-                "container {0} has no log file (with --log-driver journald: \
+                "container {0} was run without --log (what went to the journal: \
                  journalctl CONTAINER_ID_FULL={0})",
                 self.id
             )
