@@ -72,9 +72,10 @@ struct Mount<'a> {
 }
 
 /// The hierarchies among the mounts of `mountinfo` (`proc_pid_mountinfo(5)`). Where one is mounted
-/// several times, that at the usual place comes first.
+/// several times, that at the usual place comes first; of several on top of each other the last one,
+/// which hides the others.
 fn mounts(mountinfo: &str) -> Vec<Mount<'_>> {
-    let mut found: Vec<Mount<'_>> = mountinfo.lines().filter_map(mount).collect();
+    let mut found: Vec<Mount<'_>> = mountinfo.lines().rev().filter_map(mount).collect();
     found.sort_by_key(|mount| !mount.point.starts_with(USUAL_MOUNT_POINT));
     found
 }
@@ -175,6 +176,17 @@ mod tests {
         assert_eq!(of("/outer/it/inner"), at("/sys/fs/cgroup/inner"));
         assert_eq!(of("/outer/it"), at("/sys/fs/cgroup"));
         assert_eq!(of("/../elsewhere"), at("/sys/fs/cgroup"));
+    }
+
+    #[test]
+    fn of_mounts_on_top_of_each_other_the_last_is_seen() {
+        let mountinfo = "\
+54 50 0:32 /.. /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+99 98 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+";
+        let cgroups = resolve("4:memory:/lane/one\n", &mounts(mountinfo)).unwrap();
+        let directory = cgroups.directory("memory").and_then(Path::to_str);
+        assert_eq!(directory, Some("/sys/fs/cgroup/memory/lane/one"));
     }
 
     #[test]
