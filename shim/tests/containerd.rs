@@ -325,12 +325,12 @@ fn what_the_runtime_refuses_is_told_in_its_words_and_nothing_is_left() {
     let request = containerd.create_request(&bundle, &id);
     client.ask("Create", &request);
     // runc says it at once, others at the start.
-    let (what, refused) = match client.hear::<CreateTaskResponse>() {
-        Err(status) => ("create", status),
-        Ok(_) => {
-            let started = client.call::<StartResponse>("Start", &start(&id));
-            ("start", started.expect_err("there is no such program"))
-        }
+    let created = client.hear::<CreateTaskResponse>();
+    let (what, refused) = if let Err(status) = created {
+        ("create", status)
+    } else {
+        let started = client.call::<StartResponse>("Start", &start(&id));
+        ("start", started.expect_err("there is no such program"))
     };
     assert_eq!(refused.code, UNKNOWN);
     let message = refused.message;
@@ -527,13 +527,11 @@ fn a_container_is_paused_updated_and_measured() {
         .call("Stats", &StatsRequest { id: id.clone() })
         .unwrap();
     let stats = stats.stats.expect("figures");
-    let limit = match unpack::<messages::cgroups_v1::Metrics>(&stats).unwrap() {
-        Some(metrics) => metrics.pids.expect("pids").limit,
-        None => {
-            let metrics = unpack::<messages::cgroups_v2::Metrics>(&stats).unwrap();
-            metrics.expect("version 1 or 2").pids.expect("pids").limit
-        }
-    };
+    let v1 = unpack::<messages::cgroups_v1::Metrics>(&stats).unwrap();
+    let v2 = unpack::<messages::cgroups_v2::Metrics>(&stats).unwrap();
+    let v1 = v1.and_then(|metrics| metrics.pids).map(|pids| pids.limit);
+    let v2 = v2.and_then(|metrics| metrics.pids).map(|pids| pids.limit);
+    let limit = v1.or(v2).expect("figures of processes");
     assert_eq!(limit, 77);
     end(&mut client, &id);
     containerd.expect_topics(&["create", "start", "paused", "resumed", "exit", "delete"]);

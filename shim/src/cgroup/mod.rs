@@ -58,6 +58,37 @@ impl Cgroups {
     }
 }
 
+/// Moves process `pid` into the cgroup `path`, in each hierarchy that has such a one. Fails if none
+/// has.
+pub fn join(path: &str, pid: u32) -> Result<()> {
+    let below = Path::new(path.trim_start_matches('/'));
+    if below.components().any(|part| part.as_os_str() == "..") {
+        bail!("the cgroup {path:?} has \"..\" in it");
+    }
+    let mountinfo = "/proc/self/mountinfo";
+    let mountinfo = fs::read_to_string(mountinfo).with_context(|| format!("read({mountinfo})"))?;
+    let mounts = mounts(&mountinfo);
+    // Beside hierarchies of version 1 that of version 2 has no controllers.
+    let kind = if mounts.iter().any(|mount| mount.kind == "cgroup") {
+        "cgroup"
+    } else {
+        "cgroup2"
+    };
+    let mounts = mounts.iter().filter(|mount| mount.kind == kind);
+    let directories = mounts.map(|mount| mount.point.join(below));
+    let mut joined = false;
+    for directory in directories.filter(|directory| directory.is_dir()) {
+        let file = directory.join("cgroup.procs");
+        fs::write(&file, pid.to_string())
+            .with_context(|| format!("write({}, {pid})", file.display()))?;
+        joined = true;
+    }
+    if !joined {
+        bail!("there is no cgroup {path}");
+    }
+    Ok(())
+}
+
 /// A mounted hierarchy, from a line of mountinfo.
 #[derive(Debug, PartialEq, Eq)]
 struct Mount<'a> {
@@ -193,6 +224,36 @@ mod tests {
     fn a_host_without_cgroups_is_an_error() {
         let error = resolve("0::/\n", &[]).unwrap_err();
         assert_eq!(error.to_string(), "no cgroup file system is mounted");
+    }
+
+    #[test]
+    fn a_process_moves_where_there_is_such_a_cgroup() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let cgroups = Cgroups::of(own).unwrap();
+        let name = format!("shim-test-join-{own}");
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let root = mounts(&mountinfo)
+            .into_iter()
+            .find(|mount| match cgroups {
+                Cgroups::Unified(_) => mount.kind == "cgroup2",
+                Cgroups::Separate(_) => mount.options.split(',').any(|option| option == "pids"),
+            })
+            .unwrap();
+        let directory = root.point.join(&name);
+        fs::create_dir(&directory).unwrap();
+        let mut sleeper = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
+        let joined = join(&format!("/{name}"), sleeper.id());
+        let members = fs::read_to_string(directory.join("cgroup.procs")).unwrap();
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        fs::remove_dir(&directory).unwrap();
+        joined.unwrap();
+        assert_eq!(members.trim(), sleeper.id().to_string());
+        assert!(join("/no/such/cgroup", std::process::id()).is_err());
+        assert!(join("/../x", std::process::id()).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use prost::Name;
 
 use super::messages::runc_options::{Options, RuntimeOptions};
 use super::messages::unpack;
@@ -38,6 +39,12 @@ pub fn options(any: Option<&Any>) -> Result<Options> {
         return from_settings(&other);
     }
     bail!("options of type {} are not understood", any.type_url)
+}
+
+/// Whether a message is one that [`options`] reads.
+pub fn are_options(any: &Any) -> bool {
+    let name = any.type_url.rsplit('/').next().unwrap_or_default();
+    name == Options::full_name() || name == RuntimeOptions::full_name()
 }
 
 /// What the CRI plugin sends to every shim that isn't called `runc`: nothing, a file's name, or the

@@ -19,10 +19,10 @@ use rustix::thread::{CoreSchedulingScope, create_core_scheduling_cookie};
 use super::command_line::CommandLine;
 use super::messages::bootstrap::{BootstrapParams, BootstrapResult, LogLevel};
 use super::messages::runc_options::Options;
-use super::messages::unpack;
 use super::messages::well_known::Any;
-use super::runtime_choice::called_as;
+use super::runtime_choice::{self, called_as};
 use super::task_socket::{Claim, TaskSocket};
+use crate::cgroup;
 
 /// What standard input may hold, in bytes.
 const INPUT_LIMIT: u64 = 10 << 20;
@@ -104,7 +104,7 @@ impl Wish {
                     "standard input holds neither bootstrap parameters for this container nor \
                      runtime options",
                 )?;
-                runc_options([&any])?
+                runtime_choice::options(Some(&any))?
             }
         };
         if line.namespace.is_empty() || line.id.is_empty() {
@@ -133,8 +133,11 @@ impl Wish {
 
     fn from_params(params: BootstrapParams) -> Result<Self> {
         let extensions = params.extensions.iter();
+        let mut extensions = extensions.filter_map(|extension| extension.value.as_ref());
+        // Others are settings of parts of containerd that the shim has none of.
+        let options = extensions.find(|any| runtime_choice::are_options(any));
         Ok(Wish {
-            options: runc_options(extensions.filter_map(|extension| extension.value.as_ref()))?,
+            options: runtime_choice::options(options)?,
             debug: params.log_level <= LogLevel::Debug as i32,
             id: params.instance_id,
             namespace: params.namespace,
@@ -153,16 +156,6 @@ fn bootstrap_params(line: &CommandLine, input: &[u8]) -> Option<BootstrapParams>
     let agrees = |flag: &str, param: &str| !param.is_empty() && (flag.is_empty() || flag == param);
     (agrees(&line.id, &params.instance_id) && agrees(&line.namespace, &params.namespace))
         .then_some(params)
-}
-
-/// Of what containerd passes on, runc's options: others are none of the shim's own business.
-fn runc_options<'a>(passed_on: impl IntoIterator<Item = &'a Any>) -> Result<Options> {
-    for any in passed_on {
-        if let Some(options) = unpack(any).context("reading runc's options")? {
-            return Ok(options);
-        }
-    }
-    Ok(Options::default())
 }
 
 impl Language {
@@ -232,9 +225,15 @@ fn spawn(wish: &Wish, bundle: &Path, listener: OwnedFd) -> Result<()> {
     let mut shim = command
         .spawn()
         .with_context(|| format!("executing {}", command.get_program().display()))?;
-    raise_oom_score(shim.id()).inspect_err(|_| {
-        let _ = shim.kill();
-    })
+    let placed = match wish.options.shim_cgroup.as_str() {
+        "" => Ok(()),
+        path => cgroup::join(path, shim.id()).context("ShimCgroup"),
+    };
+    placed
+        .and_then(|()| raise_oom_score(shim.id()))
+        .inspect_err(|_| {
+            let _ = shim.kill();
+        })
 }
 
 /// This program's file. The name that it was called by is its own where that says which file it is:
