@@ -1,21 +1,18 @@
 //! The order of things: the steps of a container, and those of one more process in it.
 
-use std::collections::BTreeSet;
-
-use rustix::fs::FileType;
 use rustix::thread::CapabilitySet;
 
 use super::filter::Filter;
 use super::namespaces::Namespaces;
 use super::{
-    Action, Birth, ConsoleStep, DeviceStep, HookKind, IdMaps, KeyringStep, MountSource,
-    NamespaceKind, OwnMount, Places, Plan, Pointer, ResctrlStep, SecurityModule, Step, cgroups,
-    intel_rdt, mounts, net_devices, process, scheduling,
+    Action, Birth, ConsoleStep, HookKind, IdMaps, KeyringStep, NamespaceKind, Plan, Pointer,
+    ResctrlStep, SecurityModule, Step, cgroups, clause, intel_rdt, net_devices, process,
+    scheduling,
 };
 use crate::cgroup::Maker;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Device, Process, Spec};
+use crate::spec::{Process, Spec};
 
 /// What the caller of `create` or `run` asks beyond config.json.
 #[derive(Clone, Copy, Debug)]
@@ -45,30 +42,6 @@ pub struct ExecRequest {
     pub no_new_keyring: bool,
     /// Whether CRIU has restored the container, and has put it into a time namespace.
     pub restored: bool,
-}
-
-/// The clauses, as `file#heading` of runtime-spec.
-mod clause {
-    pub(super) const ROOT: &str = "config.md#root";
-    pub(super) const MOUNTS: &str = "config.md#mounts";
-    pub(super) const HOOKS: &str = "config.md#posix-platform-hooks";
-    pub(super) const HOSTNAME: &str = "config.md#hostname";
-    pub(super) const DOMAINNAME: &str = "config.md#domainname";
-    pub(super) const PROCESS: &str = "config.md#process";
-    pub(super) const LINUX_PROCESS: &str = "config.md#linux-process";
-    pub(super) const NAMESPACES: &str = "config-linux.md#namespaces";
-    pub(super) const ID_MAPPINGS: &str = "config-linux.md#user-namespace-mappings";
-    pub(super) const TIME_OFFSETS: &str = "config-linux.md#offset-for-time-namespace";
-    pub(super) const CGROUPS_PATH: &str = "config-linux.md#cgroups-path";
-    pub(super) const DEVICES: &str = "config-linux.md#devices";
-    pub(super) const DEFAULT_DEVICES: &str = "config-linux.md#default-devices";
-    pub(super) const PROPAGATION: &str = "config-linux.md#rootfs-mount-propagation";
-    pub(super) const PERSONALITY: &str = "config-linux.md#personality";
-    pub(super) const INTEL_RDT: &str = "config-linux.md#intelrdt";
-    pub(super) const SYSCTL: &str = "config-linux.md#sysctl";
-    pub(super) const MASKED: &str = "config-linux.md#masked-paths";
-    pub(super) const READONLY: &str = "config-linux.md#readonly-paths";
-    pub(super) const LIFECYCLE: &str = "runtime.md#lifecycle";
 }
 
 /// The plan for a container that [`crate::spec::check`] has accepted.
@@ -254,16 +227,17 @@ fn surroundings<'a>(
     }
 }
 
+/// A plan as far as it has come.
 #[derive(Default)]
-struct Builder<'a> {
-    steps: Vec<Step<'a>>,
-    warnings: Vec<String>,
+pub(super) struct Builder<'a> {
+    pub(super) steps: Vec<Step<'a>>,
+    pub(super) warnings: Vec<String>,
     /// Mounts that become read-only at the end, and their places in `/mounts`.
-    readonly_later: Vec<(&'a str, usize)>,
+    pub(super) readonly_later: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Builder<'a> {
-    fn push(&mut self, action: Action<'a>, pointer: Pointer<'a>, clause: &'static str) {
+    pub(super) fn push(&mut self, action: Action<'a>, pointer: Pointer<'a>, clause: &'static str) {
         self.steps.push(Step {
             action,
             pointer,
@@ -492,134 +466,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The root file system, up to the point where the hooks see it.
-    fn rootfs(
-        &mut self,
-        spec: &'a Spec<'a>,
-        namespaces: &Namespaces<'a>,
-        process: &'a Process<'a>,
-        request: &ContainerRequest<'a>,
-    ) -> Result<()> {
-        if !namespaces.has(NamespaceKind::Mount) && !spec.mounts.is_empty() {
-            self.warnings.push(
-                "mounts: without a mount namespace of the container's own they are the host's, and \
-                 stay when the container is deleted"
-                    .to_owned(),
-            );
-        }
-        if namespaces.makes(NamespaceKind::Mount) {
-            // Nothing that is mounted inside may reach the host. What the host mounts later is
-            // seen inside unless config.json says private, as with runc.
-            self.push(
-                Action::HostPropagation(host_propagation(spec) | libc::MS_REC),
-                Pointer::to("/linux/rootfsPropagation"),
-                clause::PROPAGATION,
-            );
-        }
-        let root = spec
-            .root
-            .as_ref()
-            .ok_or_else(|| Error::config("/root", "config.json has no root file system"))?;
-        let path = if root.path.starts_with('/') {
-            root.path.to_string()
-        } else {
-            format!("{}/{}", request.bundle, &*root.path)
-        };
-        let rootfs = path.clone();
-        self.push(
-            Action::OpenRootfs {
-                path,
-                own_mount: own_mount(spec, namespaces),
-            },
-            Pointer::to("/root/path"),
-            clause::ROOT,
-        );
-        for (index, mount) in spec.mounts.iter().enumerate() {
-            let pointer = Pointer::element("/mounts", index);
-            let places = Places {
-                bundle: request.bundle,
-                rootfs: &rootfs,
-            };
-            let mut step = mounts::step(mount, pointer, places, &spec.linux)?;
-            if is_readonly_later(&step) {
-                step.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
-                self.readonly_later.push((step.destination, index));
-            }
-            if let Some(option) = step.without_effect {
-                self.warnings.push(format!(
-                    "{pointer}/options: {option}= is ignored, as a bind mount is no new file system"
-                ));
-            }
-            self.push(Action::Mount(step), pointer, clause::MOUNTS);
-        }
-        if dev_is_ours(spec) {
-            self.devices(spec, namespaces.has(NamespaceKind::User))?;
-        }
-        if &*process.cwd != "/" {
-            self.push(
-                Action::WorkingDirectory(&process.cwd),
-                Pointer::to("/process/cwd"),
-                clause::PROCESS,
-            );
-        }
-        self.console(process, true);
-        Ok(())
-    }
-
-    fn devices(&mut self, spec: &'a Spec<'a>, bind: bool) -> Result<()> {
-        const DEFAULTS: [(&str, u32, u32); 6] = [
-            ("/dev/null", 1, 3),
-            ("/dev/zero", 1, 5),
-            ("/dev/full", 1, 7),
-            ("/dev/tty", 5, 0),
-            ("/dev/urandom", 1, 9),
-            ("/dev/random", 1, 8),
-        ];
-        for (path, major, minor) in DEFAULTS {
-            // What config.json lists itself is made as it says, once.
-            if spec
-                .linux
-                .devices
-                .iter()
-                .any(|device| &*device.path == path)
-            {
-                continue;
-            }
-            let step = DeviceStep {
-                path,
-                kind: FileType::CharacterDevice,
-                mode: 0o666,
-                number: rustix::fs::makedev(major, minor),
-                uid: 0,
-                gid: 0,
-                bind,
-            };
-            self.push(
-                Action::Device(step),
-                Pointer::default(),
-                clause::DEFAULT_DEVICES,
-            );
-        }
-        for (index, device) in spec.linux.devices.iter().enumerate() {
-            // runc and the spec make /dev/ptmx a link to pts/ptmx whatever is listed.
-            if &*device.path == "/dev/ptmx" {
-                continue;
-            }
-            self.push(
-                Action::Device(device_step(device, index, bind)?),
-                Pointer::element("/linux/devices", index),
-                clause::DEVICES,
-            );
-        }
-        self.push(
-            Action::DeviceLinks,
-            Pointer::default(),
-            "runtime-linux.md#dev-symbolic-links",
-        );
-        Ok(())
-    }
-
-    fn console(&mut self, process: &Process<'_>, device: bool) {
+    pub(super) fn console(&mut self, process: &Process<'_>, device: bool) {
         if process.terminal {
             self.push(
                 Action::Console(ConsoleStep {
@@ -639,82 +486,6 @@ impl<'a> Builder<'a> {
             self.push(Action::Hooks(kind, hooks), Pointer::to(base), clause::HOOKS);
         }
     }
-
-    fn change_root(
-        &mut self,
-        spec: &Spec<'_>,
-        namespaces: &Namespaces<'a>,
-        request: &ContainerRequest<'a>,
-    ) {
-        let action = if !namespaces.has(NamespaceKind::Mount) {
-            Action::ChangeRoot
-        } else if request.no_pivot {
-            Action::MoveRoot
-        } else {
-            // A joined mount namespace may be the host's, or shared with it, for all we know.
-            let shared = !namespaces.makes(NamespaceKind::Mount)
-                || host_propagation(spec) == libc::MS_SHARED;
-            Action::PivotRoot { shared }
-        };
-        self.push(action, Pointer::to("/root/path"), clause::ROOT);
-        // Only now: pivot_root(2) refuses a new root that is shared.
-        if namespaces.has(NamespaceKind::Mount)
-            && let Some(flags) = spec
-                .linux
-                .rootfs_propagation
-                .as_deref()
-                .and_then(propagation)
-        {
-            self.push(
-                Action::RootPropagation(flags),
-                Pointer::to("/linux/rootfsPropagation"),
-                clause::PROPAGATION,
-            );
-        }
-    }
-
-    /// What may be done only after everything has been made in the rootfs.
-    fn finish_rootfs(&mut self, spec: &'a Spec<'a>) {
-        for (destination, index) in std::mem::take(&mut self.readonly_later) {
-            self.push(
-                Action::Readonly(destination),
-                Pointer::element("/mounts", index),
-                clause::MOUNTS,
-            );
-        }
-        if is_root_readonly(spec) {
-            self.push(
-                Action::Readonly("/"),
-                Pointer::to("/root/readonly"),
-                clause::ROOT,
-            );
-        }
-        for (key, value) in &spec.linux.sysctl {
-            self.push(
-                Action::Sysctl { key, value },
-                Pointer::member("/linux/sysctl", key),
-                clause::SYSCTL,
-            );
-        }
-        for (index, path) in spec.linux.readonly_paths.iter().enumerate() {
-            self.push(
-                Action::ReadonlyPath(path),
-                Pointer::element("/linux/readonlyPaths", index),
-                clause::READONLY,
-            );
-        }
-        let mut masked = BTreeSet::new();
-        for (index, path) in spec.linux.masked_paths.iter().enumerate() {
-            if !masked.insert(path.trim_end_matches('/')) {
-                continue;
-            }
-            self.push(
-                Action::Mask(path),
-                Pointer::element("/linux/maskedPaths", index),
-                clause::MASKED,
-            );
-        }
-    }
 }
 
 /// The hooks of a kind and where they stand.
@@ -728,102 +499,4 @@ fn hooks_of<'a>(spec: &'a Spec<'a>, kind: HookKind) -> (&'a [crate::spec::Hook<'
         HookKind::Poststart => (&hooks.poststart, "/hooks/poststart"),
         HookKind::Poststop => (&hooks.poststop, "/hooks/poststop"),
     }
-}
-
-/// How the host's mounts propagate into a new mount namespace.
-fn host_propagation(spec: &Spec<'_>) -> u64 {
-    match spec.linux.rootfs_propagation.as_deref() {
-        Some("private" | "rprivate" | "unbindable" | "runbindable") => libc::MS_PRIVATE,
-        Some("shared" | "rshared") => libc::MS_SHARED,
-        _ => libc::MS_SLAVE,
-    }
-}
-
-fn is_root_readonly(spec: &Spec<'_>) -> bool {
-    spec.root.as_ref().is_some_and(|root| root.readonly)
-}
-
-/// How the rootfs becomes a mount. A joined mount namespace is left as shared as it is. In the
-/// host's there is one only where something is mounted in it: runc leaves it there for the caller.
-fn own_mount(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> OwnMount {
-    let host = !namespaces.has(NamespaceKind::Mount);
-    if host && spec.mounts.is_empty() && !is_root_readonly(spec) {
-        OwnMount::None
-    } else if namespaces.makes(NamespaceKind::Mount) && host_propagation(spec) == libc::MS_SHARED {
-        OwnMount::OnItselfInShared
-    } else {
-        OwnMount::OnItself
-    }
-}
-
-/// Whether /dev is for the runtime to fill: not when the caller mounts a /dev of his own.
-fn dev_is_ours(spec: &Spec<'_>) -> bool {
-    !spec.mounts.iter().any(|mount| {
-        mount.destination.trim_end_matches('/') == "/dev"
-            && (matches!(mount.kind.as_deref(), Some("bind" | "rbind"))
-                || mount
-                    .options
-                    .iter()
-                    .any(|option| matches!(&**option, "bind" | "rbind")))
-    })
-}
-
-/// A read-only tmpfs, or whatever is on /dev, becomes so only once the mount points and devices in it are made.
-fn is_readonly_later(step: &super::MountStep<'_>) -> bool {
-    step.attributes.set & libc::MOUNT_ATTR_RDONLY != 0
-        && match step.source {
-            MountSource::Filesystem { kind, .. } => {
-                kind == "tmpfs" || step.destination.trim_end_matches('/') == "/dev"
-            }
-            _ => false,
-        }
-}
-
-/// `rootfsPropagation` as `MS_*`.
-pub(super) fn propagation(name: &str) -> Option<u64> {
-    let (recursive, name) = match name.strip_prefix('r') {
-        Some(rest) => (libc::MS_REC, rest),
-        None => (0, name),
-    };
-    Some(
-        recursive
-            | match name {
-                "shared" => libc::MS_SHARED,
-                "slave" => libc::MS_SLAVE,
-                "private" => libc::MS_PRIVATE,
-                "unbindable" => libc::MS_UNBINDABLE,
-                _ => return None,
-            },
-    )
-}
-
-fn device_step<'a>(device: &'a Device<'a>, index: usize, bind: bool) -> Result<DeviceStep<'a>> {
-    let pointer = |key: &str| format!("/linux/devices/{index}/{key}");
-    let kind = match &*device.kind {
-        "c" | "u" => FileType::CharacterDevice,
-        "b" => FileType::BlockDevice,
-        "p" => FileType::Fifo,
-        other => {
-            return Err(Error::config(
-                pointer("type"),
-                format!("unknown device type {other:?}: c, b, u or p"),
-            ));
-        }
-    };
-    let number = |value: i64, key: &str| {
-        u32::try_from(value)
-            .map_err(|_| Error::config(pointer(key), format!("{value} is no device number")))
-    };
-    Ok(DeviceStep {
-        path: &device.path,
-        kind,
-        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
-        number: rustix::fs::makedev(
-            number(device.major, "major")?,
-            number(device.minor, "minor")?,
-        ),
-        uid: device.uid.unwrap_or(0),
-        gid: device.gid.unwrap_or(0),
-        bind: bind && kind != FileType::Fifo,
-    })
 }

@@ -5,7 +5,9 @@
 mod build;
 pub mod capabilities;
 mod cgroups;
+mod clause;
 mod delegation;
+mod devices;
 mod filter;
 mod intel_rdt;
 mod memory_policy;
@@ -13,6 +15,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
+mod rootfs;
 mod scheduling;
 mod show;
 pub mod update;
