@@ -12,6 +12,7 @@ mod exec;
 mod hooks;
 mod hostile;
 mod hostile_callers;
+mod hostile_configs;
 mod hostile_races;
 mod lifecycle;
 mod mounts;
@@ -54,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile::CASES,
         hostile_races::CASES,
         hostile_callers::CASES,
+        hostile_configs::CASES,
     ]
     .into_iter()
     .flatten()

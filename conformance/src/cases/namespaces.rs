@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::json;
 
 use crate::case::{CRUN, Case, Known, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
-use crate::harness::Context;
+use crate::harness::{Bundle, Context};
 
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
@@ -472,7 +472,8 @@ fn sysctl_of_host(context: &Context) -> Verdict {
     Ok(())
 }
 
-fn user(context: &Context) -> Verdict {
+/// A bundle whose root is user 100000 outside.
+pub(super) fn with_user_namespace(context: &Context) -> Result<Bundle, Stop> {
     let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces")?;
     if limit.trim() == "0" {
         return Err(Stop::Skipped("user.max_user_namespaces is 0".to_owned()));
@@ -491,6 +492,11 @@ fn user(context: &Context) -> Verdict {
     for name in ["", "tmp", "proc", "sys", "dev", "etc", "mnt", "var"] {
         std::os::unix::fs::chown(bundle.rootfs().join(name), Some(100_000), Some(100_000))?;
     }
+    Ok(bundle)
+}
+
+fn user(context: &Context) -> Verdict {
+    let bundle = with_user_namespace(context)?;
     let rootfs = bundle.rootfs();
     let seen = context.see(bundle, &["read:/proc/self/uid_map", "create:/tmp/mine"])?;
     equal("uid inside", seen.uid, [0, 0])?;

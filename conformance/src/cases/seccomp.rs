@@ -220,7 +220,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A profile that allows all but what the rules say.
-fn deny(rules: Value) -> Value {
+pub(super) fn deny(rules: Value) -> Value {
     json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
@@ -228,7 +228,11 @@ fn deny(rules: Value) -> Value {
     })
 }
 
-fn see(context: &Context, questions: &[&str], profile: Value) -> Result<Observation, Stop> {
+pub(super) fn see(
+    context: &Context,
+    questions: &[&str],
+    profile: Value,
+) -> Result<Observation, Stop> {
     context.see_with(questions, |config| config["linux"]["seccomp"] = profile)
 }
 
