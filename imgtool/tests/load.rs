@@ -204,6 +204,31 @@ fn an_index_that_lists_one_thing_many_times_is_read_once() {
 }
 
 #[test]
+fn a_configuration_that_is_named_many_times_is_read_once() {
+    let workshop = Workshop::new();
+    let archive = |count: usize| {
+        let config = json!({
+            "architecture": architecture(), "os": "linux", "comment": "x".repeat(4 << 20),
+            "rootfs": { "type": "layers", "diff_ids": [] },
+        });
+        let images = vec![json!({ "Config": "config.json", "Layers": [] }); count];
+        tar(&[
+            file("config.json", &config.to_string()),
+            file("manifest.json", &json!(images).to_string()),
+        ])
+    };
+    let began = Instant::now();
+    assert_eq!(
+        loaded(&workshop, &archive(1500), &[]),
+        "latest\n".repeat(1500)
+    );
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let other = Workshop::new();
+    refused(&other, &archive(5000), &[], "more than 4096 images");
+}
+
+#[test]
 fn loading_again_mends_a_damaged_blob() {
     let workshop = Workshop::new();
     let image = workshop.image(&[&[file("f", "content")]]);

@@ -270,6 +270,23 @@ fn dirlinks_are_replaced_unless_kept() {
 }
 
 #[test]
+fn dirlinks_that_lead_in_a_circle_are_replaced() {
+    let workshop = Workshop::new();
+    let base = [
+        directory("dir"),
+        symlink("loop1", "loop2"),
+        symlink("loop2", "dir/loop3"),
+        symlink("dir/loop3", "../loop1"),
+    ];
+    let upper = [directory("loop1"), file("loop1/broken", "")];
+    workshop.image(&[&base, &upper]);
+    workshop.unpacked(&["--keep-dirlinks"]);
+    assert_eq!(names(&workshop.rootfs().join("loop1")), ["broken"]);
+    assert!(workshop.rootfs().join("loop2").is_symlink());
+    assert!(workshop.rootfs().join("dir/loop3").is_symlink());
+}
+
+#[test]
 fn the_same_tree_from_every_compression() {
     let workshop = Workshop::new();
     let entries: Vec<Entry> = (0..300)

@@ -1,6 +1,9 @@
 //! `docker save`'s format: manifest.json names each image's configuration and layers
 //! (moby image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format").
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
@@ -8,6 +11,7 @@ use serde_json::json;
 use super::Loaded;
 use super::contents::Contents;
 use crate::layout::blob::{Incoming, IncomingBlob};
+use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, ImageConfig};
 use crate::layout::media::Compression;
 use crate::layout::reference::checked_tag;
@@ -24,6 +28,9 @@ struct SavedImage {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
+/// How many images an archive may hold: eight mebibytes of manifest.json could name 200,000.
+const MOST_IMAGES: usize = 4096;
+
 /// Reads the images of a docker-archive; each gets an OCI manifest. Their names are kept whole
 /// where it is wished, and where there are several.
 pub(super) fn read(
@@ -34,9 +41,19 @@ pub(super) fn read(
     let table = contents.document(b"manifest.json", incoming)?;
     let images: Vec<SavedImage> = serde_json::from_slice(&table).context("manifest.json")?;
     let whole = whole_names || images.len() > 1;
+    if images.len() > MOST_IMAGES {
+        bail!("manifest.json names more than {MOST_IMAGES} images");
+    }
     let mut loaded = Loaded::default();
+    let mut configurations = Configurations::default();
     for image in images {
-        let descriptor = read_image(&image, contents, incoming, &mut loaded.blobs)?;
+        let descriptor = read_image(
+            &image,
+            contents,
+            incoming,
+            &mut configurations,
+            &mut loaded.blobs,
+        )?;
         let names = image.repo_tags.unwrap_or_default();
         let tags = names.iter().map(|name| tag_of(name, whole));
         loaded
@@ -59,13 +76,11 @@ fn read_image(
     image: &SavedImage,
     contents: &Contents,
     incoming: &mut Incoming,
+    configurations: &mut Configurations,
     blobs: &mut Vec<IncomingBlob>,
 ) -> Result<Descriptor> {
     let config_blob = contents.file(image.config.as_bytes())?.clone();
-    let config_bytes = contents.document(image.config.as_bytes(), incoming)?;
-    let config: ImageConfig = serde_json::from_slice(&config_bytes)
-        .with_context(|| format!("configuration '{}'", image.config.escape_debug()))?;
-    let diff_ids = &config.rootfs.diff_ids;
+    let diff_ids = configurations.diff_ids(&config_blob, &image.config, contents, incoming)?;
     if diff_ids.len() != image.layers.len() {
         bail!(
             "manifest.json has {} layers, the configuration {} diffIDs",
@@ -103,6 +118,30 @@ fn read_image(
     blobs.push(config_blob);
     blobs.push(manifest);
     Ok(serde_json::from_value(descriptor)?)
+}
+
+/// The diffIDs of configurations read so far: manifest.json may name one configuration many times.
+#[derive(Debug, Default)]
+struct Configurations(BTreeMap<Digest, Vec<Digest>>);
+
+impl Configurations {
+    fn diff_ids(
+        &mut self,
+        blob: &IncomingBlob,
+        name: &str,
+        contents: &Contents,
+        incoming: &Incoming,
+    ) -> Result<&[Digest]> {
+        match self.0.entry(blob.digest.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let bytes = contents.document(name.as_bytes(), incoming)?;
+                let config: ImageConfig = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("configuration '{}'", name.escape_debug()))?;
+                Ok(new.insert(config.rootfs.diff_ids))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
