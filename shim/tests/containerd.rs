@@ -37,6 +37,7 @@ use messages::well_known::{Any, Empty};
 use peer::{Client, Containerd, feed, said};
 
 const UNKNOWN: i32 = 2;
+const DEADLINE_EXCEEDED: i32 = 4;
 const NOT_FOUND: i32 = 5;
 const ALREADY_EXISTS: i32 = 6;
 const FAILED_PRECONDITION: i32 = 9;
@@ -628,4 +629,62 @@ fn it_says_what_it_is_and_what_its_runtime_can_do() {
     let refused = said(&mut containerd.command(&bundle, "x", &["-what"]), &[]);
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("-what"), "{refused:?}");
+}
+
+#[test]
+fn a_runtime_that_outlasts_its_callers_patience_is_given_up() {
+    let mut containerd = Containerd::new();
+    containerd.shim.script("sleep 600");
+    containerd.shim.fake_runtime(
+        "case \" $* \" in *\" create \"*) exec sleep 600;; *) exec $RUNTIME \"$@\";; esac",
+    );
+    let (id, bundle) = (new_id(), containerd.shim.bundle());
+    let mut client = Client::new(&containerd.start(&bundle, &id));
+    let request = containerd.create_request(&bundle, &id);
+    client.ask_within(Duration::from_millis(300), "Create", &request);
+    let status = client
+        .hear::<CreateTaskResponse>()
+        .expect_err("it never ends");
+    assert_eq!(status.code, DEADLINE_EXCEEDED);
+    // What it was doing is undone, and the id is free again.
+    let mut answer = (0, String::new());
+    eventually("the runtime is given up", || {
+        client.ask_within(Duration::from_millis(300), "Create", &request);
+        let status = client
+            .hear::<CreateTaskResponse>()
+            .expect_err("it never ends");
+        answer = (status.code, status.message);
+        answer.0 == DEADLINE_EXCEEDED
+    });
+    let shim = shim_pid(&mut client, &id);
+    shut_down(&mut client, &id);
+    eventually("the shim has ended", || !is_alive(shim));
+    assert!(!containerd.runtime_knows(&id));
+}
+
+#[test]
+fn pipes_belong_to_whom_the_options_say() {
+    let containerd = Containerd::new();
+    // The runtime itself gives them to the process' user.
+    containerd.shim.configure(|config| {
+        config["process"]["args"] =
+            json!(["sh", "-c", "ls -ln /proc/self/fd/1; ls -lnL /proc/1/fd/"]);
+    });
+    let (id, bundle) = (new_id(), containerd.shim.bundle());
+    let mut client = Client::new(&containerd.start(&bundle, &id));
+    let mut request = containerd.create_request(&bundle, &id);
+    let mut options = containerd.options();
+    options.io_gid = 4321;
+    request.options = Some(pack(&options));
+    request.stdout = containerd.fifo("out");
+    let path = request.stdout.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(path).unwrap());
+    client
+        .call::<CreateTaskResponse>("Create", &request)
+        .unwrap();
+    client.call::<StartResponse>("Start", &start(&id)).unwrap();
+    client.call::<WaitResponse>("Wait", &wait(&id)).unwrap();
+    end(&mut client, &id);
+    let listed = reader.join().unwrap();
+    assert!(listed.contains(" 4321 "), "{listed}");
 }

@@ -172,6 +172,7 @@ impl Container {
             stdout: Output::Front,
             stderr: Output::Front,
             log: self.streams.log.take(),
+            owner: None,
             patience: None,
             listen_pid: false,
         };

@@ -63,6 +63,7 @@ pub fn birth(
         stdout: output(std::io::stdout().as_fd())?,
         stderr: output(std::io::stderr().as_fd())?,
         log: outlets.log,
+        owner: None,
         patience: None,
         listen_pid: wants_listen_pid(options),
     })

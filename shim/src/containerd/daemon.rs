@@ -28,7 +28,7 @@ pub fn serve(program: &str, line: CommandLine) -> Result<()> {
         bail!("-namespace is missing");
     }
     let listener = listener(&line)?;
-    // Fails where the process leads its group, which `start` has seen to.
+    // Fails where a person has started it, by -socket: it leads a process group already.
     let _ = rustix::process::setsid();
     let bundle = std::env::current_dir().context("getcwd")?;
     let runtime = format!("io.containerd.{}.v2", shim_name(program));

@@ -216,8 +216,7 @@ fn spawn(wish: &Wish, bundle: &Path, listener: OwnedFd) -> Result<()> {
         .env_remove("NOTIFY_SOCKET")
         .stdin(listener)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0);
+        .stderr(Stdio::null());
     if let Some(events) = &wish.events {
         command.env(TTRPC_ADDRESS, events);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use rustix::fs::{Gid, Uid};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -47,6 +48,8 @@ pub struct Birth {
     pub stderr: Output,
     /// Where output goes that is [`Output::Front`].
     pub log: Option<Log>,
+    /// Who is to own the pipes among its streams (user, group); none: we.
+    pub owner: Option<(u32, u32)>,
     /// How long the runtime may take.
     pub patience: Option<Duration>,
     /// The runtime is to find its own process id in `LISTEN_PID`: it passes on sockets that this
@@ -346,6 +349,7 @@ fn prepare(
             let (read, write) =
                 rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("pipe2")?;
             set_nonblocking(&write)?;
+            give_to(&read, birth.owner)?;
             making.stdin = Some(write);
             if let Input::From(source) = other {
                 making.feed = Some(source);
@@ -361,6 +365,7 @@ fn prepare(
             Output::Into(sink) => Some(sink),
         };
         let (ear, mouth) = listening_pipe()?;
+        give_to(&mouth, birth.owner)?;
         ears.push(match making.descent {
             // Until `start` it is the runtime that writes there.
             Descent::Create(_) => Ear::new(ear, Hears::Messages),
@@ -372,6 +377,15 @@ fn prepare(
     command.stdout(output(Source::Stdout, birth.stdout)?);
     command.stderr(output(Source::Stderr, birth.stderr)?);
     Ok((making, ears))
+}
+
+/// A pipe is one file with two ends: both are the owner's then.
+fn give_to(pipe: &OwnedFd, owner: Option<(u32, u32)>) -> Result<()> {
+    let Some((user, group)) = owner else {
+        return Ok(());
+    };
+    rustix::fs::fchown(pipe, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
+        .with_context(|| format!("fchown(a pipe, {user}, {group})"))
 }
 
 impl Making {

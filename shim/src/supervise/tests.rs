@@ -88,6 +88,7 @@ impl Place {
             stdout,
             stderr: Output::Front,
             log: None,
+            owner: None,
             patience: None,
             listen_pid: false,
         }

@@ -238,11 +238,17 @@ impl Client {
 
     /// Asks, to be answered later.
     pub fn ask(&mut self, method: &str, message: &impl Message) {
+        self.ask_within(Duration::ZERO, method, message);
+    }
+
+    /// Asks, and says for how long the answer is waited for.
+    pub fn ask_within(&mut self, patience: Duration, method: &str, message: &impl Message) {
         self.last = if self.last == 0 { 1 } else { self.last + 2 };
         let request = Request {
             service: self.service.to_owned(),
             method: method.to_owned(),
             payload: message.encode_to_vec(),
+            timeout_nano: patience.as_nanos().try_into().expect("a patience"),
             ..Request::default()
         };
         let mut bytes = Vec::new();

@@ -77,6 +77,19 @@ impl Service {
         self.owners.insert(key, (container, exec));
     }
 
+    /// Whoever wanted these processes made has given up: so does the runtime, and nothing is left.
+    pub(super) fn give_up_births(&self, late: &[CallId], core: &mut Supervisor) {
+        let containers = self.containers.values();
+        for (_, process) in containers.flat_map(Container::processes) {
+            if let Some((call, _)) = &process.birth
+                && late.contains(call)
+                && let Some(key) = process.key
+            {
+                core.give_up(key, "its caller's time is over");
+            }
+        }
+    }
+
     /// A logger is ready, or never will be.
     pub(super) fn hear_of_logger(
         &mut self,
@@ -173,6 +186,7 @@ fn prepare(
         stdout: streams.stdout,
         stderr: streams.stderr,
         log: None,
+        owner: (owner != (0, 0)).then_some(owner),
         patience: Some(PATIENCE_WITH_BIRTH),
         listen_pid: false,
     })

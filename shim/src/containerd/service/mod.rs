@@ -359,7 +359,8 @@ impl Front for Service {
 
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
         let now = Instant::now();
-        self.server.alarm(now, core.poller())?;
+        let late = self.server.alarm(now, core.poller())?;
+        self.give_up_births(&late, core);
         self.publisher.alarm(now, core.poller())?;
         self.look_at_processes(now, core)?;
         self.look_for_claims();

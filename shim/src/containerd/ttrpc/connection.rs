@@ -163,18 +163,19 @@ impl Connection {
         self.open.values().copied().flatten().min()
     }
 
-    /// Tells callers whose time is over that it is.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Tells callers whose time is over that it is, and returns which.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<u32> {
         let late: Vec<u32> = self
             .open
             .iter()
             .filter(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now))
             .map(|(stream, _)| *stream)
             .collect();
-        for stream in late {
+        for &stream in &late {
             let failure = Failure::new(Code::DeadlineExceeded, "context deadline exceeded");
             self.answer(stream, Err(failure));
         }
+        late
     }
 
     /// Answers a call, if nobody has yet.

@@ -107,8 +107,9 @@ impl Server {
         deadlines.chain(self.paused).min()
     }
 
-    /// Ends calls whose callers have given up, and goes on accepting.
-    pub fn alarm(&mut self, now: Instant, poller: &Poller) -> Result<()> {
+    /// Ends calls whose callers have given up, and returns them; goes on accepting.
+    pub fn alarm(&mut self, now: Instant, poller: &Poller) -> Result<Vec<CallId>> {
+        let mut ended = Vec::new();
         let late: Vec<u32> = self
             .connections
             .iter()
@@ -117,14 +118,18 @@ impl Server {
             .collect();
         for number in late {
             if let Some(connection) = self.connections.get_mut(&number) {
-                connection.expire(now);
+                let streams = connection.expire(now).into_iter();
+                ended.extend(streams.map(|stream| CallId {
+                    connection: number,
+                    stream,
+                }));
             }
             self.flush(number, poller)?;
         }
         if self.paused.is_some_and(|until| until <= now) {
             self.go_on(poller)?;
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Whether anybody is connected.

@@ -213,7 +213,8 @@ fn a_caller_whose_time_is_over_is_told_so_once() {
     let calls = place.serve();
     let alarm = place.server.next_alarm().unwrap();
     assert!(alarm <= Instant::now() + timeout);
-    place.server.alarm(alarm, &place.poller).unwrap();
+    let late = place.server.alarm(alarm, &place.poller).unwrap();
+    assert_eq!(late, [calls[0].id]);
     assert_eq!(place.server.next_alarm(), None);
     assert!(!place.server.awaits(calls[0].id));
     place.answer(&calls[0], Ok(Vec::new()));
