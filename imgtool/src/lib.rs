@@ -16,6 +16,7 @@ pub mod load;
 pub mod mtree;
 pub mod progress;
 pub mod registry;
+pub mod store;
 pub mod sys;
 pub mod transport;
 pub mod warnings;

@@ -101,6 +101,7 @@ impl Copy {
         let destination = open::destination(&self.destination, &configuration, &writing, upload)?;
         let options = CopyOptions {
             all: self.all || self.multi_arch == Some(MultiArch::All),
+            keep_index: false,
             platform: self.platform.wanted(),
             format: self.format,
             preserve_digests: self.preserve_digests,

@@ -3,31 +3,51 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::arguments::layout_path;
 use crate::layout::Layout;
+use crate::store::{Store, default_path};
 use crate::warnings;
 
-/// Removes the blobs of an image layout that no image leads to.
+/// Removes the blobs of the store, or of an image layout, that no image leads to.
 ///
 /// Waits for everyone who is adding blobs. If something that an image leads to can't be read,
 /// nothing is removed.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: windlass-img gc --layout images")]
+#[command(group(ArgGroup::new("where").required(true)))]
+#[command(
+    after_help = "Examples: windlass-img gc --store\n          windlass-img gc --layout images"
+)]
 pub struct Gc {
-    /// The layout's directory.
-    #[arg(long, value_name = "LAYOUT", value_parser = layout_path)]
-    layout: PathBuf,
+    /// The directory of a layout.
+    #[arg(long, value_name = "LAYOUT", value_parser = layout_path, group = "where")]
+    layout: Option<PathBuf>,
+
+    /// The store, in its usual place (/var/lib/windlass for root, otherwise
+    /// $XDG_DATA_HOME/windlass) or another.
+    // Not simply the lack of --layout: for umoci's users that is a mistake. Two Options are how clap
+    // says that a flag may lack its value.
+    #[allow(clippy::option_option)]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, group = "where")]
+    store: Option<Option<PathBuf>>,
 }
 
 impl Gc {
     pub(super) fn run(self) -> Result<()> {
-        let path = self.layout.display();
-        let layout = Layout::open_to_collect(&self.layout)?;
+        let opened;
+        let store;
+        let layout = if let Some(path) = &self.layout {
+            opened = Layout::open_to_collect(path)?;
+            &opened
+        } else {
+            let path = self.store.flatten().map_or_else(default_path, Ok)?;
+            store = Store::open_to_collect(&path)?;
+            store.layout()
+        };
         let collected = layout
             .collect_garbage()
-            .with_context(|| format!("can't collect garbage in {path}"))?;
+            .with_context(|| format!("can't collect garbage in {}", layout.path().display()))?;
         warnings::note(|| {
             format!(
                 "removed {} blobs of {} bytes",

@@ -6,15 +6,16 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::{Access, Connection, PlatformArguments};
+use super::arguments::{Access, Connection, PlatformArguments, StoreArguments};
 use crate::copy::CopyOptions;
 use crate::copy::plan::one_image;
-use crate::layout::document::{ImageConfig, Manifest};
+use crate::layout::document::{Descriptor, ImageConfig, Manifest};
 use crate::layout::raw_document::RawDocument;
 use crate::registry::Repository;
 use crate::registry::configuration::Configuration;
 use crate::registry::session::SessionOptions;
 use crate::sys::signal;
+use crate::transport::location::InvalidLocation;
 use crate::transport::{Location, Source, open};
 
 /// Shows what an image is, without fetching its layers.
@@ -44,26 +45,57 @@ pub struct Inspect {
     #[command(flatten)]
     connection: Connection,
 
-    /// docker://NAME, oci:LAYOUT[:TAG] or one of the other transports.
-    image: Location,
+    #[command(flatten)]
+    store: StoreArguments,
+
+    /// docker://NAME, oci:LAYOUT[:TAG] or one of the other transports; without a transport, an
+    /// image of the store.
+    image: String,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         let configuration = self.connection.configuration()?;
-        let options = self.access.options(&self.connection)?;
-        let source = open::source(&self.image, &configuration, &options)?;
-        let output = self
-            .describe(&*source, &configuration, &options)
-            .with_context(|| format!("can't inspect {}", self.image))?;
+        let context = || format!("can't inspect {}", self.image);
+        let output = match self.image.parse::<Location>() {
+            Ok(location) => {
+                let options = self.access.options(&self.connection)?;
+                let source = open::source(&location, &configuration, &options)?;
+                self.describe(&*source, &location, &configuration, &options)
+                    .with_context(context)?
+            }
+            Err(InvalidLocation::Transport(_)) => {
+                self.describe_stored(&configuration).with_context(context)?
+            }
+            Err(invalid) => return Err(invalid.into()),
+        };
         std::io::stdout().write_all(&output)?;
         Ok(())
+    }
+
+    /// What the store knows of an image.
+    fn describe_stored(&self, configuration: &Configuration) -> Result<Vec<u8>> {
+        let store = self.store.open()?;
+        let image = store.find(&self.image, configuration)?;
+        if self.raw && !self.config {
+            return Ok(store.document(&image)?.bytes);
+        }
+        let description = store.describe(&image)?;
+        if self.raw {
+            return store.layout().read_document(&description.manifest.config);
+        }
+        let shown = match description.config {
+            Some((_, config)) if self.config => config,
+            _ => description.to_json(),
+        };
+        pretty(&shown)
     }
 
     fn describe(
         &self,
         source: &dyn Source,
+        location: &Location,
         configuration: &Configuration,
         options: &SessionOptions,
     ) -> Result<Vec<u8>> {
@@ -85,60 +117,67 @@ impl Inspect {
         let shown = if self.config {
             serde_json::from_slice(&config.bytes).context("image configuration")?
         } else {
-            self.summary(&top, &manifest, &config, configuration, options)?
+            let (name, tags) = self.repository(location, configuration, options)?;
+            summary(name, tags, &top, &manifest, &config)?
         };
-        let mut text = serde_json::to_vec_pretty(&shown)?;
-        text.push(b'\n');
-        Ok(text)
+        pretty(&shown)
     }
 
-    /// The fields of skopeo's `inspect`.
-    fn summary(
+    /// The repository's name and tags, where there is a repository.
+    fn repository(
         &self,
-        top: &RawDocument,
-        manifest: &Manifest,
-        config: &RawDocument,
+        location: &Location,
         configuration: &Configuration,
         options: &SessionOptions,
-    ) -> Result<Value> {
-        let image: ImageConfig =
-            serde_json::from_slice(&config.bytes).context("image configuration")?;
-        let (mut name, mut tags) = (String::new(), Vec::new());
-        if let Location::Registry(text) = &self.image {
-            let full = configuration.resolve(text)?;
-            name = full.without_version();
-            if !self.no_tags {
-                let endpoint = configuration.destination(&full)?;
-                tags = Repository::new(&endpoint, options)?.tags()?;
-            }
-        }
-        let layers: Vec<Value> = manifest
-            .layers
-            .iter()
-            .map(|layer| {
-                json!({
-                    "MIMEType": layer.media_type, "Digest": layer.digest, "Size": layer.size,
-                    "Annotations": layer.annotations,
-                })
-            })
-            .collect();
-        let digests: Vec<String> = manifest
-            .layers
-            .iter()
-            .map(|layer| layer.digest.to_string())
-            .collect();
-        let mut summary = json!({
-            "Name": name, "Digest": top.digest, "RepoTags": tags,
-            "Created": image.created, "DockerVersion": "",
-            "Labels": image.config.labels, "Architecture": image.platform.architecture,
-            "Os": image.platform.os, "Layers": digests, "LayersData": layers,
-            "Env": image.config.env,
-        });
-        if name.is_empty()
-            && let Some(fields) = summary.as_object_mut()
-        {
-            fields.remove("Name");
-        }
-        Ok(summary)
+    ) -> Result<(Option<String>, Vec<String>)> {
+        let Location::Registry(text) = location else {
+            return Ok((None, Vec::new()));
+        };
+        let full = configuration.resolve(text)?;
+        let tags = if self.no_tags {
+            Vec::new()
+        } else {
+            let endpoint = configuration.destination(&full)?;
+            Repository::new(&endpoint, options)?.tags()?
+        };
+        Ok((Some(full.without_version()), tags))
     }
+}
+
+fn pretty(value: &Value) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The fields of skopeo's `inspect`.
+fn summary(
+    name: Option<String>,
+    tags: Vec<String>,
+    top: &RawDocument,
+    manifest: &Manifest,
+    config: &RawDocument,
+) -> Result<Value> {
+    let image: ImageConfig =
+        serde_json::from_slice(&config.bytes).context("image configuration")?;
+    let layer = |layer: &Descriptor| {
+        json!({
+            "MIMEType": layer.media_type, "Digest": layer.digest, "Size": layer.size,
+            "Annotations": layer.annotations,
+        })
+    };
+    let layers: Vec<Value> = manifest.layers.iter().map(layer).collect();
+    let digests = manifest.layers.iter().map(|layer| layer.digest.to_string());
+    let digests: Vec<String> = digests.collect();
+    let mut summary = json!({
+        "Digest": top.digest, "RepoTags": tags,
+        "Created": image.created, "DockerVersion": "",
+        "Labels": image.config.labels, "Architecture": image.platform.architecture,
+        "Os": image.platform.os, "Layers": digests, "LayersData": layers,
+        "Env": image.config.env,
+    });
+    if let Some(name) = name {
+        summary["Name"] = name.into();
+    }
+    Ok(summary)
 }

@@ -1,4 +1,4 @@
-//! `load`: from an archive to a layout.
+//! `load`: from an archive to the store or a layout.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::arguments::StoreArguments;
 use crate::layout::reference::checked_tag;
-use crate::load::{LoadOptions, load};
+use crate::load::{LoadOptions, Naming, load, load_into};
 use crate::sys::signal;
 
-/// Loads images from a docker-archive (docker save) or an oci-archive into an image layout.
+/// Loads images from a docker-archive (docker save) or an oci-archive into the store, or an image
+/// layout.
 ///
 /// The archive is a tar file, plain or compressed with gzip or zstd; which of the two it is, its
-/// content says. The layout is made if it isn't there. Prints the tag of each image loaded.
+/// content says. A layout is made if it isn't there. Prints the name or tag of each image loaded.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: docker save debian | windlass-img load --layout images --tag debian"
@@ -24,12 +26,16 @@ pub struct Load {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// The layout's directory.
-    #[arg(long, value_name = "LAYOUT")]
-    layout: PathBuf,
+    /// The directory of a layout to load into, in place of the store.
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "store")]
+    layout: Option<PathBuf>,
 
-    /// The tag to give the archive's one image. Unless given: the archive's own tags, 'latest'
-    /// if there is none; the whole names of a docker-archive that holds several images.
+    #[command(flatten)]
+    store: StoreArguments,
+
+    /// The name (in a layout: the tag) to give the archive's one image. Unless given: the archive's
+    /// own names; in a layout its tags, 'latest' if there is none, but the whole names where a
+    /// docker-archive holds several images.
     #[arg(long, value_name = "NAME", value_parser = checked_tag)]
     tag: Option<String>,
 }
@@ -45,15 +51,23 @@ impl Load {
             }
             None => ("standard input".to_owned(), Box::new(io::stdin().lock())),
         };
-        let options = LoadOptions {
+        let mut options = LoadOptions {
             tag: self.tag,
             ..LoadOptions::default()
         };
-        let tags =
-            load(input, &self.layout, &options).with_context(|| format!("can't load {name}"))?;
+        let context = || format!("can't load {name}");
+        let (tags, prefix) = if let Some(layout) = &self.layout {
+            let tags = load(input, layout, &options).with_context(context)?;
+            (tags, format!("{}:", layout.display()))
+        } else {
+            options.naming = Naming::Stored;
+            let store = self.store.open()?;
+            let tags = load_into(input, store.layout(), &options).with_context(context)?;
+            (tags, String::new())
+        };
         let mut output = io::stdout().lock();
         for tag in tags {
-            writeln!(output, "{}:{}", self.layout.display(), tag.escape_debug())?;
+            writeln!(output, "{prefix}{}", tag.escape_debug())?;
         }
         Ok(())
     }

@@ -6,6 +6,9 @@ mod copy;
 mod delete;
 mod gc;
 mod hidden_input;
+mod history;
+mod images;
+mod import;
 mod init;
 mod insert;
 mod inspect;
@@ -14,13 +17,20 @@ mod list_tags;
 mod load;
 mod login;
 mod new;
+mod pull;
+mod push;
 mod raw;
 mod referrers;
 mod remove;
 mod repack;
+mod save;
 mod stat;
+mod table;
 mod tag;
 mod unpack;
+mod untag;
+mod usage;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -68,6 +78,15 @@ enum Verb {
     Delete(Box<delete::Delete>),
     Login(Box<login::Login>),
     Logout(login::Logout),
+    Pull(Box<pull::Pull>),
+    Push(Box<push::Push>),
+    Images(images::Images),
+    Untag(untag::Untag),
+    History(history::HistoryOf),
+    Save(Box<save::Save>),
+    Import(import::Import),
+    Df(usage::DiskUsage),
+    Verify(verify::Verify),
 }
 
 impl CommandLine {
@@ -95,6 +114,15 @@ impl CommandLine {
             Verb::Delete(delete) => delete.run(),
             Verb::Login(login) => login.run(),
             Verb::Logout(logout) => logout.run(),
+            Verb::Pull(pull) => pull.run(),
+            Verb::Push(push) => push.run(),
+            Verb::Images(images) => images.run(),
+            Verb::Untag(untag) => untag.run(),
+            Verb::History(history) => history.run(),
+            Verb::Save(save) => save.run(),
+            Verb::Import(import) => import.run(),
+            Verb::Df(usage) => usage.run(),
+            Verb::Verify(verify) => verify.run(),
         }
     }
 }

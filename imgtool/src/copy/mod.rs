@@ -22,6 +22,9 @@ use plan::Plan;
 pub struct CopyOptions {
     /// All images of an index, not the one for a platform.
     pub all: bool,
+    /// The index too where one of its images is copied, so that the name leads to what it leads to
+    /// at the source. The destination then lacks the other images.
+    pub keep_index: bool,
     /// Which of an index's images.
     pub platform: WantedPlatform,
     /// The form of the manifests at the destination; as they are unless given.

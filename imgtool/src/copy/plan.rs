@@ -40,8 +40,13 @@ impl Plan {
         if accepts == Accepts::OneDockerImage && options.all {
             bail!("the destination holds one image: --all is not possible");
         }
+        let mut indexes = Vec::new();
         if !options.all {
-            top = one_image(source, top, options)?;
+            let way;
+            (top, way) = way_to_image(source, top, options)?;
+            if options.keep_index {
+                indexes = way;
+            }
         }
         let mut planner = Planner {
             source,
@@ -54,10 +59,14 @@ impl Plan {
             done: BTreeMap::new(),
             bytes: 0,
         };
-        let top = planner.add(top, 0)?;
+        let mut top = planner.add(top, 0)?;
+        let (blobs, mut documents) = (planner.order, planner.documents);
+        for index in indexes.into_iter().rev() {
+            documents.push(std::mem::replace(&mut top, index));
+        }
         Ok(Plan {
-            blobs: planner.order,
-            documents: planner.documents,
+            blobs,
+            documents,
             top,
         })
     }
@@ -66,12 +75,22 @@ impl Plan {
 /// The image of an index that is for the wanted platform.
 pub fn one_image(
     source: &dyn Source,
-    mut document: RawDocument,
+    document: RawDocument,
     options: &CopyOptions,
 ) -> Result<RawDocument> {
+    Ok(way_to_image(source, document, options)?.0)
+}
+
+/// That image, and the indexes that lead to it.
+fn way_to_image(
+    source: &dyn Source,
+    mut document: RawDocument,
+    options: &CopyOptions,
+) -> Result<(RawDocument, Vec<RawDocument>)> {
+    let mut way = Vec::new();
     for _ in 0..DEEPEST_INDEX {
         if document.kind() != MediaKind::Index {
-            return Ok(document);
+            return Ok((document, way));
         }
         let index = Index::parse(&document.bytes, Some(&document.media_type))
             .with_context(|| format!("index {}", document.digest))?;
@@ -91,7 +110,8 @@ pub fn one_image(
                 there.join(", ")
             );
         };
-        document = source.document(best)?;
+        let next = source.document(best)?;
+        way.push(std::mem::replace(&mut document, next));
     }
     bail!("image indexes nest deeper than {DEEPEST_INDEX}")
 }

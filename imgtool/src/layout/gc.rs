@@ -16,7 +16,7 @@ use crate::sys::signal;
 /// What a collection did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Blobs removed.
+    /// Blobs removed, parts of blobs included.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -31,13 +31,20 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The same if nobody is adding any.
+    pub fn try_open_to_collect(path: &std::path::Path) -> Result<Option<Self>> {
+        let layout = Layout::open(path)?;
+        if !layout.try_lock_to_remove() {
+            return Ok(None);
+        }
+        layout.wait_for_umoci()?;
+        Ok(Some(layout))
+    }
+
     /// Removes every blob that index.json leads to over no descriptor. Nothing is removed unless
     /// all that is referenced could be read.
     pub fn collect_garbage(&self) -> Result<Collected> {
-        let mut referenced = HashSet::new();
-        for descriptor in &self.index()?.manifests {
-            self.mark(descriptor, &mut referenced)?;
-        }
+        let referenced = self.referenced()?;
         let mut collected = Collected::default();
         for name in self.blob_names()? {
             signal::check()?;
@@ -53,7 +60,41 @@ impl Layout {
             collected.blobs += 1;
             collected.bytes += u64::try_from(stat.st_size).unwrap_or(0);
         }
+        let (parts, bytes) = self.remove_partials()?;
+        collected.blobs += parts;
+        collected.bytes += bytes;
         Ok(collected)
+    }
+
+    /// Removes a blob, whoever needs it: it is damaged.
+    pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        rustix::fs::unlinkat(&self.directory, &*path, AtFlags::empty())
+            .with_context(|| format!("unlinkat {path}"))
+    }
+
+    /// All that index.json leads to.
+    pub fn referenced(&self) -> Result<HashSet<Digest>> {
+        let mut referenced = HashSet::new();
+        for descriptor in &self.index()?.manifests {
+            self.mark(descriptor, &mut referenced)?;
+        }
+        Ok(referenced)
+    }
+
+    /// All blobs here, and their lengths.
+    pub fn blobs(&self) -> Result<Vec<(Digest, u64)>> {
+        let mut blobs = Vec::new();
+        for name in self.blob_names()? {
+            let Ok(digest) = name.replacen('/', ":", 1).parse() else {
+                continue;
+            };
+            let path = format!("blobs/{name}");
+            let stat = rustix::fs::statat(&self.directory, &*path, AtFlags::SYMLINK_NOFOLLOW)
+                .with_context(|| format!("fstatat {path}"))?;
+            blobs.push((digest, u64::try_from(stat.st_size).unwrap_or(0)));
+        }
+        Ok(blobs)
     }
 
     /// Marks what a descriptor leads to. A blob that isn't here (a foreign layer, a platform that

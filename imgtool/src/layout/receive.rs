@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::blob_source::BlobSource;
@@ -51,15 +51,19 @@ impl Layout {
         if self.holds(descriptor)? {
             return Ok(Received::Already);
         }
-        let partials = self.partials()?;
         let name = partial_name(&descriptor.digest);
-        let mut part = open_part(&partials, &name)?;
+        let (partials, mut part) = self.open_part(&name)?;
         // Somebody else may have been filling it until now.
         if self.holds(descriptor)? {
             discard(&partials, &name);
             return Ok(Received::Already);
         }
-        let found = fill(&mut part, descriptor, source)?;
+        let found = fill(&mut part, descriptor, source).inspect_err(|_| {
+            // A part of nothing is no help to the next try.
+            if part_is_empty(&partials, &name) {
+                discard(&partials, &name);
+            }
+        })?;
         if found != descriptor.digest {
             discard(&partials, &name);
             bail!(
@@ -111,27 +115,93 @@ impl Layout {
         let _ = rustix::fs::unlinkat(&self.directory, PARTIAL, AtFlags::REMOVEDIR);
     }
 
+    /// Parts of blobs: how many there are, and their bytes.
+    pub fn partials_here(&self) -> Result<(u64, u64)> {
+        let (mut count, mut bytes) = (0, 0);
+        for entry in self.partial_entries()? {
+            count += 1;
+            bytes += entry.1;
+        }
+        Ok((count, bytes))
+    }
+
+    /// Removes all parts of blobs. Only for who has the layout alone.
+    pub(super) fn remove_partials(&self) -> Result<(u64, u64)> {
+        let (mut count, mut bytes) = (0, 0);
+        for (name, size) in self.partial_entries()? {
+            let path = format!("{PARTIAL}/{name}");
+            rustix::fs::unlinkat(&self.directory, &*path, AtFlags::empty())
+                .with_context(|| format!("unlinkat {path}"))?;
+            count += 1;
+            bytes += size;
+        }
+        self.tidy_partials();
+        Ok((count, bytes))
+    }
+
+    fn partial_entries(&self) -> Result<Vec<(String, u64)>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let context = || format!("read directory {PARTIAL} in {}", self.path.display());
+        let directory = match rustix::fs::openat(&self.directory, PARTIAL, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno).with_context(context),
+        };
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&directory).with_context(context)? {
+            let entry = entry.with_context(context)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if matches!(name.as_str(), "." | "..") {
+                continue;
+            }
+            let stat = rustix::fs::statat(&directory, &*name, AtFlags::SYMLINK_NOFOLLOW)
+                .with_context(context)?;
+            entries.push((name, u64::try_from(stat.st_size).unwrap_or(0)));
+        }
+        Ok(entries)
+    }
+
     /// Whether there are parts of blobs.
     pub fn has_partials(&self) -> bool {
         rustix::fs::statat(&self.directory, PARTIAL, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
-    fn partials(&self) -> Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        // Somebody may remove the empty directory in between.
-        for _ in 0..100 {
+    /// Opens a blob's part and the directory that it is in, and waits for whoever is filling it.
+    fn open_part(&self, name: &str) -> Result<(OwnedFd, File)> {
+        let context = || format!("open the part {name} in {}", self.path.display());
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            signal::check()?;
             match rustix::fs::mkdirat(&self.directory, PARTIAL, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => {
-                    return Err(errno)
-                        .with_context(|| format!("mkdirat {PARTIAL} in {}", self.path.display()));
-                }
+                Err(errno) => return Err(errno).context("mkdirat").with_context(context),
             }
-            if let Ok(directory) = self.open_at(PARTIAL, flags) {
-                return Ok(directory);
+            let directory_flags =
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mode = Mode::from_raw_mode(0o644);
+            let opened =
+                rustix::fs::openat(&self.directory, PARTIAL, directory_flags, Mode::empty())
+                    .and_then(|directory| {
+                        let part = rustix::fs::openat(&directory, name, flags, mode)?;
+                        Ok((directory, File::from(part)))
+                    });
+            let (directory, part) = match opened {
+                Ok(opened) => opened,
+                // Somebody removed the empty directory in between.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno).with_context(context),
+            };
+            lock(&part).with_context(context)?;
+            // Moved to its place or discarded while we waited: then this isn't the part any more.
+            let ours = rustix::fs::fstat(&part).with_context(context)?;
+            match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) if there.st_ino == ours.st_ino && there.st_dev == ours.st_dev => {
+                    return Ok((directory, part));
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno).with_context(context),
             }
         }
-        self.open_at(PARTIAL, flags)
     }
 
     fn put(&self, part: &File, partials: &OwnedFd, name: &str, digest: &Digest) -> Result<()> {
@@ -204,29 +274,16 @@ fn fill(part: &mut File, descriptor: &Descriptor, source: &dyn BlobSource) -> Re
     Ok(hasher.finish())
 }
 
-/// Opens a blob's part and waits for whoever is filling it.
-fn open_part(partials: &OwnedFd, name: &str) -> Result<File> {
-    let context = || format!("open the part {name}");
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+fn part_is_empty(partials: &OwnedFd, name: &str) -> bool {
+    let stat = rustix::fs::statat(partials, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| stat.st_size == 0)
+}
+
+fn lock(part: &File) -> Result<()> {
     loop {
-        let mode = Mode::from_raw_mode(0o644);
-        let part: File = rustix::fs::openat(partials, name, flags, mode)
-            .with_context(context)?
-            .into();
-        loop {
-            match rustix::fs::flock(&part, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => signal::check()?,
-                result => break result.with_context(context)?,
-            }
-        }
-        // Moved to its place or discarded while we waited: then this isn't the part any more.
-        let ours = rustix::fs::fstat(&part).with_context(context)?;
-        match rustix::fs::statat(partials.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(there) if there.st_ino == ours.st_ino && there.st_dev == ours.st_dev => {
-                return Ok(part);
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).with_context(context),
+        match rustix::fs::flock(part, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => signal::check()?,
+            result => return result.context("flock"),
         }
     }
 }

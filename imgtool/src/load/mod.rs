@@ -19,6 +19,7 @@ use crate::layout::Layout;
 use crate::layout::blob::IncomingBlob;
 use crate::layout::document::{Descriptor, REF_NAME};
 use crate::layout::media::Compression;
+use crate::store::name::stored_name;
 use crate::sys::signal;
 use contents::Contents;
 
@@ -27,8 +28,8 @@ use contents::Contents;
 pub struct LoadOptions {
     /// The tag of the one image.
     pub tag: Option<String>,
-    /// Whether images are called by their whole names, not by tags.
-    pub whole_names: bool,
+    /// What images are called.
+    pub naming: Naming,
     /// How much an archive may hold.
     pub limits: Limits,
 }
@@ -40,10 +41,21 @@ impl Default for LoadOptions {
         limits.tar.entries = 100_000;
         LoadOptions {
             tag: None,
-            whole_names: false,
+            naming: Naming::Tag,
             limits,
         }
     }
+}
+
+/// What images of an archive are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// By the tag alone, where there is one image.
+    Tag,
+    /// As the archive calls them.
+    Whole,
+    /// As the store calls them: a registry, a repository and a tag.
+    Stored,
 }
 
 /// What an archive turned out to hold.
@@ -76,14 +88,15 @@ pub fn load_into(
     let archive = decompressed(input, options.limits)?;
     let mut tar = TarReader::new(archive, options.limits.tar);
     let contents = Contents::read(&mut tar, &mut incoming)?;
+    let whole = options.naming != Naming::Tag;
     let loaded = if contents.has(b"oci-layout") {
-        oci_archive::read(&contents, &incoming, options.whole_names)?
+        oci_archive::read(&contents, &incoming, whole)?
     } else if contents.has(b"manifest.json") {
-        docker_archive::read(&contents, &mut incoming, options.whole_names)?
+        docker_archive::read(&contents, &mut incoming, whole)?
     } else {
         bail!("neither a docker-archive (no manifest.json) nor an oci-archive (no oci-layout)");
     };
-    let tagged = tagged(loaded.images, options.tag.as_deref())?;
+    let tagged = tagged(loaded.images, options)?;
     incoming.keep(&loaded.blobs)?;
     layout.change_index(|index| {
         for descriptor in &tagged {
@@ -99,7 +112,11 @@ pub fn load_into(
 }
 
 /// Gives every image its tags.
-fn tagged(images: Vec<(Descriptor, Vec<String>)>, tag: Option<&str>) -> Result<Vec<Descriptor>> {
+fn tagged(
+    images: Vec<(Descriptor, Vec<String>)>,
+    options: &LoadOptions,
+) -> Result<Vec<Descriptor>> {
+    let tag = options.tag.as_deref();
     if images.is_empty() {
         bail!("the archive holds no image");
     }
@@ -116,7 +133,10 @@ fn tagged(images: Vec<(Descriptor, Vec<String>)>, tag: Option<&str>) -> Result<V
             None if names.is_empty() => vec!["latest".to_owned()],
             None => names,
         };
-        for name in names {
+        for mut name in names {
+            if options.naming == Naming::Stored {
+                name = stored_name(&name).with_context(|| format!("image '{name}'"))?;
+            }
             let clash = tagged
                 .iter()
                 .any(|other| other.tag() == Some(&name) && other.digest != descriptor.digest);

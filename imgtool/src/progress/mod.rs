@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use crate::layout::digest::Digest;
 use bars::Bars;
+pub use bars::amount;
 use lines::{Json, Plain};
 
 /// How progress is shown.

@@ -11,7 +11,7 @@ use super::Source;
 use super::layout::LayoutSource;
 use crate::layout::document::Descriptor;
 use crate::layout::raw_document::RawDocument;
-use crate::load::{LoadOptions, load};
+use crate::load::{LoadOptions, Naming, load};
 
 /// An image of an archive.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl ArchiveSource {
         let directory = temporary_directory()?;
         let layout = directory.path().join("layout");
         let options = LoadOptions {
-            whole_names: true,
+            naming: Naming::Whole,
             ..LoadOptions::default()
         };
         let tags = load(Box::new(file), &layout, &options)?;

@@ -83,14 +83,24 @@ pub struct LayoutDestination {
 impl LayoutDestination {
     /// Opens or makes the layout. It takes OCI's manifests alone unless `accepts` says otherwise.
     pub fn open(path: &Path, tag: Option<String>, accepts: Accepts) -> Result<Self> {
-        let (layout, created) = Layout::open_or_create(path)?;
-        Ok(LayoutDestination {
+        // One that is there can be added to by many at once; making one is for one alone.
+        let (layout, created) = if path.join("oci-layout").exists() {
+            (Layout::open_to_change(path)?, Created::Nothing)
+        } else {
+            Layout::open_or_create(path)?
+        };
+        Ok(LayoutDestination::of(layout, created, tag, accepts))
+    }
+
+    /// The same in a layout that is open to be changed.
+    pub fn of(layout: Layout, created: Created, tag: Option<String>, accepts: Accepts) -> Self {
+        LayoutDestination {
             layout,
             created,
             tag,
             accepts,
             committed: std::sync::atomic::AtomicBool::new(false),
-        })
+        }
     }
 
     /// The layout.

@@ -8,6 +8,7 @@ mod history;
 mod layout;
 mod mapping;
 mod platform;
+mod store;
 
 pub use access::{Access, Connection, DestinationAccess, SourceAccess};
 pub use apply::ApplyArguments;
@@ -17,3 +18,4 @@ pub use history::HistoryArguments;
 pub use layout::layout_path;
 pub use mapping::MappingArguments;
 pub use platform::PlatformArguments;
+pub use store::StoreArguments;

@@ -1,0 +1,61 @@
+//! `import`: an image out of a root file system.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::arguments::{CompressArguments, StoreArguments};
+use crate::date;
+use crate::layout::edit::ImageEdit;
+use crate::store::name::stored_name;
+use crate::sys::signal;
+
+/// Makes an image of one layer out of a tar file of a root file system, plain or compressed.
+///
+/// Prints the image's digest. The image says nothing of how to run: see config.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: tar -C rootfs -c . | windlass-img import - registry.example.com/base:1"
+)]
+pub struct Import {
+    #[command(flatten)]
+    compress: CompressArguments,
+    #[command(flatten)]
+    store: StoreArguments,
+
+    /// The tar file; '-' for standard input.
+    file: PathBuf,
+
+    /// The image's name.
+    #[arg(value_parser = stored_name_argument)]
+    name: String,
+}
+
+fn stored_name_argument(text: &str) -> Result<String, String> {
+    stored_name(text).map_err(|error| format!("{error:#}"))
+}
+
+impl Import {
+    pub(super) fn run(self) -> Result<()> {
+        signal::note_requests_to_stop();
+        let input: Box<dyn Read> = if self.file.as_os_str() == "-" {
+            Box::new(io::stdin().lock())
+        } else {
+            let file = File::open(&self.file);
+            Box::new(file.with_context(|| format!("open {}", self.file.display()))?)
+        };
+        let compression = self
+            .compress
+            .choose(&ImageEdit::blank(&date::now_or_epoch()?)?);
+        let digest = self
+            .store
+            .open()?
+            .import(input, &self.name, compression)
+            .with_context(|| format!("can't import {}", self.file.display()))?;
+        writeln!(io::stdout(), "{digest}")?;
+        Ok(())
+    }
+}

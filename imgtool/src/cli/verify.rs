@@ -1,0 +1,51 @@
+//! `verify`: whether the store still holds what it should.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::arguments::StoreArguments;
+use crate::sys::signal;
+
+/// Hashes every blob of the store and names those that are damaged.
+///
+/// Fails if there are any.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: windlass-img verify --remove && windlass-img pull NAME")]
+pub struct Verify {
+    /// Remove damaged blobs, so that the next pull of their images fetches them again.
+    #[arg(long)]
+    remove: bool,
+
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<()> {
+        signal::note_requests_to_stop();
+        let store = if self.remove {
+            self.store.open_to_collect()?
+        } else {
+            self.store.open()?
+        };
+        let mut output = std::io::stdout().lock();
+        let mut damaged = 0;
+        let all = store.verify(|digest, found| {
+            damaged += 1;
+            if self.remove {
+                store.layout().remove_blob(digest)?;
+                writeln!(output, "{digest}: damaged ({found}), removed")?;
+            } else {
+                writeln!(output, "{digest}: damaged ({found})")?;
+            }
+            Ok(())
+        })?;
+        if damaged > 0 && !self.remove {
+            bail!("{damaged} of {all} blobs are damaged (--remove makes room for good ones)");
+        }
+        writeln!(output, "{} of {all} blobs are well", all - damaged)?;
+        Ok(())
+    }
+}
