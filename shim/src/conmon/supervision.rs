@@ -66,6 +66,8 @@ pub struct Supervision<'a> {
     notify_watched: bool,
     oom: Option<OomWatch>,
     spared: Option<Spared>,
+    /// What the terminal was told to be while the runtime was at work.
+    late_size: Option<Winsize>,
     kill_at: Option<Instant>,
     timed_out: bool,
     exit: Option<Exit>,
@@ -116,6 +118,7 @@ pub fn begin<'a>(
         notify_watched: false,
         oom: None,
         spared: None,
+        late_size: None,
         kill_at: None,
         timed_out: false,
         exit: None,
@@ -176,6 +179,9 @@ impl Supervision<'_> {
 
     fn call_runtime_or_wait(&mut self, core: &mut Supervisor) -> Result<()> {
         self.watch_notify(core.poller())?;
+        for (token, fifo) in &self.control {
+            core.poller().add(fifo, *token, Interest::IN)?;
+        }
         if let Some(start) = &self.start {
             return core.poller().add(start, START, Interest::IN);
         }
@@ -209,9 +215,6 @@ impl Supervision<'_> {
         if let Some(attach) = &mut self.attach {
             attach.register(poller)?;
             attach.accept(poller)?;
-        }
-        for (token, fifo) in &self.control {
-            poller.add(fifo, *token, Interest::IN)?;
         }
         if !self.options.exec {
             self.watch_memory(born, poller);
@@ -287,7 +290,8 @@ impl Supervision<'_> {
         let Some((_, fifo)) = fifo else {
             return;
         };
-        for wish in fifo.read() {
+        let wishes = fifo.read();
+        for wish in wishes {
             match wish {
                 Ok(Wish::Resize { rows, columns }) => self.resize(rows, columns, core),
                 Ok(Wish::ReopenLogs) => self.reopen_logs(core),
@@ -296,14 +300,20 @@ impl Supervision<'_> {
         }
     }
 
-    fn resize(&self, rows: u16, columns: u16, core: &mut Supervisor) {
-        if let Some((_, handle)) = self.process.and_then(|process| core.handle(process)) {
-            handle.resize(Winsize {
-                ws_row: rows,
-                ws_col: columns,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            });
+    fn resize(&mut self, rows: u16, columns: u16, core: &mut Supervisor) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        // Callers say it before they let an exec session begin, so that its program finds it so.
+        if let Some(birth) = &mut self.birth {
+            birth.terminal = birth.terminal.map(|_| size);
+        }
+        match self.process.and_then(|process| core.handle(process)) {
+            Some((_, handle)) => handle.resize(size),
+            None => self.late_size = Some(size),
         }
     }
 
@@ -350,6 +360,9 @@ impl Front for Supervision<'_> {
                     // At the end of the pipe, too: then nobody will attach, but it was asked for.
                     let _ = rustix::io::read(&start, &mut [0; 512]);
                 }
+                // What was said before that word counts before it.
+                self.obey(CONTROL, core);
+                self.obey(WINDOW_SIZE, core);
                 self.call_runtime(core);
                 Ok(())
             }
@@ -376,7 +389,7 @@ impl Front for Supervision<'_> {
 
     fn born(
         &mut self,
-        _key: ProcessKey,
+        key: ProcessKey,
         outcome: Result<Born, Refusal>,
         core: &mut Supervisor,
     ) -> Result<()> {
@@ -389,6 +402,11 @@ impl Front for Supervision<'_> {
                 }
                 self.is_born = true;
                 self.begin_to_serve(&born, core)?;
+                if let Some(size) = self.late_size.take()
+                    && let Some((_, handle)) = core.handle(key)
+                {
+                    handle.resize(size);
+                }
                 // Before API version 1, whoever executes hears of nothing but the exit status.
                 if self.options.api_version_1 || !self.options.exec {
                     self.sync.say(born.pid.as_raw_nonzero().get(), "");

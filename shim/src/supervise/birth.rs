@@ -18,7 +18,7 @@ use rustix::termios::Winsize;
 use super::call::{Call, Concluded, Ear, Failure, Hears, Said, listening_pipe, set_nonblocking};
 use super::console::{Console, ConsoleSocket};
 use super::output::OutputStream;
-use super::poller::Poller;
+use super::poller::{Interest, Part, Poller, Token};
 use super::process::Process;
 use super::runtime::{ContainerState, PATIENCE};
 use super::{ContainerInput, Log, ProcessKey, Runtime, Source};
@@ -146,6 +146,8 @@ struct Making {
     size: Option<Winsize>,
     log: Option<Log>,
     console: Option<ConsoleSocket>,
+    /// What came over it while the runtime was still at work.
+    received: Option<Result<Console>>,
     stdin: Option<OwnedFd>,
     feed: Option<OwnedFd>,
     /// For each ear of the call in turn: whose output it is to become, and where that goes. None:
@@ -213,8 +215,39 @@ impl Labour {
         }
     }
 
+    /// Has the poller watch it.
+    pub(super) fn register(&self, key: ProcessKey, poller: &Poller) -> Result<()> {
+        self.call.register(key.0, poller)?;
+        match self.console_socket() {
+            Some(socket) => poller.add(socket, Token::of_core(key.0, Part::Call), Interest::IN),
+            None => Ok(()),
+        }
+    }
+
+    fn console_socket(&self) -> Option<&ConsoleSocket> {
+        match &self.stage {
+            Stage::Making(making) => making.console.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Reads what the runtime has said, takes the terminal that it has sent, and says whether it
+    /// has ended.
+    pub(super) fn listen(&mut self, poller: &Poller) -> Result<bool> {
+        if let Stage::Making(making) = &mut self.stage
+            && let Some(socket) = making.console.take_if(|socket| socket.has_connection())
+        {
+            poller.remove(&socket)?;
+            making.received = Some(receive(socket, making.size));
+        }
+        self.call.listen(poller)
+    }
+
     /// Goes on after a call that has ended.
     pub(super) fn advance(self, key: ProcessKey, poller: &Poller) -> Result<Progress> {
+        if let Some(socket) = self.console_socket() {
+            poller.remove(socket)?;
+        }
         let Labour {
             runtime,
             id,
@@ -319,6 +352,7 @@ fn prepare(
         size: birth.terminal,
         log: birth.log,
         console: None,
+        received: None,
         stdin: None,
         feed: None,
         outputs: Vec::new(),
@@ -409,16 +443,16 @@ impl Making {
                 Some(OutputStream::new(key, source, fd, sink))
             })
             .collect();
-        let console = self.console.map(ConsoleSocket::receive).transpose()?;
+        let console = match (self.received, self.console) {
+            (Some(received), _) => Some(received?),
+            (None, socket) => socket
+                .map(|socket| receive(socket, self.size))
+                .transpose()?,
+        };
         let stdin = match &console {
             Some(console) => {
                 let reader = duplicate(console)?;
                 outputs.push(OutputStream::new(key, Source::Stdout, reader, self.screen));
-                if let Some(size) = self.size
-                    && (size.ws_row, size.ws_col) != (0, 0)
-                {
-                    rustix::termios::tcsetwinsize(&console.master, size).context("TIOCSWINSZ")?;
-                }
                 Some(duplicate(console)?)
             }
             None => self.stdin,
@@ -431,6 +465,17 @@ impl Making {
         let warnings = said.messages.trim().to_owned();
         Ok((process, Born { pid, warnings }))
     }
+}
+
+/// The terminal, of this size: at once, since a process that is executed looks at it at once.
+fn receive(socket: ConsoleSocket, size: Option<Winsize>) -> Result<Console> {
+    let console = socket.receive()?;
+    if let Some(size) = size
+        && (size.ws_row, size.ws_col) != (0, 0)
+    {
+        rustix::termios::tcsetwinsize(&console.master, size).context("TIOCSWINSZ")?;
+    }
+    Ok(console)
 }
 
 /// A descriptor of its own for each of input and output, because epoll knows each only once.

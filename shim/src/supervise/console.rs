@@ -3,7 +3,7 @@
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +77,16 @@ impl ConsoleSocket {
         &self.address
     }
 
+    /// Whether the runtime has connected, so that its terminal is there or on its way.
+    pub(super) fn has_connection(&self) -> bool {
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut fds = [PollFd::new(&self.listener, PollFlags::IN)];
+        poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
     /// The terminal that the runtime has sent.
     pub(super) fn receive(self) -> Result<Console> {
         wait_readable(&self.listener)?;
@@ -109,6 +119,12 @@ impl ConsoleSocket {
             master,
             _peer: peer,
         })
+    }
+}
+
+impl AsFd for ConsoleSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

@@ -71,12 +71,11 @@ impl Supervisor {
     /// Has the runtime make a process; [`Front::born`] is told what came of it.
     pub fn give_birth(&mut self, birth: Birth) -> ProcessKey {
         let key = ProcessKey(self.next_key());
-        let outcome = Labour::begin(key, birth).and_then(|labour| {
-            match labour.call.register(key.0, &self.poller) {
+        let outcome =
+            Labour::begin(key, birth).and_then(|labour| match labour.register(key, &self.poller) {
                 Ok(()) => Ok(labour),
                 Err(error) => Err(Refusal(format!("{error:#}"))),
-            }
-        });
+            });
         match outcome {
             Ok(labour) => {
                 self.births.insert(key.0, labour);
@@ -294,7 +293,7 @@ impl Supervisor {
         let Some(labour) = self.births.get_mut(&key) else {
             return Ok(());
         };
-        if labour.call.listen(&self.poller)?
+        if labour.listen(&self.poller)?
             && let Some(labour) = self.births.remove(&key)
         {
             self.advance(ProcessKey(key), labour, front)?;
@@ -307,7 +306,7 @@ impl Supervisor {
     fn advance<F: Front>(&mut self, key: ProcessKey, labour: Labour, front: &mut F) -> Result<()> {
         match labour.advance(key, &self.poller)? {
             Progress::Goes(labour) => {
-                labour.call.register(key.0, &self.poller)?;
+                labour.register(key, &self.poller)?;
                 self.births.insert(key.0, *labour);
                 Ok(())
             }

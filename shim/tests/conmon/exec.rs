@@ -83,16 +83,18 @@ for_both! {
 
     fn an_exec_with_a_terminal_can_be_attached_to(program: Program) {
         let caller = running(program);
-        let process = caller.process("tty; stty size; read line; echo $line; exit 6", true);
+        let process = caller.process("tty; sleep 0.1; stty size; read line; echo $line; exit 6", true);
         // conmon 2.1 passes --tty to the runtime as well.
         let mut started = exec(&caller, &process, &["--exec-attach", "-t"], true);
         started.go();
         started.attachable();
         caller.note_supervisor();
         let client = Attached::connect(&caller.place("exec/attach"));
+        crate::caller::write_line(&caller.place("exec/ctl"), "1 33 44");
         started.go();
         assert!(started.said()["data"].as_i64().unwrap() > 0);
         client.await_text("/dev/pts/0\r\n");
+        client.await_text("33 44\r\n");
         client.send(b"hello\n");
         client.await_text("hello\r\n");
         client.rest();

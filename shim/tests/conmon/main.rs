@@ -38,5 +38,4 @@ mod control;
 mod end;
 mod exec;
 mod logs;
-mod podman;
 mod start;

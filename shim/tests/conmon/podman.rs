@@ -1,1 +1,0 @@
-//! Real podman on top of ours.
