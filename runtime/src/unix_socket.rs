@@ -24,12 +24,19 @@ pub fn address(name: &OsStr) -> Result<SocketAddrUnix, Errno> {
 /// # Errors
 /// socket(2)'s and connect(2)'s.
 pub fn connect_stream(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    connect_as(SocketType::STREAM, address)
+}
+
+/// Connects to a datagram socket.
+///
+/// # Errors
+/// socket(2)'s and connect(2)'s.
+pub fn connect_datagram(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+    connect_as(SocketType::DGRAM, address)
+}
+
+fn connect_as(kind: SocketType, address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
     connect(&socket, address)?;
     Ok(socket)
 }

@@ -109,6 +109,11 @@ fn what_is_not_understood_is_said_as_runc_says_it() {
             1,
             "invalid log-format: xml",
         ),
+        (
+            &["--log-level", "loud", "list"],
+            1,
+            "invalid log-level: loud",
+        ),
     ] {
         let failed = called("runc", arguments);
         assert_eq!(failed.code(), status, "{arguments:?}");
@@ -128,6 +133,76 @@ fn what_is_not_understood_is_said_as_runc_says_it() {
             is_misuse,
             "{arguments:?}: {said}"
         );
+    }
+}
+
+#[test]
+fn the_hosts_logs_are_written_in_their_own_forms() {
+    let sandbox = Sandbox::new("host-log");
+    let directory = sandbox.directory();
+    let listen = |name: &str| {
+        let socket = UnixDatagram::bind(directory.join(name)).unwrap();
+        socket
+            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+            .unwrap();
+        socket
+    };
+    let heard = |socket: &UnixDatagram| {
+        let mut datagram = [0; 4096];
+        let length = socket.recv(&mut datagram).unwrap();
+        String::from_utf8_lossy(&datagram[..length]).into_owned()
+    };
+    let (journal, syslog) = (listen("socket"), listen("log"));
+    let failing = |place: &str, target: &str| {
+        // In a mount namespace of its own our sockets are where the host's are.
+        let script = "mount -t tmpfs tmpfs /run && mkdir -p \"$1\" && mount --bind \"$2\" \"$1\" && \
+                      shift 2 && exec \"$@\"";
+        let failed = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script, "sh", place])
+            .arg(directory)
+            .arg(WINDLASS)
+            .args(["--root", "/run/none", "--log", target, "state", "nobody"])
+            .output()
+            .unwrap();
+        assert_eq!(failed.status.code(), Some(1));
+        String::from_utf8(failed.stderr).unwrap()
+    };
+    let said = failing("/run/systemd/journal", "journald:me");
+    assert_eq!(said, "container does not exist\n");
+    assert_eq!(
+        heard(&journal),
+        "PRIORITY=3\nSYSLOG_IDENTIFIER=me\nMESSAGE\n\u{18}\0\0\0\0\0\0\0container does not exist\n"
+    );
+    let said = failing("/dev", "syslog:");
+    assert_eq!(said, "container does not exist\n");
+    let line = heard(&syslog);
+    assert!(
+        line.starts_with("<11>windlass[") && line.ends_with("]: container does not exist"),
+        "{line}"
+    );
+    // Where nobody listens.
+    let said = failing("/run/elsewhere", "journald:me");
+    assert!(
+        said.contains("connect(/run/systemd/journal/socket)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_level_keeps_lesser_messages_out_of_the_log() {
+    let mut sandbox = Sandbox::new("log-level");
+    sandbox.script("true");
+    let log = sandbox.directory().join("log");
+    let target = format!("file:{}", log.display());
+    for (level, debug) in [("error", false), ("warning", false), ("debug", true)] {
+        let global = ["--log", &target, "--log-level", level];
+        sandbox.must(&[&global[..], &["run", "ID"]].concat());
+        let written = fs::read_to_string(&log).unwrap_or_default();
+        assert_eq!(written.contains("level=debug"), debug, "{level}: {written}");
+        sandbox.windlass(&[&global[..], &["state", "ID"]].concat());
+        let written = fs::read_to_string(&log).unwrap();
+        assert!(written.contains("level=error"), "{level}: {written}");
+        fs::remove_file(&log).unwrap();
     }
 }
 

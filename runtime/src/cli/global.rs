@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::log::LogFormat;
+use super::log::{Level, LogFormat};
 use super::parse::{Arguments, boolean};
 use super::syntax::Flag;
 use crate::cgroup::{self, Driver};
@@ -14,7 +14,13 @@ static DEBUG: Flag = Flag::switch("debug", "write debug messages as well");
 static LOG: Flag = Flag::path(
     "log",
     "file",
-    "write messages to this file; errors go to standard error too",
+    "write messages to this file, or with journald:NAME or syslog:NAME to the host's log; errors go \
+     to standard error too",
+);
+static LOG_LEVEL: Flag = Flag::text(
+    "log-level",
+    "level",
+    "the least that is written: error, warning or debug (default: warning, or debug with --debug)",
 );
 static LOG_FORMAT: Flag =
     Flag::text("log-format", "format", "the form of messages: text or json").by_default("text");
@@ -46,6 +52,7 @@ pub(super) static FLAGS: &[&Flag] = &[
     &DEBUG,
     &LOG,
     &LOG_FORMAT,
+    &LOG_LEVEL,
     &ROOT,
     &SYSTEMD_CGROUP,
     &CGROUP_MANAGER,
@@ -55,8 +62,8 @@ pub(super) static FLAGS: &[&Flag] = &[
 /// What they were set to.
 #[derive(Debug)]
 pub(super) struct Global<'w> {
-    /// `--debug`
-    pub(super) debug: bool,
+    /// `--log-level`, and `--debug`.
+    pub(super) log_level: Level,
     /// `--log`
     pub(super) log: Option<&'w Path>,
     /// `--log-format`
@@ -75,7 +82,11 @@ impl<'w> Global<'w> {
     /// When a value can't be used.
     pub(super) fn new(arguments: &Arguments<'w>) -> Result<Self> {
         Ok(Global {
-            debug: arguments.switch(&DEBUG),
+            log_level: match arguments.text(&LOG_LEVEL) {
+                Some(level) => level.parse()?,
+                None if arguments.switch(&DEBUG) => Level::Debug,
+                None => Level::Warning,
+            },
             log: arguments.path(&LOG),
             log_format: arguments.text(&LOG_FORMAT).unwrap_or_default().parse()?,
             root: root(arguments)?,

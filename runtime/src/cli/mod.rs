@@ -15,6 +15,7 @@ mod foreground;
 mod global;
 mod go_values;
 mod help;
+mod host_log;
 mod kill;
 mod list;
 mod log;
@@ -39,7 +40,7 @@ use crate::error::{Error, Result};
 use crate::report::Listener;
 use crate::seal::seal_own_binary;
 use global::Global;
-use log::Log;
+use log::{Level, Log};
 use parse::{Command, Misuse, parse};
 use syntax::{Flag, Verb};
 
@@ -111,7 +112,7 @@ fn carry_out(verb: &'static Verb, arguments: &parse::Arguments<'_>) -> ExitCode 
         if verb.enters_container {
             seal_own_binary(|how| {
                 // The program that goes on opens the log for itself.
-                if global.debug
+                if global.log_level == Level::Debug
                     && let Ok(log) = Log::open(&global)
                 {
                     log.debug(how);

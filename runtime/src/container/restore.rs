@@ -56,16 +56,6 @@ pub fn restore(
     let groundwork = Groundwork::lay(store, spec, &request)?;
     check_version()?;
     let plan = groundwork.plan(spec, &request)?;
-    let given = plan
-        .steps
-        .iter()
-        .find(|step| matches!(step.action, Action::MoveNetDevice(_)));
-    if let Some(step) = given {
-        return Err(Error::config(
-            step.pointer.to_string(),
-            "criu brings a container's network devices back from its images, not from the host",
-        ));
-    }
     let placed = groundwork.place(spec, request.id)?;
     plan.warnings
         .iter()
@@ -291,6 +281,8 @@ impl Restoration<'_, '_> {
     }
 }
 
+/// What is made on the host before CRIU starts. The container's network devices are not of it: CRIU has
+/// them in its images.
 fn is_of_groups(action: &Action<'_>) -> bool {
     matches!(
         action,
