@@ -197,10 +197,12 @@ impl Running for Container {
 
     fn finish(self: Box<Self>) -> Result<Outcome> {
         let mut wait = self.shim.shim("wait");
-        let status = say({
-            wait.arg(&self.id);
-            wait
-        })?;
+        // It ends with the container's status, and says it.
+        let said = wait.arg(&self.id).output()?;
+        let status = String::from_utf8_lossy(&said.stdout)
+            .trim()
+            .parse()
+            .with_context(|| format!("wait: {}", String::from_utf8_lossy(&said.stderr)))?;
         let [stdout, stderr] = k8s_file::read(&self.log, self.terminal)?;
         let mut rm = self.shim.shim("rm");
         say({
@@ -208,7 +210,7 @@ impl Running for Container {
             rm
         })?;
         Ok(Outcome {
-            status: status.trim().parse()?,
+            status,
             stdout,
             stderr,
         })
