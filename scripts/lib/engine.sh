@@ -237,8 +237,9 @@ within() {
 # ended PID: there is no such process any more.
 ended() { ! kill -0 "$1" 2>/dev/null; }
 
-# The size of a terminal, for a shell in a container: engines tell it only after the start.
-terminal_size='until stty size 2>/dev/null; do sleep 0.1; done'
+# The size of a terminal, for a shell in a container: engines tell it only after the start, and until
+# then busybox's stty says nothing and is content.
+terminal_size='until stty size 2>/dev/null | grep .; do sleep 0.1; done'
 
 # in_terminal COMMAND...: as in a terminal of 24 lines and 80 columns; its output, without \r.
 in_terminal() {

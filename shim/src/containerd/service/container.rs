@@ -174,7 +174,8 @@ impl Process {
 
     /// Nothing more will come out of it, and nothing of what came is in our hands.
     pub(super) fn is_settled(&self) -> bool {
-        self.key.is_none() || self.is_drained && self.look_at.is_none()
+        let is_taken = self.look_at.is_none() || !self.kept.holds_output();
+        self.key.is_none() || self.is_drained && is_taken
     }
 
     /// When something is to be done for it although nothing happens.

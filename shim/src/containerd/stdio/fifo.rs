@@ -41,10 +41,16 @@ impl FifoOutput {
     }
 
     /// To be asked when all output is in the fifo: whether it can be closed, so that the reader gets
-    /// to its end. Not while nobody reads it and there is something in it, which would be lost.
+    /// to its end. Not while nobody reads it: what is in it would be lost, and a reader that is just
+    /// about to open it would wait for a writer for ever.
     pub fn can_be_closed(&mut self) -> bool {
         self.keeper = None;
-        has_reader(&self.writer) || ioctl_fionread(&self.writer).is_ok_and(|unread| unread == 0)
+        has_reader(&self.writer)
+    }
+
+    /// Whether something is in it that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        ioctl_fionread(&self.writer).is_ok_and(|unread| unread > 0)
     }
 }
 
@@ -99,6 +105,7 @@ mod tests {
         drop(container);
         assert!(!output.can_be_closed(), "nobody has read it");
         assert!(!output.can_be_closed());
+        assert!(output.has_unread());
         let mut reader = File::open(&path).unwrap();
         assert!(output.can_be_closed());
         drop(output);
@@ -108,11 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_output_needs_no_reader() {
+    fn a_reader_that_comes_late_to_an_empty_output_gets_to_its_end() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut output, given) = FifoOutput::open(&fifo(&directory)).unwrap();
+        let path = fifo(&directory);
+        let (mut output, given) = FifoOutput::open(&path).unwrap();
         drop(given);
+        assert!(!output.can_be_closed());
+        assert!(!output.has_unread());
+        let mut reader = File::open(&path).unwrap();
         assert!(output.can_be_closed());
+        drop(output);
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
     }
 
     #[test]

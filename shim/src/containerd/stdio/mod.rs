@@ -76,8 +76,8 @@ impl Kept {
     /// again at the time that it returns, until it returns none: then every reader gets to the end
     /// of its stream, and the logger has ended.
     ///
-    /// Output that is in a fifo which nobody reads, because containerd is away, waits for it there.
-    /// Dropping this gives that up.
+    /// A fifo that nobody reads, because containerd is away or late, waits for it. Dropping this gives
+    /// that up.
     ///
     /// [`drained`]: crate::supervise::Front::drained
     pub fn finish(&mut self, now: Instant) -> Option<Instant> {
@@ -92,6 +92,11 @@ impl Kept {
             self.logger = None;
         }
         unread.into_iter().chain(logger).min()
+    }
+
+    /// Whether dropping this now would lose output.
+    pub fn holds_output(&self) -> bool {
+        self.logger.is_some() || self.outputs.iter().any(FifoOutput::has_unread)
     }
 }
 
@@ -277,7 +282,14 @@ mod tests {
             .map(|at| (at - now).as_millis())
             .collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        assert!(kept.holds_output());
         let mut reader = fs::File::open(&o).unwrap();
+        assert!(
+            kept.finish(now).is_some(),
+            "standard error's reader may still come"
+        );
+        assert!(!kept.holds_output());
+        let _errors = fs::File::open(&e).unwrap();
         assert_eq!(kept.finish(now), None);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
