@@ -265,22 +265,23 @@ finish() {
     exit $((failed > 0))
 }
 
-# make_image FILE: a docker-archive of busybox, named localhost/busybox:lane, which docker, podman and
-# containerd load. Everything in it comes from this machine.
+# make_image FILE [CONFIG]: a docker-archive of busybox, named localhost/busybox:lane, which docker, podman
+# and containerd load. CONFIG is merged into its configuration, such as {"Cmd": ["id"], "User": "1000"}.
+# Everything in it comes from this machine; what is in $lane_root/image/rootfs already stays in it.
 make_image() {
     local work=$lane_root/image applet layer
     mkdir -p "$work/rootfs"/{bin,dev,etc,home,proc,root,sys,tmp,var}
     cp "$(program busybox)" "$work/rootfs/bin/busybox"
     for applet in $(busybox --list); do
-        [[ $applet == busybox ]] || ln -s busybox "$work/rootfs/bin/$applet"
+        [[ $applet == busybox ]] || ln -sf busybox "$work/rootfs/bin/$applet"
     done
-    printf 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n' >"$work/rootfs/etc/passwd"
-    printf 'root:x:0:\nuser:x:1000:\n' >"$work/rootfs/etc/group"
+    printf 'root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/home:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n' >"$work/rootfs/etc/passwd"
+    printf 'root:x:0:\nwww-data:x:33:\nuser:x:1000:\nlane:x:50000:user\n' >"$work/rootfs/etc/group"
     chmod 1777 "$work/rootfs/tmp"
     tar -C "$work/rootfs" --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" .
     layer=$(sha256sum <"$work/layer.tar")
-    jq -n --arg layer "sha256:${layer%% *}" '{architecture: "amd64", os: "linux",
-        config: {Env: ["PATH=/bin"], Cmd: ["sh"]}, history: [{created_by: "a lane"}], rootfs: {type: "layers", diff_ids: [$layer]}}' \
+    jq -n --arg layer "sha256:${layer%% *}" --argjson more "${2:-{\}}" '{architecture: "amd64", os: "linux",
+        config: ({Env: ["PATH=/bin"], Cmd: ["sh"]} * $more), history: [{created_by: "a lane"}], rootfs: {type: "layers", diff_ids: [$layer]}}' \
         >"$work/config.json"
     jq -n '[{Config: "config.json", RepoTags: ["localhost/busybox:lane"], Layers: ["layer.tar"]}]' \
         >"$work/manifest.json"
