@@ -13,50 +13,89 @@ pub const CONMON_VERSION: &str = "2.2.1";
 pub struct Options {
     /// `--api-version`: the newer form of what goes through the pipes to the parent.
     pub api_version_1: bool,
+    /// The bundle; by default the working directory. For an exec, where its sockets are to be.
     pub bundle: Option<String>,
+    /// The container's id.
     pub cid: String,
+    /// Where the supervisor's process id is written.
     pub conmon_pidfile: Option<String>,
+    /// Where the runtime writes the id of the process.
     pub container_pidfile: Option<String>,
+    /// What the link to the attach socket is called.
     pub cuuid: Option<String>,
+    /// Supervise a process in a container that is there.
     pub exec: bool,
+    /// It begins only when somebody is attached.
     pub exec_attach: bool,
+    /// The file with config.json's `process` for it.
     pub exec_process_spec: Option<String>,
+    /// What is run at the end.
     pub exit_command: Option<String>,
+    /// Its arguments.
     pub exit_command_args: Vec<String>,
     /// In seconds.
     pub exit_delay: u64,
+    /// The directory of the file with the exit status, which has the name of the container.
     pub exit_dir: Option<String>,
+    /// The attach socket is reached through the bundle, not through a link.
     pub full_attach: bool,
+    /// A client that goes doesn't end the container's input.
     pub leave_stdin_open: bool,
+    /// Where log files may be; anywhere, if empty.
     pub log_allowlist_dirs: Vec<String>,
     /// In bytes; none is no limit.
     pub log_global_size_max: Option<u64>,
+    /// `NAME=value`, for the journal.
     pub log_labels: Vec<String>,
+    /// How much the supervisor itself says.
     pub log_level: Level,
+    /// How many rotated files are kept.
     pub log_max_files: u32,
+    /// `[DRIVER:]PATH`.
     pub log_paths: Vec<String>,
+    /// A full log file is kept under another name.
     pub log_rotate: bool,
     /// In bytes; none is no limit.
     pub log_size_max: Option<u64>,
+    /// For the journal.
     pub log_tag: Option<String>,
+    /// The container's name, for the journal.
     pub name: Option<String>,
+    /// Pieces of long lines are not marked in the journal.
     pub no_container_partial_message: bool,
+    /// Passed to the runtime.
     pub no_new_keyring: bool,
+    /// Passed to the runtime.
     pub no_pivot: bool,
+    /// The log need not be on its disk at the end.
     pub no_sync_log: bool,
+    /// Where the files `exit` and `oom` are left.
     pub persist_dir: Option<String>,
+    /// The runtime's id replaces whatever `LISTEN_PID` is set to.
     pub replace_listen_pid: bool,
+    /// The checkpoint to restore from.
     pub restore: Option<String>,
+    /// The runtime, a path.
     pub runtime: String,
+    /// What goes before the runtime's verb.
     pub runtime_args: Vec<String>,
+    /// What goes behind it.
     pub runtime_opts: Vec<String>,
+    /// The host's socket for sd_notify(3).
     pub sdnotify_socket: Option<String>,
+    /// Refused.
     pub seccomp_notify_socket: Option<String>,
+    /// Where links to attach sockets are made.
     pub socket_dir_path: Option<String>,
+    /// The container has an input.
     pub stdin: bool,
+    /// Supervise in the process that was called.
     pub sync: bool,
+    /// Say in syslog, too, what the supervisor has to say.
     pub syslog: bool,
+    /// Passed to the runtime.
     pub systemd_cgroup: bool,
+    /// The process has a terminal.
     pub terminal: bool,
     /// In seconds; 0 is none.
     pub timeout: u64,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{Gid, Mode, Uid};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -406,6 +406,8 @@ fn prepare(
             Descent::Restore(_) | Descent::Exec(_) => Ear::held_back(ear),
         });
         making.outputs.push(Some((source, sink)));
+        // A program that has become another user may open /dev/stdout; conmon 2.2 lets it, too.
+        let _ = rustix::fs::fchmod(&mouth, Mode::from_raw_mode(0o777));
         Ok(mouth.into())
     };
     command.stdout(output(Source::Stdout, birth.stdout)?);

@@ -86,6 +86,31 @@ for_both! {
 
 /// conmon has this from 2.2 on.
 #[test]
+fn another_user_in_the_container_may_open_the_streams() {
+    let caller = Caller::new(crate::caller::Program::Ours, "");
+    caller.shim.configure(|config| {
+        let capabilities = serde_json::json!(["CAP_SETUID", "CAP_SETGID"]);
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set] = capabilities.clone();
+        }
+        let script = "busybox su -s /bin/sh nobody \
+                      -c 'echo out > /proc/self/fd/1; echo err > /proc/self/fd/2'";
+        config["process"]["args"] = serde_json::json!(["sh", "-c", script]);
+    });
+    fs::create_dir(caller.shim.rootfs().join("etc")).unwrap();
+    fs::write(
+        caller.shim.rootfs().join("etc/passwd"),
+        "nobody:x:65534:65534::/:\n",
+    )
+    .unwrap();
+    let (_started, _) = caller.run(&[]);
+    assert_eq!(caller.exit_status(), "0");
+    assert_eq!(caller.logged("stdout"), b"out\n");
+    assert_eq!(caller.logged("stderr"), b"err\n");
+}
+
+/// conmon has this from 2.2 on.
+#[test]
 fn a_log_that_is_full_is_rotated_if_asked() {
     let caller = Caller::new(
         crate::caller::Program::Ours,
