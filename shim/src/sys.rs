@@ -221,6 +221,36 @@ pub fn spawn_with_descriptors(
     child
 }
 
+/// What `command` starts is killed when this process ends (prctl(2), `PR_SET_PDEATHSIG`): what nobody
+/// waits for any more must not go on making a container that whoever cleans up doesn't find. It
+/// doesn't pass to what that program starts in turn.
+pub fn dying_with_us(command: &mut Command) {
+    let parent = std::process::id();
+    let bind = move || {
+        // SAFETY: prctl and getppid are system calls that touch no memory.
+        let (result, found) = unsafe {
+            (
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+                libc::getppid(),
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Our end may have come before the call: then there is nobody to tell of this, either.
+        if u32::try_from(found) == Ok(parent) {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
+    };
+    // SAFETY: `bind` only makes calls that are allowed between fork and exec (signal-safety(7)),
+    // and allocates nothing.
+    unsafe {
+        command.pre_exec(bind);
+    }
+}
+
 /// The real-time signals that a program may use, as the C library counts them.
 pub fn realtime_signals() -> std::ops::RangeInclusive<i32> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()

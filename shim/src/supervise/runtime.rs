@@ -87,6 +87,7 @@ impl Runtime {
         }
         command.args(&self.arguments).arg(verb);
         crate::sys::with_default_signals(&mut command);
+        crate::sys::dying_with_us(&mut command);
         command
     }
 

@@ -1,0 +1,117 @@
+//! How a shim comes into being, and what it says of itself.
+
+use std::fs;
+
+use prost::Message;
+use serde_json::json;
+
+use crate::harness::{eventually, is_alive, new_id};
+use crate::messages::introspection::RuntimeInfo;
+use crate::messages::pack;
+use crate::messages::task::{
+    CreateTaskResponse, DeleteResponse, StartResponse, Status, WaitResponse,
+};
+use crate::messages::well_known::Empty;
+use crate::peer::{Client, Containerd, feed, said};
+use crate::{delete, end, kill, shim_pid, shut_down, start, state, wait};
+
+#[test]
+fn old_containerds_start_it_by_flags_and_environment() {
+    let containerd = Containerd::new();
+    containerd.shim.script("exit 0");
+    let (id, bundle) = (new_id(), containerd.shim.bundle());
+    let begun = said(&mut containerd.command(&bundle, &id, &["start"]), &[]);
+    assert_eq!((begun.status, begun.stderr.as_str()), (0, ""));
+    let address = begun.stdout;
+    assert!(
+        address.starts_with("unix:///run/containerd/s/"),
+        "{address}"
+    );
+    containerd.note(&address, &bundle, &id);
+    // It is there already; a newer containerd asks.
+    let mut again = containerd.command(&bundle, &id, &["start"]);
+    let options = pack(&containerd.options()).encode_to_vec();
+    let again = said(again.env("MAX_SHIM_VERSION", "2"), &options);
+    let answer: serde_json::Value = serde_json::from_str(&again.stdout).expect("JSON");
+    assert_eq!(
+        answer,
+        json!({"version": 2, "address": address, "protocol": "ttrpc"})
+    );
+    let mut client = Client::new(&address);
+    let shim = shim_pid(&mut client, &id);
+    let stat = fs::read_to_string(format!("/proc/{shim}/cmdline")).unwrap();
+    assert!(
+        stat.contains("containerd-shim-windlass-v2\0-namespace"),
+        "{stat}"
+    );
+    shut_down(&mut client, &id);
+    eventually("the shim has ended", || !is_alive(shim));
+}
+
+#[test]
+fn a_pod_has_one_shim() {
+    let containerd = Containerd::new();
+    containerd.shim.configure(|config| {
+        config["process"]["args"] = json!(["sleep", "600"]);
+        config["annotations"] = json!({"io.kubernetes.cri.sandbox-id": "pod"});
+    });
+    let (one, two) = (new_id(), new_id());
+    let first = containerd.shim.bundle();
+    let second = containerd.another_bundle("second", |_| {});
+    let address = containerd.start(&first, &one);
+    assert_eq!(containerd.start(&second, &two), address);
+    let mut client = Client::new(&address);
+    for (bundle, id) in [(&first, &one), (&second, &two)] {
+        let request = containerd.create_request(bundle, id);
+        client
+            .call::<CreateTaskResponse>("Create", &request)
+            .unwrap();
+        client.call::<StartResponse>("Start", &start(id)).unwrap();
+    }
+    let shim = shim_pid(&mut client, &one);
+    assert_eq!(shim_pid(&mut client, &two), shim);
+    client.call::<Empty>("Kill", &kill(&one, 9)).unwrap();
+    client.call::<WaitResponse>("Wait", &wait(&one)).unwrap();
+    client
+        .call::<DeleteResponse>("Delete", &delete(&one))
+        .unwrap();
+    // As after each that is deleted. The other one is served on.
+    shut_down(&mut client, &one);
+    assert_eq!(state(&mut client, &two, "").status(), Status::Running);
+    // What containerd calls if it gave up the first one leaves the other's socket alone.
+    containerd.delete(&first, &one);
+    assert_eq!(end(&mut Client::new(&address), &two).exit_status, 137);
+}
+
+#[test]
+fn it_says_what_it_is_and_what_its_runtime_can_do() {
+    let containerd = Containerd::new();
+    let bundle = containerd.shim.bundle();
+    let version = said(&mut containerd.command(&bundle, "x", &["-v"]), &[]);
+    assert!(
+        version
+            .stdout
+            .starts_with("containerd-shim-windlass-v2:\n  Version:"),
+        "{version:?}"
+    );
+    let options = pack(&containerd.options());
+    let output = feed(
+        &mut containerd.command(&bundle, "x", &["-info"]),
+        &options.encode_to_vec(),
+    );
+    assert!(output.status.success());
+    let info = RuntimeInfo::decode(output.stdout.as_slice()).unwrap();
+    assert_eq!(info.name, "io.containerd.windlass.v2");
+    assert_eq!(info.options, Some(options));
+    let features = info.features.expect("features");
+    assert!(
+        features.type_url.ends_with("/features/Features"),
+        "{}",
+        features.type_url
+    );
+    let features: serde_json::Value = serde_json::from_slice(&features.value).unwrap();
+    assert!(features["linux"]["namespaces"].is_array());
+    let refused = said(&mut containerd.command(&bundle, "x", &["-what"]), &[]);
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("-what"), "{refused:?}");
+}
