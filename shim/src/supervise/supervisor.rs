@@ -197,6 +197,7 @@ impl Supervisor {
     pub fn run<F: Front>(&mut self, front: &mut F) -> Result<()> {
         let mut events = Vec::new();
         let mut resident = true;
+        let mut sleeps = false;
         loop {
             self.tell_of_stillborn(front)?;
             self.settle(front)?;
@@ -207,8 +208,13 @@ impl Supervisor {
                 continue;
             }
             let timeout = self.timeout(front, resident);
+            if sleeps {
+                // Only here: what is executed after it becomes resident again, 64 kB at each place.
+                sys::release_code();
+            }
             self.poller.wait(timeout, &mut events)?;
-            if events.is_empty() && resident && timeout == Some(IDLE) {
+            sleeps = events.is_empty() && resident && timeout == Some(IDLE);
+            if sleeps {
                 self.release();
                 resident = false;
             }
@@ -417,7 +423,6 @@ impl Supervisor {
             }
         }
         sys::release_memory();
-        sys::release_code();
     }
 }
 
