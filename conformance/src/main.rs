@@ -6,10 +6,12 @@
 //! - `runner`: several cases at a time, each in a process of its own
 //! - `report/`: text, TAP, JSON, JUnit
 //! - `catalogue`: `--list` and `--explain`
+//! - `demands/`: every demand of the specification, and which cases test it: `coverage`
 
 mod case;
 mod cases;
 mod catalogue;
+mod demands;
 mod harness;
 mod probe;
 mod report;
@@ -30,6 +32,9 @@ use report::{Format, Outcome};
 ///
 /// Needs root, and no network and no image. Exits with 0 when every case passed or was skipped,
 /// with 1 when the runtime failed one, with 2 when the suite itself could not do its work.
+///
+/// windlass-conformance coverage [--markdown] prints every demand of the specification and the cases
+/// that test it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
@@ -72,6 +77,7 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("probe") => return probe::main(&arguments[2..]),
         Some("worker") if arguments.len() == 3 => return runner::worker(&arguments[2]),
+        Some("coverage") => return coverage(&arguments[2..]),
         _ => {}
     }
     match run(Options::parse()) {
@@ -82,6 +88,22 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// `coverage [--markdown]`.
+fn coverage(options: &[String]) -> ExitCode {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let text = match options.as_slice() {
+        [] => demands::table(),
+        ["--markdown"] => demands::markdown(),
+        _ => {
+            eprintln!("windlass-conformance: usage: windlass-conformance coverage [--markdown]");
+            return ExitCode::from(2);
+        }
+    };
+    // A closed pipe (`coverage | head`) is no failure.
+    let _ = print(&text);
+    ExitCode::SUCCESS
 }
 
 fn run(options: Options) -> io::Result<ExitCode> {

@@ -246,7 +246,7 @@ fn debug_messages_go_to_the_log_alone() {
     let executed = sandbox.must(&["--debug", "exec", "ID", "true"]);
     let last_words = "setns_init: about to exec";
     assert!(executed.stderr.contains(last_words), "{}", executed.stderr);
-    let first = r#"{"args":["/bin/busybox","true"],"execCPUAffinity":{"initial":"0"}}"#;
+    let first = r#"{"args":["/bin/busybox","true"],"cwd":"/","execCPUAffinity":{"initial":"0"}}"#;
     let process = sandbox.directory().join("process.json");
     fs::write(&process, first).unwrap();
     let process = process.to_str().unwrap();

@@ -199,12 +199,14 @@ fn compare(mut requests: Vec<Request>, seed: u64) -> Tally {
 /// A system call that x32 got later than x86-64 did; older libseccomps have the older state.
 const GAINED_X32: &str = "map_shadow_stack";
 
-/// Takes out names: those that this libseccomp is too old for.
+/// Takes out names: those that this libseccomp is too old for, and rules that are left without any.
 fn forget(profile: &mut Value, unknown: &[String]) {
     for rule in profile["syscalls"].as_array_mut().unwrap() {
         let names = rule["names"].as_array_mut().unwrap();
         names.retain(|name| !unknown.iter().any(|unknown| name == unknown));
     }
+    let rules = profile["syscalls"].as_array_mut().unwrap();
+    rules.retain(|rule| !rule["names"].as_array().unwrap().is_empty());
 }
 
 fn decode(hex: &str) -> Vec<Instruction> {

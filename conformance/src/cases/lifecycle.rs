@@ -106,6 +106,13 @@ pub const CASES: &[Case] = &[
     )
     .clause("runtime.md", "Kill", "neither created nor running [...]"),
     Case::must(
+        "lifecycle/kill-needs-id",
+        "kill without an id is an error",
+        "calls kill alone",
+        kill_needs_id,
+    )
+    .clause("runtime.md", "Kill", "MUST generate an error if it is not provided the container ID"),
+    Case::must(
         "lifecycle/kill-stopped",
         "kill of a stopped container is an error",
         "kills a container whose program has ended",
@@ -144,6 +151,13 @@ pub const CASES: &[Case] = &[
         delete_created,
     )
     .clause("runc", "delete", "a container that is not started may be deleted without --force"),
+    Case::must(
+        "lifecycle/delete-needs-id",
+        "delete without an id is an error",
+        "calls delete alone",
+        delete_needs_id,
+    )
+    .clause("runtime.md", "Delete", "MUST generate an error if it is not provided the container ID"),
     Case::must(
         "lifecycle/delete-stopped",
         "delete removes all that create made",
@@ -283,6 +297,16 @@ fn duplicate_id(context: &Context) -> Verdict {
 
 fn start_needs_id(context: &Context) -> Verdict {
     context.call(&["start"]).run()?.must_fail()?;
+    Ok(())
+}
+
+fn kill_needs_id(context: &Context) -> Verdict {
+    context.call(&["kill"]).run()?.must_fail()?;
+    Ok(())
+}
+
+fn delete_needs_id(context: &Context) -> Verdict {
+    context.call(&["delete"]).run()?.must_fail()?;
     Ok(())
 }
 

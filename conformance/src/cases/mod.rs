@@ -9,16 +9,19 @@ mod control;
 mod devices;
 mod engine_contract;
 mod exec;
+mod features;
 mod hooks;
 mod hostile;
 mod hostile_callers;
 mod hostile_configs;
 mod hostile_races;
 mod lifecycle;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
+mod required_fields;
 mod rootfs;
 mod scheduling;
 mod seccomp;
@@ -41,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         user_and_time::CASES,
         net_devices::CASES,
         mounts::CASES,
+        mount_options::CASES,
         bind_mounts::CASES,
         rootfs::CASES,
         devices::CASES,
@@ -51,7 +55,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         console::CASES,
         exec::CASES,
         engine_contract::CASES,
+        features::CASES,
         bad_input::CASES,
+        required_fields::CASES,
         hostile::CASES,
         hostile_races::CASES,
         hostile_callers::CASES,

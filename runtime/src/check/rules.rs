@@ -10,7 +10,7 @@ use super::walk::Hear;
 use crate::error::Error;
 use crate::plan::capabilities;
 use crate::seccomp::unknown_names;
-use crate::spec::{Hook, Process, Spec, Text};
+use crate::spec::{Hook, Process, Spec};
 
 /// Checks what could be read of a config.json in this bundle.
 pub(super) fn check(spec: &Spec<'_>, bundle: &Path, hear: &mut Hear<'_>) {
@@ -22,7 +22,6 @@ pub(super) fn check(spec: &Spec<'_>, bundle: &Path, hear: &mut Hear<'_>) {
     hooks(spec, hear);
     namespaces(spec, hear);
     devices(spec, hear);
-    hidden_paths(spec, hear);
     syscalls(spec, hear);
 }
 
@@ -147,27 +146,6 @@ fn devices(spec: &Spec<'_>, hear: &mut Hear<'_>) {
                     format!("{:?} is there twice", &*device.path),
                 ),
             );
-        }
-    }
-}
-
-/// "The values MUST be absolute paths in the container namespace."
-fn hidden_paths(spec: &Spec<'_>, hear: &mut Hear<'_>) {
-    let lists: [(&str, &[Text<'_>]); 2] = [
-        ("maskedPaths", &spec.linux.masked_paths),
-        ("readonlyPaths", &spec.linux.readonly_paths),
-    ];
-    for (list, paths) in lists {
-        for (index, path) in paths.iter().enumerate() {
-            if !path.starts_with('/') {
-                hear(
-                    Severity::Error,
-                    Error::config(
-                        format!("/linux/{list}/{index}"),
-                        format!("{:?} is not absolute", &**path),
-                    ),
-                );
-            }
         }
     }
 }

@@ -99,21 +99,8 @@ pub fn unknown_names<'a>(profile: &'a spec::seccomp::Seccomp<'_>) -> impl Iterat
 
 /// Compiles a profile for a kernel with these abilities (config-linux.md, "Seccomp").
 ///
-/// A profile with neither a default action nor rules gives an empty program: runc takes it for
-/// none. Errors name the JSON pointer of what can't be done.
+/// Errors name the JSON pointer of what can't be done.
 pub fn compile(profile: &spec::seccomp::Seccomp<'_>, abilities: &Abilities) -> Result<Program> {
-    if profile
-        .default_action
-        .as_deref()
-        .unwrap_or_default()
-        .is_empty()
-        && profile.syscalls.is_empty()
-    {
-        return Ok(Program {
-            instructions: Vec::new(),
-            flags: Flags::empty(),
-        });
-    }
     let native = abilities.native.ok_or_else(|| {
         Error::config(
             "/linux/seccomp",
@@ -152,7 +139,16 @@ pub fn compile(profile: &spec::seccomp::Seccomp<'_>, abilities: &Abilities) -> R
 
 fn default_action(profile: &spec::seccomp::Seccomp<'_>) -> Result<Action> {
     let at = || "/linux/seccomp/defaultAction".to_owned();
-    let name = profile.default_action.as_deref().unwrap_or_default();
+    let Some(name) = profile
+        .default_action
+        .as_deref()
+        .filter(|name| !name.is_empty())
+    else {
+        return Err(Error::config(at(), "defaultAction is required").hint(
+            "leave out linux.seccomp for a container without a filter; \
+             SCMP_ACT_ALLOW allows what no rule names",
+        ));
+    };
     let errno_at = || "/linux/seccomp/defaultErrnoRet".to_owned();
     let action = Action::parse(name, profile.default_errno_ret, at, errno_at)?;
     if action.is_notify() {
@@ -265,6 +261,10 @@ fn add_rule(
         || at("errnoRet"),
     )?;
     let alternatives = alternatives(rule, action, at)?;
+    if rule.names.is_empty() {
+        let rule = format!("/linux/seccomp/syscalls/{index}");
+        return Err(Error::config(rule, "a rule must name a system call"));
+    }
     for (position, name) in rule.names.iter().enumerate() {
         let at = || at(&format!("names/{position}"));
         if name.is_empty() {

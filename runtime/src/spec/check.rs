@@ -41,6 +41,10 @@ pub fn check_all(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
             ))?;
         }
     }
+    check_restricted_paths(spec, report)?;
+    if spec.annotations.keys().any(|key| key.is_empty()) {
+        report(Error::config("/annotations", "a key must not be empty"))?;
+    }
     namespaces::check(spec, report)?;
     check_needs_of_namespaces(spec, report)?;
     check_hooks(spec, report)?;
@@ -85,10 +89,11 @@ fn check_all_of_process(process: &Process<'_>, report: &mut Report<'_>) -> Resul
         }
     }
     if !process.cwd.starts_with('/') {
-        report(Error::config(
-            "/process/cwd",
-            "Cwd must be an absolute path",
-        ))?;
+        let problem = match &*process.cwd {
+            "" => "Cwd property must not be empty",
+            _ => "Cwd must be an absolute path",
+        };
+        report(Error::config("/process/cwd", problem))?;
     }
     for (index, rlimit) in process.rlimits.iter().enumerate() {
         if process.rlimits[..index]
@@ -153,6 +158,24 @@ fn check_needs_of_namespaces(spec: &Spec<'_>, report: &mut Report<'_>) -> Result
     for key in spec.linux.sysctl.keys() {
         if let Err(error) = sysctl::check(key, &has) {
             report(error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Masked and read-only paths are absolute (config-linux.md).
+fn check_restricted_paths(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
+    for (pointer, paths) in [
+        ("/linux/maskedPaths", &spec.linux.masked_paths),
+        ("/linux/readonlyPaths", &spec.linux.readonly_paths),
+    ] {
+        for (index, path) in paths.iter().enumerate() {
+            if !path.starts_with('/') {
+                report(Error::config(
+                    format!("{pointer}/{index}"),
+                    format!("{:?} is not an absolute path", &**path),
+                ))?;
+            }
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ pub struct Process<'a> {
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub env: Vec<Text<'a>>,
     /// The working directory, absolute.
-    #[serde(borrow, default = "root_directory")]
+    #[serde(borrow, default)]
     pub cwd: Text<'a>,
     /// The five capability sets; absent: all empty.
     #[serde(borrow)]
@@ -52,10 +52,6 @@ pub struct Process<'a> {
     /// The CPUs of a process of `exec`.
     #[serde(borrow, rename = "execCPUAffinity")]
     pub exec_cpu_affinity: Option<CpuAffinity<'a>>,
-}
-
-fn root_directory() -> Text<'static> {
-    Text::from("/")
 }
 
 /// `consoleSize`.

@@ -147,16 +147,13 @@ pub fn takes_action(action: u32) -> bool {
     answer.is_ok()
 }
 
-/// Installs a filter for the calling thread, for good; an empty program installs nothing.
+/// Installs a filter for the calling thread, for good.
 ///
 /// The thread must have `no_new_privs` or `CAP_SYS_ADMIN` in its user namespace. Gives the
 /// seccomp agent's descriptor (close-on-exec) if the program has a listener. Allocates only to
 /// report an error.
 pub fn install(program: &Program) -> Result<Option<OwnedFd>> {
     let instructions = program.instructions();
-    if instructions.is_empty() {
-        return Ok(None);
-    }
     let filter = libc::sock_fprog {
         len: u16::try_from(instructions.len()).unwrap_or(u16::MAX),
         filter: instructions.as_ptr().cast_mut().cast(),
@@ -324,12 +321,6 @@ mod tests {
             unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_GETFD) == libc::FD_CLOEXEC }
         });
         assert_eq!(status, 0);
-    }
-
-    #[test]
-    fn an_empty_profile_installs_nothing() {
-        let program = program("{}");
-        assert!(install(&program).unwrap().is_none());
     }
 
     #[test]
