@@ -2,7 +2,6 @@
 //! it stands between image and runtime.
 
 mod attach;
-#[allow(dead_code, reason = "asked by the fronts that follow")]
 mod cgroup;
 mod cli;
 mod conmon;
