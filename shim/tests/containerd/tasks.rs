@@ -7,14 +7,14 @@ use std::path::Path;
 use crate::harness::{eventually, is_alive, new_id};
 use crate::messages;
 use crate::messages::events::{TaskExit, TaskStart};
-use crate::messages::runc_options::ProcessDetails;
+use crate::messages::runc_options::{CheckpointOptions, ProcessDetails};
 use crate::messages::task::{
-    CreateTaskResponse, DeleteRequest, DeleteResponse, PauseRequest, PidsRequest, PidsResponse,
-    ResumeRequest, StartRequest, StartResponse, StatsRequest, StatsResponse, Status,
-    UpdateTaskRequest, WaitRequest, WaitResponse,
+    CheckpointTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, PauseRequest,
+    PidsRequest, PidsResponse, ResumeRequest, StartRequest, StartResponse, StatsRequest,
+    StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
 };
-use crate::messages::unpack;
 use crate::messages::well_known::{Any, Empty};
+use crate::messages::{pack, unpack};
 use crate::peer::{Client, Containerd};
 use crate::{
     ALREADY_EXISTS, FAILED_PRECONDITION, delete, end, exec, running, shim_pid, shut_down, start,
@@ -203,4 +203,64 @@ fn a_container_is_paused_updated_and_measured() {
     assert_eq!(limit, 77);
     end(&mut client, &id);
     containerd.expect_topics(&["create", "start", "paused", "resumed", "exit", "delete"]);
+}
+
+/// The runtime that is called here does no more than containerd sees of CRIU, which works on few
+/// machines: it notes what it is told, and "restores" by creating and starting.
+#[test]
+fn a_checkpoint_is_made_and_restored_by_the_runtime() {
+    let mut containerd = Containerd::new();
+    containerd.shim.script("sleep 600");
+    let notes = containerd.shim.place.path().join("notes");
+    containerd.shim.fake_runtime(&format!(
+        r#"case " $* " in
+*" checkpoint "*) echo "$@" >> {notes}; exit 0;;
+*" restore "*) echo "$@" >> {notes}
+    set -- $(echo "$@" | sed -e 's/ restore / create /' -e 's/ --detach//' -e 's/ --no-subreaper//' \
+        -e 's/ --image-path [^ ]*//' -e 's/ --work-path [^ ]*//')
+    $RUNTIME "$@" || exit
+    for id; do :; done
+    exec $RUNTIME "$1" "$2" start $id;;
+*) exec $RUNTIME "$@";;
+esac"#,
+        notes = notes.display()
+    ));
+    let (id, mut client) = running(&containerd, "sleep 600");
+    let request = CheckpointTaskRequest {
+        id: id.clone(),
+        path: "/images".to_owned(),
+        options: Some(pack(&CheckpointOptions {
+            open_tcp: true,
+            ..CheckpointOptions::default()
+        })),
+    };
+    client.call::<Empty>("Checkpoint", &request).unwrap();
+    let bundle = containerd.shim.bundle();
+    let work = bundle.join("work/criu-work");
+    let noted = fs::read_to_string(&notes).unwrap();
+    let expected = format!(
+        "checkpoint --image-path /images --work-path {} --tcp-established --leave-running {id}\n",
+        work.display()
+    );
+    assert!(noted.ends_with(&expected), "{noted}");
+    end(&mut client, &id);
+    containerd.expect_topics(&["create", "start", "checkpointed", "exit", "delete"]);
+
+    let id = new_id();
+    let mut client = Client::new(&containerd.start(&bundle, &id));
+    let mut request = containerd.create_request(&bundle, &id);
+    request.checkpoint = "/images".to_owned();
+    let created: CreateTaskResponse = client.call("Create", &request).unwrap();
+    assert_eq!(created.pid, 0);
+    assert_eq!(state(&mut client, &id, "").status(), Status::Created);
+    let started: StartResponse = client.call("Start", &start(&id)).unwrap();
+    assert!(is_alive(started.pid.into()));
+    assert_eq!(state(&mut client, &id, "").status(), Status::Running);
+    let noted = fs::read_to_string(&notes).unwrap();
+    assert!(noted.contains(" restore --detach --bundle "), "{noted}");
+    assert!(noted.contains(" --image-path /images "), "{noted}");
+    let deleted = end(&mut client, &id);
+    assert_eq!((deleted.exit_status, deleted.pid), (137, started.pid));
+    let topics = containerd.topics();
+    assert_eq!(topics[5..], ["create", "start", "exit", "delete"]);
 }
