@@ -641,3 +641,85 @@ fn archives_are_written_for_others_and_read_from_them() {
     refused({ broken }.output().unwrap(), "can't");
     assert!(!workshop.path("broken.tar").exists());
 }
+
+#[test]
+fn a_repository_is_synced_to_a_directory_and_back() {
+    let workshop = Workshop::new();
+    let digest = gzip_image(&workshop);
+    let registry = Registry::start(&Options::default());
+    for tag in ["1", "2"] {
+        let name = registry.image(&format!("team/app:{tag}"));
+        ours(
+            &workshop,
+            &["copy", "-q", PLAIN_DESTINATION, "oci:layout", &name],
+        );
+    }
+    let source = format!("{}/team/app", registry.address);
+    let out = [
+        "sync",
+        "--src",
+        "docker",
+        "--dest",
+        "dir",
+        PLAIN_SOURCE,
+        &source,
+        "usb",
+    ];
+    assert_eq!(ours(&workshop, &out), "dir:usb/app:1\ndir:usb/app:2");
+    // skopeo makes the same of it.
+    let theirs = [
+        "sync",
+        "--src",
+        "docker",
+        "--dest",
+        "dir",
+        PLAIN_SOURCE,
+        &source,
+        "by-skopeo",
+    ];
+    std::fs::create_dir(workshop.path("by-skopeo")).unwrap();
+    skopeo(&workshop, &theirs);
+    let same = ["-r", "usb", "by-skopeo"];
+    run(Command::new("diff")
+        .current_dir(workshop.directory.path())
+        .args(same));
+
+    let target = format!("{}/copies", registry.address);
+    let back = [
+        "sync",
+        "--src",
+        "dir",
+        "--dest",
+        "docker",
+        PLAIN_DESTINATION,
+        "usb",
+        &target,
+    ];
+    ours(&workshop, &back);
+    let name = registry.image("copies/app:2");
+    assert_eq!(
+        ours(
+            &workshop,
+            &["copy", "-q", PLAIN_SOURCE, &name, "oci:pulled:x"]
+        ),
+        digest
+    );
+
+    let scoped = [
+        "sync",
+        "--src",
+        "docker",
+        "--dest",
+        "dir",
+        "--scoped",
+        "--dry-run",
+        PLAIN_SOURCE,
+        &source,
+        "never",
+    ];
+    assert_eq!(
+        ours(&workshop, &scoped).lines().next(),
+        Some(&*format!("dir:never/{source}:1"))
+    );
+    assert!(!workshop.path("never").exists());
+}

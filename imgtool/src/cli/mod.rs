@@ -25,6 +25,7 @@ mod remove;
 mod repack;
 mod save;
 mod stat;
+mod sync;
 mod table;
 mod tag;
 mod unpack;
@@ -73,6 +74,7 @@ enum Verb {
     Load(load::Load),
     Copy(Box<copy::Copy>),
     Inspect(Box<inspect::Inspect>),
+    Sync(Box<sync::Sync>),
     ListTags(Box<list_tags::ListTags>),
     Referrers(Box<referrers::Referrers>),
     Delete(Box<delete::Delete>),
@@ -109,6 +111,7 @@ impl CommandLine {
             Verb::Load(load) => load.run(),
             Verb::Copy(copy) => copy.run(),
             Verb::Inspect(inspect) => inspect.run(),
+            Verb::Sync(sync) => sync.run(),
             Verb::ListTags(list) => list.run(),
             Verb::Referrers(referrers) => referrers.run(),
             Verb::Delete(delete) => delete.run(),

@@ -59,7 +59,7 @@ impl Remove {
                 store.layout().collect_garbage()?;
             }
             None => {
-                warnings::note(|| "the store is in use: 'gc --store' removes the blobs".to_owned())
+                warnings::note(|| "the store is in use: 'gc --store' removes the blobs".to_owned());
             }
         }
         Ok(())

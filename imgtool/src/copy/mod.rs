@@ -6,6 +6,7 @@
 
 pub mod convert;
 pub mod plan;
+pub mod sync;
 mod transfer;
 
 use anyhow::Result;
