@@ -124,6 +124,38 @@ fn the_last_lines_may_be_in_several_files() {
 }
 
 #[test]
+fn a_log_is_rotated_when_someone_says_so() {
+    let shim = Shim::new();
+    shim.script("echo one; read line; echo two; read line");
+    let log = shim.place.path().join("own.log");
+    let renamed = shim.place.path().join("renamed");
+    let options = ["--log", log.to_str().unwrap()];
+    for limit in [&[][..], &["--log-max-size", "1m"]] {
+        let id = new_id();
+        shim.run_detached(&[&options, limit].concat(), &id);
+        let content = |path: &std::path::Path| fs::read_to_string(path).unwrap_or_default();
+        eventually("the first line", || content(&log).ends_with("one\n"));
+        if limit.is_empty() {
+            fs::rename(&log, &renamed).unwrap();
+        }
+        let said = shim.say(&["rotate", &id]);
+        assert_eq!(said.status, 0, "{said:?}");
+        go(&shim, &id);
+        eventually("the second line", || content(&log).ends_with("two\n"));
+        assert!(!content(&log).contains("one"));
+        let old = if limit.is_empty() {
+            renamed.clone()
+        } else {
+            log.with_extension("log.1")
+        };
+        assert!(content(&old).ends_with("one\n"));
+        shim.say(&["stop", "--time", "0", &id]);
+        assert!(shim.say(&["rotate", &id]).stderr.contains("has ended"));
+        fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
 fn a_json_file_is_dockers() {
     let shim = Shim::new();
     shim.script("printf 'a \"b\"\\n'; printf 'no end' >&2");

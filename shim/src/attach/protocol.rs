@@ -36,6 +36,8 @@ pub enum Request<'a> {
     Last,
     /// First packet: how is it?
     Inspect,
+    /// First packet: rotate its log now.
+    Rotate,
 }
 
 /// What the supervisor says.
@@ -74,6 +76,7 @@ impl<'a> Request<'a> {
             Request::Signal(number) => (b'S', number.to_le_bytes().to_vec()),
             Request::Last => (b'L', Vec::new()),
             Request::Inspect => (b'J', Vec::new()),
+            Request::Rotate => (b'O', Vec::new()),
         }
     }
 
@@ -85,6 +88,7 @@ impl<'a> Request<'a> {
             (b'W', []) => Request::Wait,
             (b'L', []) => Request::Last,
             (b'J', []) => Request::Inspect,
+            (b'O', []) => Request::Rotate,
             (b'I', bytes) => Request::Input(bytes),
             (b'E', []) => Request::EndOfInput,
             (b'R', &[a, b, c, d]) => {

@@ -48,6 +48,8 @@ pub struct Wishes {
     pub last: bool,
     /// Someone waits for [`AttachServer::report`].
     pub report: bool,
+    /// The log is to be rotated before that.
+    pub rotate: bool,
     /// The terminal's last size.
     pub size: Option<Winsize>,
     /// A foreground's standard input has ended.
@@ -491,6 +493,11 @@ impl Client {
             (Role::Unknown, Request::Inspect) => {
                 self.role = Role::Inspector;
                 wishes.report = true;
+            }
+            (Role::Unknown, Request::Rotate) => {
+                self.role = Role::Inspector;
+                wishes.report = true;
+                wishes.rotate = true;
             }
             (Role::Attached | Role::Foreground, Request::Input(bytes)) if self.input.is_empty() => {
                 self.input = bytes.to_vec();

@@ -99,6 +99,9 @@ struct Health {
     stderr_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_state: Option<LogStatus>,
+    /// Why the log could not be rotated, if it was to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrotated: Option<String>,
 }
 
 impl Container {
@@ -406,6 +409,15 @@ impl Container {
     }
 
     fn report(&mut self, core: &mut Supervisor) -> Result<()> {
+        let wants_rotation = std::mem::take(&mut self.server.wishes.rotate);
+        let log = match self.process {
+            Some(process) => core.log(process),
+            None => self.streams.log.as_mut(),
+        };
+        // If that fails, the log's state says why.
+        let unrotated = log
+            .filter(|_| wants_rotation)
+            .and_then(|log| log.rotate().err());
         let running = self.process.map_or([0; 2], |process| core.written(process));
         let log_state = match self.process {
             Some(process) => core.log(process).map(|log| log.status()),
@@ -415,6 +427,7 @@ impl Container {
             stdout_bytes: self.written[0] + running[0],
             stderr_bytes: self.written[1] + running[1],
             log_state,
+            unrotated: unrotated.map(|error| format!("{error:#}")),
         };
         let json = serde_json::to_string(&health).context("the report")?;
         self.server.report(&json, core.poller())

@@ -9,6 +9,7 @@ mod log_options;
 mod logs;
 mod ps;
 mod rm;
+mod rotate;
 mod run;
 mod stop;
 mod wait;
@@ -53,6 +54,7 @@ enum Verb {
     Kill(kill::Kill),
     Inspect(inspect::Inspect),
     Ps(ps::Ps),
+    Rotate(rotate::Rotate),
     Rm(rm::Rm),
 }
 
@@ -70,6 +72,7 @@ impl Cli {
             Verb::Kill(kill) => kill.carry_out(&root),
             Verb::Inspect(inspect) => inspect.carry_out(&root),
             Verb::Ps(ps) => ps.carry_out(&root),
+            Verb::Rotate(rotate) => rotate.carry_out(&root),
             Verb::Rm(rm) => rm.carry_out(&root),
         }
     }

@@ -294,8 +294,6 @@ impl Log {
     }
 
     /// How the log is doing.
-    // The fronts ask for it once they stand on the new core.
-    #[allow(dead_code)]
     pub fn status(&self) -> LogStatus {
         let mut status = LogStatus {
             over_rate: self.limiter.as_ref().is_some_and(Limiter::is_ahead),
@@ -312,22 +310,16 @@ impl Log {
     }
 
     /// Opens files anew by their names, because someone has renamed them (logrotate, the kubelet).
-    // The fronts ask for it once they stand on the new core.
-    #[allow(dead_code)]
     pub fn reopen(&mut self) -> Result<()> {
         self.files_mut().try_for_each(LogFile::reopen)
     }
 
     /// Rotates files now, as if they had reached their limit; one without a limit is opened anew.
-    // The fronts ask for it once they stand on the new core.
-    #[allow(dead_code)]
     pub fn rotate(&mut self) -> Result<()> {
         self.files_mut().try_for_each(LogFile::rotate_now)
     }
 
     /// Has the kernel write files to their disk, and waits for it (`fdatasync(2)`).
-    // The fronts ask for it once they stand on the new core.
-    #[allow(dead_code)]
     pub fn sync(&self) -> Result<()> {
         self.files().try_for_each(LogFile::sync)
     }
