@@ -301,6 +301,29 @@ pub fn release_memory() {
     }
 }
 
+/// Gives the part of the stack back that lies below what is in use: parsing arguments once took it to
+/// a depth that waiting for events never does.
+pub fn release_stack() {
+    /// How much is kept for the frames of the calls below, in bytes.
+    const KEPT: usize = 8 * 1024;
+    /// How deep the pages may be that are given back. What the kernel has mapped for the stack, and
+    /// the gap that it keeps below (`stack_guard_gap`), is more.
+    const DEPTH: usize = 128 * 1024;
+    let here = 0u8;
+    // SAFETY: sysconf has no preconditions.
+    let Ok(page) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else {
+        return;
+    };
+    let end = (&raw const here as usize).saturating_sub(KEPT) / page * page;
+    let start = end.saturating_sub(DEPTH);
+    // SAFETY: the stack grows down, this is the only thread, and no signal has a handler: nothing that
+    // lives is below the frame of this function and of what it calls, for which KEPT is left. Pages
+    // that are used again are new ones, which is all that a new frame expects.
+    unsafe {
+        libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED);
+    }
+}
+
 /// Drops this program's own code and constants from our resident memory. They stay in the page
 /// cache, and what is executed again is mapped again: what remains is what an idle supervisor needs,
 /// without the parsing of arguments.

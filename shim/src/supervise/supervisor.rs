@@ -423,6 +423,7 @@ impl Supervisor {
             }
         }
         sys::release_memory();
+        sys::release_stack();
     }
 }
 
