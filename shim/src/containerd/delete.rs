@@ -2,22 +2,16 @@
 //! It may be called for what was never created, and again for what it has removed already.
 
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use prost::Message;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::command_line::CommandLine;
 use super::messages::task::DeleteResponse;
 use super::task_socket::TaskSocket;
 use super::{rootfs, runtime_choice};
-use crate::supervise::Runtime;
 
 /// The file in a bundle that names the container's first process.
 pub const PID_FILE: &str = "init.pid";
@@ -67,57 +61,9 @@ fn bundle(line: &CommandLine) -> Result<PathBuf> {
 fn remove_container(program: &str, line: &CommandLine, bundle: &Path) -> Result<()> {
     let options = runtime_choice::read_options(bundle)?;
     let runtime = runtime_choice::runtime(program, &options, &line.namespace, bundle)?;
-    force_delete(&runtime, &line.id)
-}
-
-/// `delete --force`, which kills first. That there is no such container is as good.
-fn force_delete(runtime: &Runtime, id: &str) -> Result<()> {
-    let mut command = Command::new(&runtime.program);
-    if let Some(root) = &runtime.root {
-        command.arg("--root").arg(root);
-    }
-    command
-        .args(&runtime.arguments)
-        .args(["delete", "--force", id]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    crate::sys::with_default_signals(&mut command);
-    let calling = || format!("{} delete --force {id}", runtime.name());
-    let mut child = command.spawn().with_context(calling)?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.context("the runtime's process id is out of range")?;
-    let process = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open(the runtime)")?;
-    if !ends_within(&process, PATIENCE)? {
-        child.kill().with_context(calling)?;
-        child.wait().with_context(calling)?;
-        bail!(
-            "{} took more than {} s, so it was killed",
-            calling(),
-            PATIENCE.as_secs()
-        );
-    }
-    let output = child.wait_with_output().with_context(calling)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() || said.contains("does not exist") {
-        return Ok(());
-    }
-    bail!("{} failed ({}): {}", calling(), output.status, said.trim())
-}
-
-fn ends_within(process: impl AsFd, patience: Duration) -> Result<bool> {
-    let timeout = Timespec {
-        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(patience.subsec_nanos()),
-    };
-    loop {
-        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {
-            Ok(ready) => return Ok(ready > 0),
-            // No handler is installed that could interrupt it again and again.
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno).context("poll"),
-        }
+    match runtime.delete_within(PATIENCE, &line.id, true) {
+        Err(failure) if !failure.message.contains("does not exist") => bail!(failure.message),
+        _ => Ok(()),
     }
 }
 

@@ -36,8 +36,20 @@ impl Runtime {
 
     /// `delete [--force] ID`; waits for it.
     pub fn delete(&self, id: &str, force: bool) -> Result<Said, Failure> {
+        self.delete_within(PATIENCE, id, force)
+    }
+
+    /// The same with less patience.
+    pub fn delete_within(
+        &self,
+        patience: Duration,
+        id: &str,
+        force: bool,
+    ) -> Result<Said, Failure> {
         let options: &[&OsStr] = if force { &[OsStr::new("--force")] } else { &[] };
-        self.wait_for("delete", &[options, &[OsStr::new(id)]].concat(), false)
+        let arguments = [options, &[OsStr::new(id)]].concat();
+        self.call("delete", &arguments, false, Some(patience))?
+            .wait()
     }
 
     /// `state ID`: what the runtime knows of the container; none if it knows no such container.
