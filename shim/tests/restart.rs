@@ -222,3 +222,48 @@ fn inspect_tells_what_the_supervisor_knows() {
         (&json!(false), &json!(137))
     );
 }
+
+#[test]
+fn a_supervisor_that_is_out_of_descriptors_rests_and_serves_later() {
+    let shim = Shim::new();
+    shim.script("read line");
+    let id = new_id();
+    shim.run_detached(&[], &id);
+    let supervisor = shim.state(&id)["supervisor_pid"].as_u64().unwrap();
+    let descriptors = fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap();
+    let numbers = descriptors.map(|fd| fd.unwrap().file_name().into_string().unwrap());
+    let highest: u64 = numbers.map(|number| number.parse().unwrap()).max().unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(supervisor).unwrap());
+    let set_limit = |current: u64| {
+        let limit = rustix::process::Rlimit {
+            current: Some(current),
+            maximum: Some(4096),
+        };
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    set_limit(highest + 1);
+    let mut waiters: Vec<Owned> = (0..8)
+        .map(|_| {
+            Owned(
+                shim.command(&["wait", &id])
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap(),
+            )
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let ticks = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{supervisor}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split(' ').collect();
+        fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(ticks() - before < 10, "it spins");
+    set_limit(1024);
+    assert_eq!(shim.say(&["stop", "--time", "0", &id]).status, 0);
+    for waiter in &mut waiters {
+        assert_eq!(waiter.0.wait().unwrap().code(), Some(137));
+    }
+}
