@@ -466,7 +466,7 @@ impl Front for Container {
                 self.stage = Stage::Starting(self.call("start", &[], core));
                 Ok(())
             }
-            Err(Refusal(why)) => self.refused(why, core),
+            Err(Refusal { message: why, .. }) => self.refused(why, core),
         }
     }
 

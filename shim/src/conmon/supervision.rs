@@ -413,7 +413,7 @@ impl Front for Supervision<'_> {
                 }
                 Ok(())
             }
-            Err(Refusal(why)) => {
+            Err(Refusal { message: why, .. }) => {
                 self.fail(runtime_s_words(&why));
                 Ok(())
             }

@@ -106,7 +106,23 @@ pub struct Born {
 
 /// Why there is no process.
 #[derive(Debug)]
-pub struct Refusal(pub String);
+pub struct Refusal {
+    /// One line.
+    pub message: String,
+    /// It is the runtime's own word, and its log may say more. Otherwise what its log says last is
+    /// about something else.
+    pub by_runtime: bool,
+}
+
+impl Refusal {
+    /// Something else than the runtime's word.
+    pub fn new(message: impl Into<String>) -> Self {
+        Refusal {
+            message: message.into(),
+            by_runtime: false,
+        }
+    }
+}
 
 impl Descent {
     fn verb(&self) -> &'static str {
@@ -191,14 +207,14 @@ impl Labour {
             crate::sys::with_own_listen_pid(&mut command);
         }
         let options = birth.options.clone();
-        let (making, ears) =
-            prepare(key, birth, &mut command).map_err(|error| Refusal(format!("{error:#}")))?;
+        let (making, ears) = prepare(key, birth, &mut command)
+            .map_err(|error| Refusal::new(format!("{error:#}")))?;
         if let Some(socket) = &making.console {
             command.arg("--console-socket").arg(socket.address());
         }
         command.args(options).arg(&id);
         let call = Call::spawn(command, called, ears, patience)
-            .map_err(|failure| Refusal(failure.message))?;
+            .map_err(|failure| Refusal::new(failure.message))?;
         Ok(Labour {
             runtime,
             id,
@@ -256,7 +272,13 @@ impl Labour {
             call,
         } = self;
         let Concluded { outcome, ears } = call.conclude(poller)?;
-        let refused = |message| Ok(Progress::Refused(Refusal(message)));
+        let refused = |message| Ok(Progress::Refused(Refusal::new(message)));
+        let refused_by_runtime = |failure: Failure| {
+            Ok(Progress::Refused(Refusal {
+                by_runtime: !failure.killed,
+                message: failure.message,
+            }))
+        };
         // A runtime that has refused has tidied up by itself, and the id may be another
         // container's. One that was killed has not.
         let (verb, message) = match (stage, outcome) {
@@ -272,10 +294,10 @@ impl Labour {
             (Stage::Making(making), Err(failure)) => match making.descent {
                 Descent::Exec(_) => {
                     kill_abandoned(&making.pid_file);
-                    return refused(failure.message);
+                    return refused_by_runtime(failure);
                 }
                 _ if failure.killed => ("state", failure.message),
-                _ => return refused(failure.message),
+                _ => return refused_by_runtime(failure),
             },
             (Stage::Judging(message), found) => {
                 if !is_ours(found, began) {

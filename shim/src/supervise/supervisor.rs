@@ -74,7 +74,7 @@ impl Supervisor {
         let outcome =
             Labour::begin(key, birth).and_then(|labour| match labour.register(key, &self.poller) {
                 Ok(()) => Ok(labour),
-                Err(error) => Err(Refusal(format!("{error:#}"))),
+                Err(error) => Err(Refusal::new(format!("{error:#}"))),
             });
         match outcome {
             Ok(labour) => {

@@ -246,7 +246,7 @@ fn a_runtime_that_is_not_there_is_a_refusal() {
     let birth = place.exec("one", "", Input::Null, Output::Front);
     let key = core.give_birth(birth);
     core.run(&mut notes).unwrap();
-    let Some(Err(Refusal(why))) = notes.born.remove(&key) else {
+    let Some(Err(Refusal { message: why, .. })) = notes.born.remove(&key) else {
         panic!("it was born");
     };
     assert!(why.contains("nowhere: No such file"), "{why}");
@@ -262,7 +262,7 @@ fn what_a_runtime_says_that_refuses_is_not_lost_to_the_process() {
     let birth = place.exec("refused", "", Input::Null, Output::Front);
     let key = core.give_birth(birth);
     core.run(&mut notes).unwrap();
-    let Some(Err(Refusal(why))) = notes.born.remove(&key) else {
+    let Some(Err(Refusal { message: why, .. })) = notes.born.remove(&key) else {
         panic!("it was born");
     };
     assert_eq!(why, "runtime exec failed (exit status: 1): no such thing");
@@ -289,7 +289,7 @@ fn a_process_whose_runtime_was_killed_is_killed_too() {
     birth.patience = Some(Duration::from_secs(1));
     let key = core.give_birth(birth);
     core.run(&mut notes).unwrap();
-    let Some(Err(Refusal(why))) = notes.born.remove(&key) else {
+    let Some(Err(Refusal { message: why, .. })) = notes.born.remove(&key) else {
         panic!("it was born");
     };
     assert!(why.contains("it took more than 1 s"), "{why}");

@@ -77,19 +77,6 @@ impl Service {
         self.owners.insert(key, (container, exec));
     }
 
-    /// Whoever wanted these processes made has given up: so does the runtime, and nothing is left.
-    pub(super) fn give_up_births(&self, late: &[CallId], core: &mut Supervisor) {
-        let containers = self.containers.values();
-        for (_, process) in containers.flat_map(Container::processes) {
-            if let Some((call, _)) = &process.birth
-                && late.contains(call)
-                && let Some(key) = process.key
-            {
-                core.give_up(key, "its caller's time is over");
-            }
-        }
-    }
-
     /// A logger is ready, or never will be.
     pub(super) fn hear_of_logger(
         &mut self,
@@ -126,7 +113,7 @@ impl Service {
             }
             Err(error) => {
                 core.poller().remove(logger.readiness())?;
-                let refusal = Refusal(format!("{error:#}"));
+                let refusal = Refusal::new(format!("{error:#}"));
                 let (id, exec) = (id.clone(), exec.clone());
                 match exec.as_str() {
                     "" => self.container_born(&id, Err(refusal), core),

@@ -118,9 +118,9 @@ impl Service {
         let is_restored = container.is_created;
         let born = match outcome {
             Ok(born) => born,
-            Err(Refusal(why)) => {
+            Err(refusal) => {
                 let what = if is_restored { "restore" } else { "create" };
-                let failure = log.failure(&format!("OCI runtime {what} failed"), &why);
+                let failure = log.refusal(&format!("OCI runtime {what} failed"), &refusal);
                 if let Some(key) = container.first.key.take() {
                     self.owners.remove(&key);
                 }

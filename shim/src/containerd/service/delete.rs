@@ -70,7 +70,13 @@ impl Service {
         core: &mut Supervisor,
     ) -> Result<()> {
         if let Some(process) = self.process_mut(id, exec) {
-            process.deletion = Some((call, Instant::now() + PATIENCE));
+            let now = Instant::now();
+            process.deletion = Some((call, now + PATIENCE));
+            // Containerd deletes what it no longer reads.
+            process.kept.expect_no_readers();
+            if process.is_drained {
+                process.look_at = process.kept.finish(now);
+            }
             if let Some(key) = process.key {
                 core.listen_for(key, PATIENCE);
             }

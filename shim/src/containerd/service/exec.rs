@@ -115,14 +115,14 @@ impl Service {
                 self.publish(&Event::ExecStarted(started), core)?;
                 self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core)?;
             }
-            Err(Refusal(why)) => {
+            Err(refusal) => {
                 process.stage = Stage::Created;
                 process.kept = crate::containerd::stdio::Kept::default();
                 let waiting = std::mem::take(&mut process.waiting);
                 if let Some(key) = process.key.take() {
                     self.owners.remove(&key);
                 }
-                let failure = log.failure("OCI runtime exec failed", &why);
+                let failure = log.refusal("OCI runtime exec failed", &refusal);
                 self.answer(call, Err(failure.clone()), core)?;
                 for waiting in waiting {
                     self.answer(waiting, Err(failure.clone()), core)?;

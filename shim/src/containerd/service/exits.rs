@@ -62,10 +62,8 @@ impl Service {
     /// Tells of all ends that may be told now.
     pub(super) fn publish_exits(&mut self, id: &str, core: &mut Supervisor) -> Result<()> {
         while let Some(exec) = self.containers.get(id).and_then(next_to_be_told) {
-            if exec.is_empty() {
-                // What ended it may be known just now.
-                self.ask_for_oom(id, core)?;
-            }
+            // What ended it may be known just now.
+            self.ask_for_oom(id, core)?;
             let Some(process) = self.process_mut(id, &exec) else {
                 return Ok(());
             };

@@ -8,6 +8,7 @@ mod births;
 mod checkpoint;
 mod container;
 mod create;
+mod deadlines;
 mod delete;
 mod exec;
 mod exits;
@@ -360,7 +361,7 @@ impl Front for Service {
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
         let now = Instant::now();
         let late = self.server.alarm(now, core.poller())?;
-        self.give_up_births(&late, core);
+        self.give_up(&late, core);
         self.publisher.alarm(now, core.poller())?;
         self.look_at_processes(now, core)?;
         self.look_for_claims();

@@ -24,7 +24,7 @@ use crate::supervise::{Failure as CallFailure, PATIENCE, Runtime, Said, Supervis
 #[derive(Debug)]
 pub(super) struct Undertaking {
     /// Who is to be answered, if anybody is.
-    call: Option<CallId>,
+    pub(super) call: Option<CallId>,
     container: String,
     purpose: Purpose,
     log: LogMark,

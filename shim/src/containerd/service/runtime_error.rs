@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::containerd::runtime_choice::log_file;
 use crate::containerd::ttrpc::{Code, Failure};
+use crate::supervise::Refusal;
 
 /// How much of the log is looked at, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -49,6 +50,14 @@ impl LogMark {
         let why = why.as_deref().filter(|why| !why.is_empty());
         let message = format!("{what}: {}", why.unwrap_or(otherwise));
         Failure::new(Code::Unknown, message)
+    }
+
+    /// The failure of a birth.
+    pub(super) fn refusal(&self, what: &str, refusal: &Refusal) -> Failure {
+        if refusal.by_runtime {
+            return self.failure(what, &refusal.message);
+        }
+        Failure::new(Code::Unknown, format!("{what}: {}", refusal.message))
     }
 
     /// The failure of a signal that could not be sent: that there is nobody left is to be told apart.

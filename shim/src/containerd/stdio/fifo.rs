@@ -40,12 +40,17 @@ impl FifoOutput {
         Ok((FifoOutput { keeper, writer }, given))
     }
 
+    /// Whether somebody else reads it. From now on, output breaks when the last reader goes.
+    pub fn is_read(&mut self) -> bool {
+        self.keeper = None;
+        has_reader(&self.writer)
+    }
+
     /// To be asked when all output is in the fifo: whether it can be closed, so that the reader gets
     /// to its end. Not while nobody reads it: what is in it would be lost, and a reader that is just
     /// about to open it would wait for a writer for ever.
     pub fn can_be_closed(&mut self) -> bool {
-        self.keeper = None;
-        has_reader(&self.writer)
+        self.is_read()
     }
 
     /// Whether something is in it that nobody has read.

@@ -64,12 +64,21 @@ pub struct Kept {
     /// The program that takes the output. The process must not be made before it is ready.
     pub logger: Option<Logger>,
     pause: Option<Duration>,
+    /// Nobody else will read than who reads now.
+    final_readers: bool,
 }
 
 impl Kept {
     /// Lets standard input end when the last client is gone that has it open: `CloseIO`.
     pub fn close_input(&mut self) {
         self.input = None;
+    }
+
+    /// Readers that are not there now won't come any more: what they have not read is given up, and
+    /// what the process still writes for them.
+    pub fn expect_no_readers(&mut self) {
+        self.outputs.retain_mut(FifoOutput::is_read);
+        self.final_readers = true;
     }
 
     /// To be called when the process has ended and all its output is written ([`drained`]), and
@@ -82,6 +91,9 @@ impl Kept {
     /// [`drained`]: crate::supervise::Front::drained
     pub fn finish(&mut self, now: Instant) -> Option<Instant> {
         self.input = None;
+        if self.final_readers {
+            self.outputs.clear();
+        }
         self.outputs.retain_mut(|output| !output.can_be_closed());
         let unread = (!self.outputs.is_empty()).then(|| {
             let pause = self.pause.map_or(FIRST_LOOK, |pause| pause * 2);
