@@ -64,32 +64,51 @@ hierarchies() {
         done
 }
 
+# make_cgroup DIRECTORY
+make_cgroup() {
+    mkdir -p "$1"
+    if [[ -e $1/cpuset.mems && ! -e $1/cgroup.controllers ]]; then
+        # Nothing can enter a cpuset of version 1 without processors and memory.
+        cat "$1/../cpuset.cpus" >"$1/cpuset.cpus"
+        cat "$1/../cpuset.mems" >"$1/cpuset.mems"
+    fi
+}
+
+# enter_cgroup CGROUP: with this shell, in every hierarchy.
+enter_cgroup() {
+    local point
+    for point in "${points[@]}"; do echo "$BASHPID" >"$point/$1/cgroup.procs"; done
+}
+
 # in_private_place "$@": runs this script again, with the same arguments, as said above; returns only
 # in there.
 in_private_place() {
     [[ ! ${WINDLASS_LANE-} ]] || { lane_root=$WINDLASS_LANE; settle; return; }
     local cgroup=windlass-engine.$$ point status
     lane_root=$(mktemp -d "${TMPDIR:-/tmp}/windlass-$lane_name.XXXXXX")
-    while read -r point _; do
-        mkdir -p "$point/$cgroup"
-        if [[ -e $point/cpuset.mems ]]; then
-            # Nothing can enter a cpuset without processors and memory.
-            cat "$point/cpuset.cpus" >"$point/$cgroup/cpuset.cpus"
-            cat "$point/cpuset.mems" >"$point/$cgroup/cpuset.mems"
-        fi
+    local points
+    mapfile -t points < <(hierarchies | cut -d' ' -f1)
+    for point in "${points[@]}"; do
+        make_cgroup "$point/$cgroup" && make_cgroup "$point/$cgroup/lane"
         if [[ -e $point/cgroup.controllers ]]; then
             for controller in $(<"$point/cgroup.controllers"); do
                 # One at a time: v1 hierarchies may hold some of them.
                 echo "+$controller" >"$point/cgroup.subtree_control"
             done 2>/dev/null
         fi
-    done < <(hierarchies)
+    done
     (
-        while read -r point _; do
-            echo "$BASHPID" >"$point/$cgroup/cgroup.procs"
-        done < <(hierarchies)
-        WINDLASS_LANE=$lane_root exec unshare --mount --net --cgroup --ipc --pid --fork --kill-child \
-            --mount-proc --propagation private -- "$lane_script" "$@"
+        enter_cgroup "$cgroup"
+        # The root of the namespace is where its first process is. On cgroup v2 a root that has limits
+        # for its children may have no processes, so all go one further down.
+        WINDLASS_LANE=$lane_root exec unshare --cgroup -- bash -c '
+            points=() script=$1 cgroup=$2
+            shift 2
+            while [[ $1 != -- ]]; do points+=("$1"); shift; done
+            for point in "${points[@]}"; do echo $$ >"$point/$cgroup/lane/cgroup.procs"; done
+            shift
+            exec unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private -- \
+                "$script" "$@"' - "$lane_script" "$cgroup" "${points[@]}" -- "$@"
     )
     status=$?
     while read -r point _; do
@@ -130,18 +149,9 @@ settle() {
             fi
         done
     fi
-    # On cgroup v2 a cgroup has processes or children that are limited, not both.
-    while read -r point _; do
-        mkdir -p "$point/lane"
-        [[ ! -e $point/cpuset.mems ]] || {
-            cat "$point/cpuset.cpus" >"$point/lane/cpuset.cpus"
-            cat "$point/cpuset.mems" >"$point/lane/cpuset.mems"
-        }
-        echo $$ >"$point/lane/cgroup.procs"
-        [[ ! -e $point/cgroup.controllers ]] || for controller in $(<"$point/cgroup.controllers"); do
-            echo "+$controller" >"$point/cgroup.subtree_control"
-        done
-    done < <(hierarchies)
+    for controller in $(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null); do
+        echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+    done
     PATH=$lane_root/bin:$PATH
     # conmon 2.1 writes a file into its working directory.
     cd "$lane_root" || exit
