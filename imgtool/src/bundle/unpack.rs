@@ -1,6 +1,8 @@
 //! Unpacks an image into a bundle: layers, then config.json.
 
+use std::collections::VecDeque;
 use std::io::Write as _;
+use std::num::NonZero;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -81,7 +83,8 @@ pub fn unpack_rootfs(
     Ok(())
 }
 
-/// Applies layers in order; while one is applied, the next is already being inflated.
+/// Applies layers in order; while one is applied, those after it are already being inflated and
+/// verified, as many as there are processors for it.
 fn apply_layers(
     layout: &Layout,
     layers: &[Layer<'_>],
@@ -89,15 +92,21 @@ fn apply_layers(
     limits: Limits,
 ) -> Result<Applied> {
     let of_layer = |layer: &Layer<'_>| format!("layer {}", layer.descriptor.digest);
-    let start =
-        |layer: &Layer<'_>| start_layer(layout, layer, limits).with_context(|| of_layer(layer));
+    let ahead = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let ahead = ahead.min(MOST_LAYERS_AHEAD);
     let mut bytes_left = limits.bytes;
-    let mut started = layers.first().map(start).transpose()?;
-    for (index, layer) in layers.iter().enumerate() {
-        let Some(mut stream) = started.take() else {
+    let mut to_start = layers.iter();
+    let mut started = VecDeque::new();
+    for layer in layers {
+        while started.len() <= ahead
+            && let Some(next) = to_start.next()
+        {
+            let stream = start_layer(layout, next, limits).with_context(|| of_layer(next))?;
+            started.push_back(stream);
+        }
+        let Some(mut stream) = started.pop_front() else {
             break;
         };
-        started = layers.get(index + 1).map(start).transpose()?;
         stream.bytes_allowed = bytes_left;
         let mut tar = TarReader::new(stream, limits.tar);
         bytes_left -= applier
@@ -107,6 +116,9 @@ fn apply_layers(
     }
     applier.finish()
 }
+
+/// Each layer ahead may have some 4 MiB waiting.
+const MOST_LAYERS_AHEAD: usize = 4;
 
 fn start_layer(layout: &Layout, layer: &Layer<'_>, limits: Limits) -> Result<LayerStream> {
     let blob = LayerBlob {

@@ -1,7 +1,7 @@
 //! A layer's bytes on their way from its blob to the tar reader, verified as they pass.
 //!
-//! One pass: a thread reads the blob, hashes it and inflates it; the caller's thread hashes what
-//! comes out and applies it. Both digests, the size and the limits are checked by
+//! One pass: a thread reads the blob, hashes it and inflates it; another hashes what comes out; the
+//! caller's thread applies it. Both digests, the size and the limits are checked by
 //! [`LayerStream::finish`]; until it returns, nothing read here may be trusted.
 
 use std::fs::File;
@@ -16,9 +16,9 @@ use crate::layout::digest::{Digest, Hasher};
 use crate::layout::media::Compression;
 use crate::sys::signal;
 
-/// How much is inflated at once, and how many such pieces may wait: 4 MiB ahead.
+/// How much is inflated at once, and how many such pieces may wait for the next thread: 4 MiB ahead.
 const PIECE: usize = 256 << 10;
-const PIECES_AHEAD: usize = 16;
+const PIECES_AHEAD: usize = 8;
 
 /// A layer's blob and what the image says of it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub struct LayerStream {
     piece: Vec<u8>,
     position: usize,
     /// Not there for an uncompressed layer: its blob's digest is its diffID.
-    hasher: Option<Hasher>,
+    hashing: Option<JoinHandle<Digest>>,
     diff_id: Digest,
     bytes: u64,
     /// How many bytes the image may still unpack to.
@@ -55,23 +55,31 @@ pub struct LayerStream {
 impl LayerStream {
     /// Starts to read `blob`: some MiB are inflated ahead of the first read.
     pub fn start(blob: LayerBlob, limits: Limits) -> Result<Self> {
-        let hasher = match blob.compression {
-            Compression::None if blob.digest == blob.diff_id => None,
-            _ => Some(Hasher::new(blob.diff_id.algorithm())),
-        };
+        let same_digest = blob.compression == Compression::None && blob.digest == blob.diff_id;
         let diff_id = blob.diff_id.clone();
-        let (pieces_in, pieces) = sync_channel(PIECES_AHEAD);
+        let (pieces_in, mut pieces) = sync_channel(PIECES_AHEAD);
         let (used, used_out) = channel();
         let worker = std::thread::Builder::new()
             .name("inflate".into())
             .spawn(move || inflate(blob, limits, &pieces_in, &used_out))
             .context("can't start a thread to inflate a layer")?;
+        let mut hashing = None;
+        if !same_digest {
+            let hasher = Hasher::new(diff_id.algorithm());
+            let (hashed_in, hashed) = sync_channel(PIECES_AHEAD);
+            let inflated = std::mem::replace(&mut pieces, hashed);
+            let thread = std::thread::Builder::new()
+                .name("hash".into())
+                .spawn(move || hash(hasher, &inflated, &hashed_in))
+                .context("can't start a thread to hash a layer")?;
+            hashing = Some(thread);
+        }
         Ok(LayerStream {
             pieces,
             used,
             piece: Vec::new(),
             position: 0,
-            hasher,
+            hashing,
             diff_id,
             bytes: 0,
             bytes_allowed: limits.bytes,
@@ -93,8 +101,10 @@ impl LayerStream {
             Ok(result) => result?,
             Err(_) => bail!("the inflating thread failed"),
         }
-        if let Some(hasher) = self.hasher {
-            let found = hasher.finish();
+        if let Some(hashing) = self.hashing {
+            let Ok(found) = hashing.join() else {
+                bail!("the hashing thread failed");
+            };
             if found != self.diff_id {
                 bail!(
                     "the uncompressed layer is {found}, but the image's diffID is {}",
@@ -119,9 +129,6 @@ impl LayerStream {
         if !old.is_empty() {
             // The worker may have ended; then nobody needs the piece.
             drop(self.used.send(old));
-        }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&self.piece);
         }
         self.bytes += self.piece.len() as u64;
         if self.bytes > self.bytes_allowed {
@@ -154,6 +161,24 @@ impl BufRead for LayerStream {
     fn consume(&mut self, count: usize) {
         self.position += count;
     }
+}
+
+/// The hashing thread: passes on what it hashes.
+fn hash(
+    mut hasher: Hasher,
+    inflated: &Receiver<io::Result<Vec<u8>>>,
+    hashed: &SyncSender<io::Result<Vec<u8>>>,
+) -> Digest {
+    for piece in inflated {
+        if let Ok(bytes) = &piece {
+            hasher.update(bytes);
+        }
+        // The reader gave up and has its own error.
+        if hashed.send(piece).is_err() {
+            break;
+        }
+    }
+    hasher.finish()
 }
 
 /// The inflating thread.
