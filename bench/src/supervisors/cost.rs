@@ -12,8 +12,9 @@ use super::place::{Place, Task};
 use super::process::{self, Memory};
 use super::{Reader, Running, Supervisor};
 
-/// How long a supervisor is left alone before it is looked at.
-const QUIET: Duration = Duration::from_millis(500);
+/// How long a supervisor is left alone before it is looked at: longer than any of them waits before it gives
+/// memory back.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Of each of `count` supervisors that are there at the same time, with an idle container each.
 pub fn memory_of(supervisor: &dyn Supervisor, place: &Place, count: usize) -> Result<Vec<Memory>> {
