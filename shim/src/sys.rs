@@ -8,8 +8,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
 /// Which side of [`fork`] a process is on.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +100,7 @@ pub struct SignalFd(OwnedFd);
 impl SignalFd {
     /// Blocks `signals` for this process and makes a descriptor that yields them.
     ///
-    /// The mask survives `fork` and `exec`: see [`with_default_signals`].
+    /// The mask survives `fork` and `exec`: see [`with_clean_settings`].
     pub fn new(signals: &[i32]) -> io::Result<Self> {
         let set = signal_set(signals);
         // SAFETY: `set` is an initialised sigset_t; the old mask is not asked for (null is allowed).
@@ -160,11 +161,31 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
+/// The limit of open descriptors that we were given, once ours is another.
+static GIVEN_LIMIT: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises the soft limit of open descriptors to the hard one (`setrlimit(2)`): the shim of a pod has a
+/// dozen for each container. What [`with_clean_settings`] applies to gets back what we were given.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let given = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: given.maximum,
+        ..given
+    };
+    setrlimit(Resource::Nofile, raised)?;
+    // Only called once; a second call would find the raised limit given.
+    let _ = GIVEN_LIMIT.set(given);
+    Ok(())
+}
+
 /// What `command` starts gets no signal blocked and none ignored, whatever our mask is (the
 /// standard library passes it on) and whatever our caller did: a container started by `nohup` or
 /// in the background of a script is to handle signals like any other.
-pub fn with_default_signals(command: &mut Command) {
-    let reset = || {
+///
+/// It also gets the limit of open descriptors that we were given, if we have raised ours.
+pub fn with_clean_settings(command: &mut Command) {
+    let given = GIVEN_LIMIT.get().copied();
+    let reset = move || {
         let none = signal_set(&[]);
         // SAFETY: sigprocmask and signal are async-signal-safe (signal-safety(7)), which is what
         // the child between fork and exec may call; `none` is initialised. That KILL and STOP
@@ -174,6 +195,10 @@ pub fn with_default_signals(command: &mut Command) {
             for signal in 1..=64 {
                 libc::signal(signal, libc::SIG_DFL);
             }
+        }
+        if let Some(given) = given {
+            // A mere system call, without memory or locks of the C library's.
+            setrlimit(Resource::Nofile, given)?;
         }
         Ok(())
     };

@@ -146,7 +146,7 @@ impl<'a> LastThings<'a> {
         };
         let mut command = Command::new(program);
         command.args(&self.options.exit_command_args);
-        sys::with_default_signals(&mut command);
+        sys::with_clean_settings(&mut command);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {

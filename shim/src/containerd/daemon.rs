@@ -27,6 +27,7 @@ pub fn serve(program: &str, line: CommandLine) -> Result<()> {
     if line.namespace.is_empty() {
         bail!("-namespace is missing");
     }
+    sys::raise_descriptor_limit().context("setrlimit(RLIMIT_NOFILE)")?;
     let listener = listener(&line)?;
     // Fails where a person has started it, by -socket: it leads a process group already.
     let _ = rustix::process::setsid();

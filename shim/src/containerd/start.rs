@@ -220,7 +220,7 @@ fn spawn(wish: &Wish, bundle: &Path, listener: OwnedFd) -> Result<()> {
     if let Some(events) = &wish.events {
         command.env(TTRPC_ADDRESS, events);
     }
-    crate::sys::with_default_signals(&mut command);
+    crate::sys::with_clean_settings(&mut command);
     let mut shim = command
         .spawn()
         .with_context(|| format!("executing {}", command.get_program().display()))?;

@@ -98,7 +98,7 @@ impl Runtime {
             command.arg("--root").arg(root);
         }
         command.args(&self.arguments).arg(verb);
-        crate::sys::with_default_signals(&mut command);
+        crate::sys::with_clean_settings(&mut command);
         crate::sys::dying_with_us(&mut command);
         command
     }

@@ -264,3 +264,29 @@ esac"#,
     let topics = containerd.topics();
     assert_eq!(topics[5..], ["create", "start", "exit", "delete"]);
 }
+
+#[test]
+fn the_shim_may_open_more_than_its_containers() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // Each test is a process of its own.
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let given = Rlimit {
+        current: Some(300),
+        maximum: hard,
+    };
+    setrlimit(Resource::Nofile, given).unwrap();
+    let containerd = Containerd::new();
+    let (id, mut client) = running(&containerd, "sleep 1000");
+    let limit = |pid: u64| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        line.unwrap().split_whitespace().nth(3).unwrap().to_owned()
+    };
+    let container = state(&mut client, &id, "").pid;
+    assert_eq!(limit(container.into()), "300");
+    let hard = hard.map_or("unlimited".to_owned(), |hard| hard.to_string());
+    assert_eq!(limit(shim_pid(&mut client, &id)), hard);
+    end(&mut client, &id);
+}

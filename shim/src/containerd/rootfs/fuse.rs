@@ -36,7 +36,7 @@ pub fn mount(helper: &str, kind: &str, mount: &Mount, target: &Target<'_>) -> Re
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr);
-    crate::sys::with_default_signals(&mut command);
+    crate::sys::with_clean_settings(&mut command);
     let mut child = command.spawn().with_context(|| format!("run {helper}"))?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pidfd_open(pid.context("its process id")?, PidfdFlags::empty());

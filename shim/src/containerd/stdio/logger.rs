@@ -84,7 +84,7 @@ impl Logger {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        crate::sys::with_default_signals(&mut command);
+        crate::sys::with_clean_settings(&mut command);
         let child = crate::sys::spawn_with_descriptors(command, [&out, &err, &tell])
             .with_context(|| format!("start the logger {}", uri.path))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
