@@ -1,12 +1,14 @@
 //! New layouts. One whose making was killed is completed by the next who wants to make it.
 
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::digest::Algorithm;
 use super::document::Index;
 use super::store::{Layout, TEMPORARY_PREFIX, open_directory};
 
@@ -83,17 +85,28 @@ impl Layout {
 
     /// The marker comes last: without it, it is no layout.
     fn fill(&self) -> Result<()> {
-        for name in ["blobs", "blobs/sha256"] {
-            match rustix::fs::mkdirat(&self.directory, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => {
-                    return Err(errno)
-                        .with_context(|| format!("mkdirat {name} in {}", self.path.display()));
-                }
-            }
-        }
+        self.make_directory(&self.directory, "blobs")?;
+        self.make_blobs_directory(Algorithm::Sha256)?;
         self.write("index.json", &serde_json::to_vec(&Index::empty())?)?;
         self.write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
+    }
+
+    /// Makes the directory for an algorithm's blobs, unless it is there, and opens it. A `blobs` that
+    /// leads out of the layout (it may be a stranger's) is refused.
+    pub(super) fn make_blobs_directory(&self, algorithm: Algorithm) -> Result<OwnedFd> {
+        let blobs = self.open_at("blobs", OFlags::PATH | OFlags::DIRECTORY)?;
+        self.make_directory(&blobs, algorithm.name())?;
+        let name = format!("blobs/{}", algorithm.name());
+        self.open_at(&name, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    fn make_directory(&self, parent: impl AsFd, name: &str) -> Result<()> {
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => {
+                Err(errno).with_context(|| format!("mkdirat {name} in {}", self.path.display()))
+            }
+        }
     }
 
     /// Takes back what [`Layout::open_or_create`] made, unless somebody has come to use it.
@@ -106,13 +119,18 @@ impl Layout {
         if in_use {
             return;
         }
-        for (name, flags) in [
-            ("oci-layout", AtFlags::empty()),
-            ("index.json", AtFlags::empty()),
-            ("blobs/sha256", AtFlags::REMOVEDIR),
-            ("blobs", AtFlags::REMOVEDIR),
+        let Ok(blobs) = self.open_at("blobs", OFlags::PATH | OFlags::DIRECTORY) else {
+            // A stranger's, who has it lead out of the layout.
+            return;
+        };
+        let top = self.directory.as_fd();
+        for (directory, name, flags) in [
+            (top, "oci-layout", AtFlags::empty()),
+            (top, "index.json", AtFlags::empty()),
+            (blobs.as_fd(), "sha256", AtFlags::REMOVEDIR),
+            (top, "blobs", AtFlags::REMOVEDIR),
         ] {
-            if let Err(errno) = rustix::fs::unlinkat(&self.directory, name, flags)
+            if let Err(errno) = rustix::fs::unlinkat(directory, name, flags)
                 && errno != Errno::NOENT
             {
                 crate::warnings::warn(|| format!("can't remove {name}: {errno}"));

@@ -51,10 +51,20 @@ impl Layout {
         if self.holds(descriptor)? {
             return Ok(Received::Already);
         }
+        self.receive_unless(descriptor, source, || self.holds(descriptor))
+    }
+
+    /// The same, with another idea of when it needn't come.
+    fn receive_unless(
+        &self,
+        descriptor: &Descriptor,
+        source: &dyn BlobSource,
+        is_here: impl Fn() -> Result<bool>,
+    ) -> Result<Received> {
         let name = partial_name(&descriptor.digest);
         let (partials, mut part) = self.open_part(&name)?;
         // Somebody else may have been filling it until now.
-        if self.holds(descriptor)? {
+        if is_here()? {
             discard(&partials, &name);
             return Ok(Received::Already);
         }
@@ -85,13 +95,12 @@ impl Layout {
             }
         }
         let descriptor = document.descriptor();
-        // One that is here may be damaged, and this one is small.
-        if self.holds(&descriptor)? && self.read_document(&descriptor).is_err() {
-            let name = blob_name(&descriptor.digest);
-            rustix::fs::unlinkat(&self.directory, &*name, AtFlags::empty())
-                .with_context(|| format!("unlinkat {name}, which is damaged"))?;
+        // One that is here may be damaged, and this one is small. Whatever keeps us from reading it,
+        // it is only ever replaced by a good one, never removed.
+        let is_well = || Ok(self.read_document(&descriptor).is_ok());
+        if !is_well()? {
+            self.receive_unless(&descriptor, &Bytes(&document.bytes), is_well)?;
         }
-        self.receive(&descriptor, &Bytes(&document.bytes))?;
         Ok(())
     }
 
@@ -212,12 +221,9 @@ impl Layout {
         rustix::fs::fdatasync(part)
             .context("fdatasync")
             .with_context(context)?;
-        let blobs = format!("blobs/{}", digest.algorithm().name());
-        match rustix::fs::mkdirat(&self.directory, &*blobs, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno).context("mkdirat").with_context(context),
-        }
-        let blobs = self.open_at(&blobs, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let blobs = self
+            .make_blobs_directory(digest.algorithm())
+            .with_context(context)?;
         rustix::fs::renameat(partials, name, blobs, digest.hex())
             .context("renameat")
             .with_context(context)
