@@ -352,6 +352,24 @@ fn rootless_bundles_are_repacked_without_privileges() {
     assert_eq!((new.uid(), new.gid(), new.mode() & 0o7777), (0, 0, 0));
 }
 
+/// File systems give a removed file's inode to the next: what stands for a device must not pass for
+/// the file that was there before.
+#[test]
+fn empty_files_for_devices_are_no_change() {
+    let workshop = Workshop::new();
+    let names: Vec<String> = (0..20).map(|number| format!("{number}")).collect();
+    let files: Vec<_> = names.iter().map(|name| file(name, name)).collect();
+    let whiteouts = names.iter().map(|name| file(&format!(".wh.{name}"), ""));
+    let devices = names
+        .iter()
+        .map(|name| entry(b'3', &format!("device{name}")).device(1, 3));
+    let above: Vec<_> = whiteouts.chain(devices).collect();
+    workshop.image(&[&files, &above]);
+    let bundle = unpack(&workshop, "latest", "b", &["--rootless"]);
+    repacked(&workshop, "same", &bundle, &[]);
+    assert_eq!(layers(&workshop, "same"), 2);
+}
+
 #[test]
 fn what_can_not_be_repacked_changes_nothing() {
     let workshop = image_of_all_kinds();

@@ -307,6 +307,9 @@ impl Applier {
         });
         let mode = Mode::RUSR | Mode::WUSR;
         let fd = self.replacing(parent, name, path, || parent.create_file(name, mode))?;
+        // A file that a whiteout removed may have had this inode.
+        let stat = rustix::fs::fstat(&fd).with_context(|| format!("fstat {path}"))?;
+        self.digests.forget(stat.st_ino);
         metadata.set(
             fd.as_fd(),
             path,

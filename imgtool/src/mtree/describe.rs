@@ -31,6 +31,11 @@ impl FileDigests {
         }
     }
 
+    /// Drops what was noted of an inode's number: another file has it now, not written through us.
+    pub fn forget(&mut self, inode: u64) {
+        self.0.remove(&inode);
+    }
+
     fn digest(&self, inode: &Inode) -> Result<[u8; 32]> {
         match self.0.get(&inode.stat().st_ino) {
             Some(digest) => Ok(*digest),
