@@ -6,8 +6,8 @@ mod image_builder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::time::Duration;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use image_builder::{Workshop, file, run, windlass_img};
 use rustix::fs::FlockOperation;
@@ -407,6 +407,48 @@ fn changes_at_the_same_time_are_all_kept() {
         .arg("--layout")
         .arg(workshop.layout()));
     assert_eq!(list.lines().count(), 13, "{list}");
+}
+
+#[test]
+fn of_two_changes_of_one_tag_none_is_lost_silently() {
+    let workshop = Workshop::new();
+    workshop.image(&[&[file("f", "1")]]);
+    let before = blobs(&workshop.layout()).len();
+    let insert = |name: &str| {
+        let source = workshop.path(name);
+        std::fs::write(&source, name).unwrap();
+        let mut command = windlass_img();
+        command.args(["insert", "--image", &image(&workshop, "latest")]);
+        command.arg(source).arg(format!("/{name}"));
+        command.stderr(Stdio::piped());
+        command
+    };
+    // Neither gets at index.json before both have read it.
+    let marker = std::fs::File::open(workshop.layout().join("oci-layout")).unwrap();
+    rustix::fs::flock(&marker, FlockOperation::LockExclusive).unwrap();
+    let children = ["one", "two"].map(|name| (name, insert(name).spawn().unwrap()));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // A layer, a configuration and a manifest each.
+    while blobs(&workshop.layout()).len() < before + 6 {
+        assert!(Instant::now() < deadline, "they don't get to the index");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(marker);
+    let mut refused = Vec::new();
+    for (name, child) in children {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        if !output.status.success() {
+            assert!(stderr.contains("changed by somebody else"), "{stderr}");
+            refused.push(name);
+        }
+    }
+    assert_eq!(refused.len(), 1, "refused: {refused:?}");
+    run(&mut insert(refused[0]));
+    workshop.unpacked(&[]);
+    for name in ["one", "two"] {
+        assert!(workshop.rootfs().join(name).exists(), "{name} is lost");
+    }
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Config {
     fn change(self) -> Result<()> {
         let layout = Layout::open_to_change(&self.image.layout)?;
         let image = Image::find(&layout, &self.image.tag)?;
-        let mut edit = ImageEdit::of(&image)?;
+        let mut edit = ImageEdit::of_tagged(&image, &self.image.tag)?;
         for what in &self.clear {
             clear(&mut edit, *what)?;
         }

@@ -76,7 +76,7 @@ impl Insert {
             .with_context(|| format!("target '{}'", target.display()))?;
         let layout = Layout::open_to_change(&self.image.layout)?;
         let image = Image::find(&layout, &self.image.tag)?;
-        let mut edit = ImageEdit::of(&image)?;
+        let mut edit = ImageEdit::of_tagged(&image, &self.image.tag)?;
         let mut incoming = layout.incoming()?;
         let options = PackOptions {
             mapping: self.mapping.mapping()?,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::blob::{Incoming, IncomingBlob};
 use super::digest::Digest;
-use super::document::{Descriptor, History, ImageConfig};
+use super::document::{Descriptor, History, ImageConfig, Index};
 use super::media::{Compression, MediaKind};
 use super::resolve::{Image, host_architecture};
 use super::store::Layout;
@@ -37,6 +37,8 @@ const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
 pub struct ImageEdit {
     /// From the layout's index to the manifest; of the last, only what is around the manifest.
     way: Vec<Descriptor>,
+    /// The tag that the image was found by, if a change under it is to build on it.
+    found_by: Option<String>,
     manifest: Map<String, Value>,
     config: Map<String, Value>,
 }
@@ -54,6 +56,7 @@ impl ImageEdit {
         });
         Ok(ImageEdit {
             way: Vec::new(),
+            found_by: None,
             manifest: object(manifest)?,
             config: object(config)?,
         })
@@ -65,11 +68,22 @@ impl ImageEdit {
         image.layers()?;
         let mut edit = ImageEdit {
             way: image.way.clone(),
+            found_by: None,
             manifest: serde_json::from_slice(&image.manifest_bytes).context("manifest")?,
             config: serde_json::from_slice(&image.config_bytes).context("configuration")?,
         };
         edit.translate_from_docker()?;
         Ok(edit)
+    }
+
+    /// Begins with the image that a tag names. Nothing is committed under that tag if it leads to
+    /// something else by then: what others did meanwhile would be lost.
+    pub fn of_tagged(image: &Image, tag: &str) -> Result<Self> {
+        let edit = ImageEdit::of(image)?;
+        Ok(ImageEdit {
+            found_by: Some(tag.to_owned()),
+            ..edit
+        })
     }
 
     /// The configuration, to be changed.
@@ -168,12 +182,24 @@ impl ImageEdit {
         blobs.extend([config, manifest]);
         incoming.keep(&blobs)?;
         layout.change_index(|index| {
+            self.check_unchanged(index, tag)?;
             index.tag(way[0].clone(), tag);
             // As it stands there.
             way[0] = index.manifests[index.manifests.len() - 1].clone();
             Ok(())
         })?;
         Ok(way)
+    }
+
+    fn check_unchanged(&self, index: &Index, tag: &str) -> Result<()> {
+        let (Some(old), true) = (self.way.first(), self.found_by.as_deref() == Some(tag)) else {
+            return Ok(());
+        };
+        let mut tagged = index.manifests.iter();
+        if !tagged.any(|entry| entry.tag() == Some(tag) && entry.digest == old.digest) {
+            bail!("'{tag}' was changed by somebody else meanwhile; nothing is lost, try again");
+        }
+        Ok(())
     }
 
     /// Replaces the old manifest in the indexes that led to it.

@@ -52,7 +52,7 @@ impl AddLayer {
     fn change(self) -> Result<()> {
         let layout = Layout::open_to_change(&self.image.layout)?;
         let image = Image::find(&layout, &self.image.tag)?;
-        let mut edit = ImageEdit::of(&image)?;
+        let mut edit = ImageEdit::of_tagged(&image, &self.image.tag)?;
         let mut incoming = layout.incoming()?;
         let path = self.archive.display();
         let archive = File::open(&self.archive).with_context(|| format!("open {path}"))?;
