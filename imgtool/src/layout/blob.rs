@@ -38,6 +38,11 @@ impl Incoming {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(&layout, &*name, flags, Mode::empty())
             .with_context(|| format!("openat {name} in the layout"))?;
+        // If we are killed, the layout's owner is to be able to remove it.
+        if let Some((user, group)) = owner {
+            rustix::fs::fchown(&directory, Some(user), Some(group))
+                .with_context(|| format!("fchown {name} in the layout"))?;
+        }
         Ok(Incoming {
             layout,
             name,

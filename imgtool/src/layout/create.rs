@@ -102,11 +102,19 @@ impl Layout {
 
     fn make_directory(&self, parent: impl AsFd, name: &str) -> Result<()> {
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
             Err(errno) => {
-                Err(errno).with_context(|| format!("mkdirat {name} in {}", self.path.display()))
+                return Err(errno)
+                    .with_context(|| format!("mkdirat {name} in {}", self.path.display()));
             }
         }
+        if let Some((user, group)) = self.owner()? {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(&parent, name, Some(user), Some(group), flags)
+                .with_context(|| format!("fchownat {name} in {}", self.path.display()))?;
+        }
+        Ok(())
     }
 
     /// Takes back what [`Layout::open_or_create`] made, unless somebody has come to use it.

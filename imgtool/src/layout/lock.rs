@@ -7,18 +7,19 @@
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Dir, FlockOperation, OFlags};
+use rustix::fs::{Dir, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::blob::INCOMING_PREFIX;
 use super::store::{Layout, TEMPORARY_PREFIX};
+use crate::warnings::warn;
 
 impl Layout {
     /// Takes the right to add to this layout. What earlier changes left behind when they were
     /// killed is removed if nobody else is at work.
     pub(super) fn lock_to_change(&self) -> Result<()> {
         match rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.remove_leftovers()?,
+            Ok(()) => self.remove_leftovers(),
             Err(Errno::WOULDBLOCK) => {}
             Err(errno) => {
                 return Err(errno).with_context(|| format!("flock {}", self.path.display()));
@@ -31,7 +32,8 @@ impl Layout {
     /// Takes the right to remove blobs: waits for all that add some, and keeps them waiting.
     pub(super) fn lock_to_remove(&self) -> Result<()> {
         self.flock(FlockOperation::LockExclusive)?;
-        self.remove_leftovers()
+        self.remove_leftovers();
+        Ok(())
     }
 
     /// Whether nobody else is at work on this layout now; then nobody will be until it is dropped.
@@ -58,18 +60,28 @@ impl Layout {
         }
     }
 
-    /// Removes what killed changes left. Only for who has the layout alone.
-    fn remove_leftovers(&self) -> Result<()> {
-        for name in self.names()? {
-            if name.starts_with(INCOMING_PREFIX) {
+    /// Removes what killed changes left. Only for who has the layout alone. What can't be removed
+    /// (another user's) is in nobody's way.
+    fn remove_leftovers(&self) {
+        let names = self.names().unwrap_or_else(|error| {
+            warn(|| format!("can't look for what killed changes left: {error:#}"));
+            Vec::new()
+        });
+        for name in names {
+            let removed = if name.starts_with(INCOMING_PREFIX) {
                 std::fs::remove_dir_all(self.path.join(&name))
-                    .with_context(|| format!("remove {name}, which a killed change left"))?;
             } else if name.starts_with(TEMPORARY_PREFIX) {
-                rustix::fs::unlinkat(&self.directory, &*name, AtFlags::empty())
-                    .with_context(|| format!("remove {name}, which a killed change left"))?;
+                std::fs::remove_file(self.path.join(&name))
+            } else {
+                continue;
+            };
+            if let Err(error) = removed {
+                warn(|| {
+                    let name = name.escape_debug();
+                    format!("can't remove {name}, which a killed change left: {error}")
+                });
             }
         }
-        Ok(())
     }
 
     /// The names in the layout's directory; one that isn't UTF-8 is nobody's that we know.

@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::blob_source::BlobSource;
@@ -205,6 +205,11 @@ impl Layout {
             let ours = rustix::fs::fstat(&part).with_context(context)?;
             match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(there) if there.st_ino == ours.st_ino && there.st_dev == ours.st_dev => {
+                    if !FileType::from_raw_mode(there.st_mode).is_file() || there.st_nlink > 1 {
+                        bail!("{name} in {PARTIAL} is no file of its own; remove it");
+                    }
+                    self.give_to_owner(&[directory.as_fd(), part.as_fd()])
+                        .with_context(context)?;
                     return Ok((directory, part));
                 }
                 Ok(_) | Err(Errno::NOENT) => {}
@@ -213,11 +218,18 @@ impl Layout {
         }
     }
 
+    /// If we are killed, the layout's owner is to be able to go on with a part, or to remove it.
+    fn give_to_owner(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
+        if let Some((user, group)) = self.owner()? {
+            for file in files {
+                rustix::fs::fchown(file, Some(user), Some(group)).context("fchown")?;
+            }
+        }
+        Ok(())
+    }
+
     fn put(&self, part: &File, partials: &OwnedFd, name: &str, digest: &Digest) -> Result<()> {
         let context = || format!("put blob {digest} into the layout");
-        if let Some((user, group)) = self.owner()? {
-            rustix::fs::fchown(part, Some(user), Some(group)).with_context(context)?;
-        }
         rustix::fs::fdatasync(part)
             .context("fdatasync")
             .with_context(context)?;
