@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::archive_file::{ArchiveFile, directory_of};
+use super::archive_file::ArchiveFile;
 use super::{Accepts, Arrival, Destination};
 use crate::layer::limits::Limits;
 use crate::layout::blob_source::BlobSource;
@@ -24,7 +24,8 @@ use crate::layout::verified_reader::VerifiedReader;
 #[derive(Debug)]
 pub struct DockerArchiveDestination {
     state: Mutex<State>,
-    path: PathBuf,
+    /// Where layers are decompressed.
+    spools: PathBuf,
     names: Vec<String>,
 }
 
@@ -39,12 +40,13 @@ struct State {
 impl DockerArchiveDestination {
     /// Begins the archive of an image with these names.
     pub fn open(path: &Path, names: Vec<String>) -> Result<Self> {
+        let file = ArchiveFile::begin(path)?;
         Ok(DockerArchiveDestination {
+            spools: file.spool_directory(),
             state: Mutex::new(State {
-                file: Some(ArchiveFile::begin(path)?),
+                file: Some(file),
                 blobs: HashMap::new(),
             }),
-            path: path.to_owned(),
             names,
         })
     }
@@ -56,9 +58,8 @@ impl DockerArchiveDestination {
         compression: Compression,
         size: u64,
     ) -> Result<(File, Digest, u64)> {
-        let directory = directory_of(&self.path);
-        let mut spool = tempfile::tempfile_in(directory)
-            .with_context(|| format!("make a file in {}", directory.display()))?;
+        let mut spool = tempfile::tempfile_in(&self.spools)
+            .with_context(|| format!("make a file in {}", self.spools.display()))?;
         let mut content = BufReader::with_capacity(256 << 10, content);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let limits = Limits::default();
