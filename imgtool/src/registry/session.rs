@@ -45,6 +45,20 @@ impl Default for SessionOptions {
     }
 }
 
+impl SessionOptions {
+    /// The same for a mirror on another host, which gets neither credentials nor certificates that
+    /// the caller gave for the registry. What the files keep for the mirror's own host counts.
+    #[must_use]
+    pub fn for_mirror(&self) -> Self {
+        let anybody = self.credentials.clone();
+        SessionOptions {
+            certificates: None,
+            credentials: anybody.filter(|who| *who == Credentials::None),
+            ..self.clone()
+        }
+    }
+}
+
 /// A registry that we speak to.
 #[derive(Debug)]
 pub struct Session {

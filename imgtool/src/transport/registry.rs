@@ -34,7 +34,14 @@ impl RegistrySource {
         let mut failures = Vec::new();
         let endpoints = configuration.sources(name)?;
         let last = endpoints.len() - 1;
+        let own_hosts = [&name.host, &endpoints[last].name.host];
+        let of_mirror = options.for_mirror();
         for (number, endpoint) in endpoints.iter().enumerate() {
+            let options = if own_hosts.contains(&&endpoint.name.host) {
+                options
+            } else {
+                &of_mirror
+            };
             let attempt = Repository::new(endpoint, options).and_then(|repository| {
                 let top = repository.manifest(&endpoint.name.version)?;
                 Ok(RegistrySource { repository, top })
