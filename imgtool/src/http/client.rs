@@ -102,6 +102,8 @@ pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     headers: HeaderMap,
+    /// How long its connection may be silent.
+    idle: Duration,
     /// What follows the head.
     pub body: Body,
 }
@@ -199,6 +201,7 @@ impl Client {
             elsewhere: false,
             status: head.status.as_u16(),
             headers: head.headers,
+            idle: self.idle,
             body: Body {
                 call: call.clone(),
                 reader: Box::new(body.into_reader()),
@@ -277,7 +280,7 @@ impl Answer {
     }
 
     /// Reads a body of at most `limit` bytes, within four silences' time.
-    pub fn document(mut self, limit: u64, idle: Duration) -> Result<Vec<u8>> {
+    pub fn document(mut self, limit: u64) -> Result<Vec<u8>> {
         let problem = |problem: String| RequestError::Answer {
             call: self.call.clone(),
             problem,
@@ -302,7 +305,7 @@ impl Answer {
             if bytes.len() as u64 > limit {
                 return Err(too_large().into());
             }
-            if started.elapsed() > idle * 4 {
+            if started.elapsed() > self.idle * 4 {
                 let seconds = started.elapsed().as_secs();
                 let problem = problem(format!("the answer has not ended after {seconds} s"));
                 return Err(problem.into());
@@ -314,10 +317,9 @@ impl Answer {
     pub fn into_error(self) -> anyhow::Error {
         let (call, status) = (self.call.clone(), self.status);
         let wait = self.header("retry-after").and_then(retry_after);
-        let mut start = Vec::new();
         // What an error says is of use, but not at any price.
-        let detail = match self.body.take(LARGEST_COMPLAINT).read_to_end(&mut start) {
-            Ok(_) => complaint(&start),
+        let detail = match self.document(LARGEST_COMPLAINT) {
+            Ok(body) => complaint(&body),
             Err(_) => String::new(),
         };
         RequestError::Status {

@@ -21,6 +21,8 @@ use crate::http::{Client, Request, Url};
 const LARGEST_TOKEN: u64 = 256 << 10;
 /// How long a token lasts whose server doesn't say.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+/// The longest that we believe a token to last.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -68,7 +70,7 @@ impl Authorizer {
         };
         if let Credentials::Token(token) = &authorizer.credentials {
             // It is what a token server would have given.
-            authorizer.remember("*", token, Duration::from_secs(24 * 3600));
+            authorizer.remember("*", token, LONGEST_LIFE);
         }
         authorizer
     }
@@ -100,7 +102,6 @@ impl Authorizer {
         challenges: &[Challenge],
         scope: &str,
         refused: Option<&str>,
-        idle: Duration,
     ) -> Result<Option<String>> {
         for challenge in challenges {
             let header = match challenge {
@@ -115,7 +116,7 @@ impl Authorizer {
                     }
                     let wanted = scopes(scope, demanded.as_deref());
                     let url = token_address(origin, realm, service.as_deref())?;
-                    let token = self.fetch(client, &url, service.as_deref(), &wanted, idle)?;
+                    let token = self.fetch(client, &url, service.as_deref(), &wanted)?;
                     Some(self.remember(scope, &token.0, token.1))
                 }
             };
@@ -133,7 +134,8 @@ impl Authorizer {
 
     fn remember(&self, scope: &str, token: &str, life: Duration) -> String {
         let header = format!("Bearer {token}");
-        let until = Instant::now() + life.saturating_sub(MARGIN).max(Duration::from_secs(1));
+        let life = life.min(LONGEST_LIFE).saturating_sub(MARGIN);
+        let until = Instant::now() + life.max(Duration::from_secs(1));
         let token = Token {
             header: header.clone(),
             until,
@@ -149,7 +151,6 @@ impl Authorizer {
         url: &Url,
         service: Option<&str>,
         scopes: &[String],
-        idle: Duration,
     ) -> Result<(String, Duration)> {
         let form;
         let mut request = if let Credentials::IdentityToken(token) = &self.credentials {
@@ -175,7 +176,7 @@ impl Authorizer {
             return Err(answer.into_error()).context("can't get a token");
         }
         let call = answer.call.clone();
-        let bytes = answer.document(LARGEST_TOKEN, idle)?;
+        let bytes = answer.document(LARGEST_TOKEN)?;
         // The error of the JSON reader could quote the token.
         let token: TokenAnswer = serde_json::from_slice(&bytes)
             .ok()

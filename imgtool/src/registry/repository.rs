@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::configuration::Endpoint;
 use super::credentials;
-use super::name::Version;
+use super::name::{Version, is_tag};
 use super::session::{Call, Session, SessionOptions};
 use crate::http::url::percent_encoded;
 use crate::http::{Answer, Body, RequestError};
@@ -20,7 +20,9 @@ use crate::layout::raw_document::{MANIFEST_TYPES, RawDocument, media_type_of};
 
 /// Bytes of a manifest; distribution-spec recommends it.
 pub const LARGEST_MANIFEST: u64 = 4 << 20;
-/// Bytes of one page of a list.
+/// Bytes of a list, all its pages together.
+const LARGEST_LIST: u64 = 32 << 20;
+/// Bytes of one page of it.
 const LARGEST_PAGE: u64 = 4 << 20;
 /// Pages, and tags of all of them together.
 const MOST_PAGES: usize = 10_000;
@@ -86,7 +88,7 @@ impl Repository {
             .header("docker-content-digest")
             .and_then(|digest| digest.parse::<Digest>().ok());
         let name = answer.call.clone();
-        let bytes = answer.document(LARGEST_MANIFEST, self.session.idle)?;
+        let bytes = answer.document(LARGEST_MANIFEST)?;
         let wanted = version.digest.as_ref().or(promised.as_ref());
         let algorithm = wanted.map_or(Algorithm::Sha256, Digest::algorithm);
         let digest = Hasher::digest(algorithm, &bytes);
@@ -156,7 +158,7 @@ impl Repository {
         Ok(reader)
     }
 
-    /// All tags, page by page.
+    /// All tags, page by page. They end up in file names, so what isn't one is an error.
     pub fn tags(&self) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Page {
@@ -165,7 +167,12 @@ impl Repository {
         let mut tags = Vec::new();
         self.pages("tags/list?n=1000", |bytes| {
             let page: Page = serde_json::from_slice(bytes).context("not a list of tags")?;
-            tags.extend(page.tags.unwrap_or_default());
+            let page = page.tags.unwrap_or_default();
+            if let Some(tag) = page.iter().find(|tag| !is_tag(tag)) {
+                let tag: String = tag.chars().take(300).collect();
+                bail!("it lists '{}', which is not a tag", tag.escape_debug());
+            }
+            tags.extend(page);
             if tags.len() > MOST_TAGS {
                 bail!("the repository has more than {MOST_TAGS} tags");
             }
@@ -217,6 +224,7 @@ impl Repository {
     fn pages(&self, path: &str, mut add: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let call = self.call(Method::GET, &self.pull, path);
         let mut url = self.session.url(&call.path)?;
+        let mut left = LARGEST_LIST;
         for _ in 0..MOST_PAGES {
             let answer = self.session.retry.run(|| {
                 let payload = || Ok(crate::http::client::Payload::None);
@@ -224,7 +232,10 @@ impl Repository {
             })?;
             let name = answer.call.clone();
             let next = answer.header("link").and_then(next_page).map(str::to_owned);
-            let bytes = answer.document(LARGEST_PAGE, self.session.idle)?;
+            let bytes = answer.document(LARGEST_PAGE)?;
+            left = left.checked_sub(bytes.len() as u64).with_context(|| {
+                format!("{name}: the list is larger than our limit of {LARGEST_LIST} bytes")
+            })?;
             add(&bytes).context(name)?;
             match next {
                 Some(next) => url = url.join(&next)?,
@@ -337,14 +348,11 @@ impl BlobReader<'_> {
                 })?,
             _ => 0,
         };
-        if let Some(length) = answer
-            .length()
-            .filter(|&length| start + length != self.size)
-        {
+        let whole = answer.length().map(|length| start.saturating_add(length));
+        if let Some(whole) = whole.filter(|&whole| whole != self.size) {
             let problem = problem(
                 format!(
-                    "the blob has {} bytes, but its descriptor says {}",
-                    start + length,
+                    "the blob has {whole} bytes, but its descriptor says {}",
                     self.size
                 ),
                 &answer,

@@ -194,7 +194,6 @@ impl Session {
                 &challenges,
                 call.scope,
                 known.as_deref(),
-                self.idle,
             )
             .with_context(|| format!("log in to {}", self.host))?;
         match header {

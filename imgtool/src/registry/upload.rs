@@ -259,7 +259,9 @@ impl Upload<'_> {
             .rsplit_once('-')
             .and_then(|(_, last)| last.parse::<u64>().ok());
         // "0-0" is said of one byte and of none; the next piece begins at the start then.
-        self.sent = last.filter(|&last| last > 0).map_or(0, |last| last + 1);
+        self.sent = last
+            .filter(|&last| last > 0)
+            .map_or(0, |last| last.saturating_add(1));
         if self.sent > self.descriptor.size {
             let problem = format!("it has more than the {} bytes", self.descriptor.size);
             let call = answer.call;

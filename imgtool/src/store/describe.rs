@@ -102,10 +102,11 @@ impl Store {
 }
 
 impl Description {
-    /// The bytes of configuration and layers, as they are stored.
+    /// The bytes of configuration and layers, as they are stored; the largest number where the
+    /// manifest claims more.
     pub fn size(&self) -> u64 {
         let layers = self.manifest.layers.iter().map(|layer| layer.size);
-        self.manifest.config.size + layers.sum::<u64>()
+        layers.fold(self.manifest.config.size, u64::saturating_add)
     }
 
     /// When it was made.
@@ -152,5 +153,31 @@ impl Description {
             "Annotations": self.manifest.annotations,
             "Image": self.config.as_ref().map(|(_, config)| config),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_number_holds_are_the_largest() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let part = |media_type: &str| json!({ "mediaType": media_type, "digest": digest, "size": u64::MAX });
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media_type,
+            "config": part("application/vnd.oci.image.config.v1+json"),
+            "layers": [part("application/vnd.oci.image.layer.v1.tar")],
+        });
+        let manifest = Manifest::parse(manifest.to_string().as_bytes(), media_type).unwrap();
+        let description = Description {
+            names: Vec::new(),
+            digest: digest.parse().unwrap(),
+            manifest_descriptor: manifest.config.clone(),
+            manifest,
+            config: None,
+        };
+        assert_eq!(description.size(), u64::MAX);
     }
 }
