@@ -175,9 +175,8 @@ impl CredentialFile {
         };
         loop {
             let exact = auths.get(&wanted);
-            // Docker's keys may be addresses, of which the host counts.
             let by_host = || {
-                let same = |key: &&String| wanted == host && host_of_key(key) == host;
+                let same = |key: &&String| wanted == host && host_of_address(key) == Some(host);
                 auths.keys().find(same).and_then(|key| auths.get(key))
             };
             if let Some(value) = exact.or_else(by_host) {
@@ -232,7 +231,7 @@ impl CredentialFile {
             return Ok(false);
         };
         let before = auths.len();
-        auths.retain(|known, _| known != key && (key.contains('/') || host_of_key(known) != key));
+        auths.retain(|known, _| known != key && host_of_address(known) != Some(key));
         if auths.len() == before {
             return Ok(false);
         }
@@ -279,10 +278,11 @@ impl CredentialFile {
     }
 }
 
-/// `https://host/v1/` and so on: the host.
-fn host_of_key(key: &str) -> &str {
-    let key = key.split_once("://").map_or(key, |(_, rest)| rest);
-    key.split('/').next().unwrap_or_default()
+/// `https://host/v1/` and so on, which Docker's keys may be: the host. A key without a scheme is
+/// for the path in it alone (containers-auth.json(5)).
+fn host_of_address(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once("://")?;
+    rest.split('/').next()
 }
 
 fn entry(value: &Value) -> Result<Credentials> {
@@ -397,6 +397,7 @@ mod tests {
             "r.example": auth("host:1"), "r.example/team": auth("team:2"),
             "r.example/team/app": auth("app:3"), "https://old.example/v1/": auth("old:4"),
             "token.example": { "identitytoken": "t" }, "empty.example": {},
+            "spaces.example/team": auth("space:5"),
         } }));
         for (host, repository, expected) in [
             ("r.example", "other/x", "host"),
@@ -407,6 +408,9 @@ mod tests {
             ("old.example", "x", "old"),
             ("token.example", "x", "IdentityToken"),
             ("empty.example", "x", "None"),
+            ("spaces.example", "team/x", "space"),
+            ("spaces.example", "other/x", "None"),
+            ("spaces.example", "", "None"),
             ("x.example", "r.example", "None"),
         ] {
             let found = file.find(host, repository).unwrap();
@@ -438,6 +442,16 @@ mod tests {
         );
         assert!(again.erase("r.example:5000").unwrap());
         assert!(!again.erase("r.example:5000").unwrap());
+        // The host's is not what is for a part of it.
+        again.store("r.example:5000/team", "team", "5").unwrap();
+        again
+            .store("https://r.example:5000/v1/", "old", "6")
+            .unwrap();
+        assert!(again.erase("r.example:5000").unwrap());
+        assert!(!again.erase("r.example:5000").unwrap());
+        let team = again.find("r.example:5000", "team/x").unwrap();
+        assert_eq!(user(team), "team");
+        assert!(again.erase("r.example:5000/team").unwrap());
         let last = CredentialFile::read(&path, true).unwrap().unwrap();
         assert_eq!(last.find("r.example:5000", "a").unwrap(), Credentials::None);
         assert_eq!(last.document["HttpHeaders"]["X"], "y");
