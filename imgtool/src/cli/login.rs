@@ -1,13 +1,13 @@
 //! `login` and `logout`: what is kept of names and passwords.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::arguments::Connection;
-use super::hidden_input::without_echo;
+use super::hidden_input::{read_line, without_echo};
 use crate::http::retry::RetryPolicy;
 use crate::registry::configuration::Configuration;
 use crate::registry::credentials::{self, CredentialFile, Credentials};
@@ -69,8 +69,8 @@ impl Login {
             writeln!(std::io::stdout(), "{user}")?;
             return Ok(());
         }
-        let (user, password) = self.ask()?;
         signal::note_requests_to_stop();
+        let (user, password) = self.ask()?;
         let who = Credentials::Password {
             user: user.clone(),
             password: password.clone(),
@@ -95,18 +95,12 @@ impl Login {
         let mut input = std::io::stdin().lock();
         let mut line = |prompt: &str| -> Result<String> {
             eprint!("{prompt}: ");
-            let mut line = String::new();
-            input.read_line(&mut line).context("read standard input")?;
-            Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+            read_line(&mut input)
         };
         if self.password_stdin {
             let user = self.username.clone();
             let user = user.context("--password-stdin needs --username")?;
-            let mut password = String::new();
-            input
-                .read_line(&mut password)
-                .context("read standard input")?;
-            return Ok((user, password.trim_end_matches(['\n', '\r']).to_owned()));
+            return Ok((user, read_line(&mut input)?));
         }
         let user = match &self.username {
             Some(user) => user.clone(),
