@@ -2,7 +2,7 @@
 //! (distribution-spec, "Pull", "Content Discovery", "Content Management").
 
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -301,9 +301,12 @@ pub struct BlobReader<'a> {
     progress: Progress,
 }
 
-/// How it comes on.
+/// How it comes on, over one connection.
 #[derive(Debug)]
 struct Progress {
+    /// All bytes of this connection.
+    all: u64,
+    /// When the silence's time began in which `bytes` came.
     since: Instant,
     bytes: u64,
 }
@@ -316,9 +319,31 @@ const WELL: u64 = 4 << 20;
 impl Progress {
     fn new() -> Self {
         Progress {
+            all: 0,
             since: Instant::now(),
             bytes: 0,
         }
+    }
+
+    /// Notes what came. An error, what is wrong, once too little came in the time of a silence.
+    fn note(&mut self, count: u64, idle: Duration) -> Result<(), String> {
+        self.all += count;
+        self.bytes += count;
+        let elapsed = self.since.elapsed();
+        if elapsed > idle {
+            if self.bytes < SLOWEST * idle.as_secs().max(1) {
+                let seconds = elapsed.as_secs_f32();
+                return Err(format!("only {} bytes in {seconds} s", self.bytes));
+            }
+            self.since = Instant::now();
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Whether it comes on so well that the next break is the first one.
+    fn is_well(&self) -> bool {
+        self.all >= WELL
     }
 }
 
@@ -388,21 +413,11 @@ impl BlobReader<'_> {
             let problem = format!("it ended after {} of {} bytes", self.position, self.size);
             return Err(self.broken(problem).into());
         }
-        self.progress.bytes += count as u64;
-        let elapsed = self.progress.since.elapsed();
         let idle = self.repository.session.idle;
-        if elapsed > idle {
-            if self.progress.bytes < SLOWEST * idle.as_secs().max(1) {
-                let problem = format!(
-                    "only {} bytes in {} s",
-                    self.progress.bytes,
-                    elapsed.as_secs_f32()
-                );
-                return Err(self.broken(problem).into());
-            }
-            self.progress = Progress::new();
+        if let Err(problem) = self.progress.note(count as u64, idle) {
+            return Err(self.broken(problem).into());
         }
-        if self.progress.bytes >= WELL {
+        if self.progress.is_well() {
             self.tries = 0;
         }
         Ok(count)
@@ -452,6 +467,21 @@ fn range_start(header: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_connection_comes_on_well_in_time() {
+        let idle = Duration::from_secs(30);
+        let mut progress = Progress::new();
+        // 100 KB/s.
+        for _ in 0..2 {
+            assert!(!progress.is_well());
+            progress.since -= idle;
+            progress.note(3_000_000, idle).unwrap();
+        }
+        assert!(progress.is_well());
+        progress.since -= idle;
+        progress.note(1000, idle).unwrap_err();
+    }
 
     #[test]
     fn links_lead_to_the_next_page() {
