@@ -17,7 +17,19 @@ use crate::transport::registry::RegistrySource;
 /// What was fetched before is not fetched again, and a pull that was broken off goes on where it
 /// was. Prints the digest that the name leads to.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: windlass-img pull registry.example.com/debian:12")]
+#[command(after_help = "\
+Example: windlass-img pull registry.example.com/debian:12
+
+The host in a name is the server that is asked, and nothing is put before the path (no 'library/').
+A registry whose names begin with another host than its API answers at, as Docker Hub's do, takes a
+rule in registries.conf; without it the names' host is asked, which has no such image:
+
+  [[registry]]
+  prefix = \"HOST-IN-NAMES\"
+  location = \"HOST-OF-THE-API\"
+
+Credentials are looked up for HOST-OF-THE-API then: log in there. What --creds, --username,
+--registry-token and --cert-dir give goes to either host, never to a mirror on another one.")]
 pub struct Pull {
     /// All images of an index, not the one for this machine.
     #[arg(long, short)]
