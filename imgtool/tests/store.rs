@@ -223,6 +223,17 @@ fn damage_is_found_and_mended() {
     assert!(ours(&workshop, &["verify", "--remove"]).contains(&format!("{big}: damaged")));
     ours(&workshop, &pull);
     assert_eq!(ours(&workshop, &["verify"]), "4 of 4 blobs are well");
+    // What isn't there is missed.
+    std::fs::remove_file(&blob).unwrap();
+    let output = img(&workshop, &["verify"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains(&format!("{big}: missing (needed by ")),
+        "{said}"
+    );
+    refused(output, "1 blobs are missing");
+    ours(&workshop, &pull);
+    assert_eq!(ours(&workshop, &["verify"]), "4 of 4 blobs are well");
     // What nothing leads to is counted, and goes.
     ours(&workshop, &["untag", &name]);
     let usage: Value = serde_json::from_str(&ours(&workshop, &["df", "--json"])).unwrap();

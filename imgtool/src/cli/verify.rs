@@ -8,9 +8,10 @@ use clap::Args;
 use super::arguments::StoreArguments;
 use crate::sys::signal;
 
-/// Hashes every blob of the store and names those that are damaged.
+/// Hashes every blob of the store and names those that are damaged, and those that are missing.
 ///
-/// Fails if there are any.
+/// Fails if there are any, unless it is to --remove them: then a pull of their images brings both kinds
+/// back. The images for other platforms that an index lists aren't missing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: windlass-img verify --remove && windlass-img pull NAME")]
 pub struct Verify {
@@ -31,6 +32,7 @@ impl Verify {
             self.store.open()?
         };
         let mut output = std::io::stdout().lock();
+        let missing = store.missing()?;
         let mut damaged = 0;
         let all = store.verify(|digest, found| {
             damaged += 1;
@@ -42,8 +44,24 @@ impl Verify {
             }
             Ok(())
         })?;
+        for (digest, needed_by) in &missing {
+            match needed_by {
+                Some(needed_by) => writeln!(output, "{digest}: missing (needed by {needed_by})")?,
+                None => writeln!(output, "{digest}: missing")?,
+            }
+        }
         if damaged > 0 && !self.remove {
-            bail!("{damaged} of {all} blobs are damaged (--remove makes room for good ones)");
+            bail!(
+                "{damaged} of {all} blobs are damaged (--remove makes room for good ones), \
+                 {} are missing",
+                missing.len()
+            );
+        }
+        if !missing.is_empty() && !self.remove {
+            bail!(
+                "{} blobs are missing: pull their images again",
+                missing.len()
+            );
         }
         writeln!(output, "{} of {all} blobs are well", all - damaged)?;
         Ok(())

@@ -1,13 +1,16 @@
 //! Whether the store still holds what its digests say, and how much it holds.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use anyhow::{Context, Result};
 
 use super::Store;
 use crate::layout::digest::{Digest, Hasher};
-use crate::layout::document::Descriptor;
+use crate::layout::document::{Descriptor, Index, Manifest};
+use crate::layout::media::MediaKind;
 use crate::layout::raw_document::RawDocument;
+use crate::registry::repository::is_foreign;
 use crate::sys::signal;
 
 /// How much a store holds.
@@ -57,6 +60,41 @@ impl Store {
         Ok(blobs.len() as u64)
     }
 
+    /// Blobs that are needed by what is here, and aren't here themselves; each with what needs it,
+    /// where that isn't the store's index. An index's images are needed by nobody: those for other
+    /// platforms were never fetched. Documents that can't be read lead no further.
+    pub fn missing(&self) -> Result<Vec<(Digest, Option<Digest>)>> {
+        let layout = self.layout();
+        let here: HashSet<Digest> = layout
+            .blobs()?
+            .into_iter()
+            .map(|(digest, _)| digest)
+            .collect();
+        let mut missing = Vec::new();
+        let mut seen = HashSet::new();
+        let top = layout.index()?.manifests;
+        let mut to_do: Vec<_> = top.into_iter().map(|entry| (entry, None, true)).collect();
+        while let Some((descriptor, needed_by, is_needed)) = to_do.pop() {
+            signal::check()?;
+            let digest = &descriptor.digest;
+            if !here.contains(digest) {
+                if is_needed && seen.insert(digest.clone()) {
+                    missing.push((digest.clone(), needed_by));
+                }
+                continue;
+            }
+            if !seen.insert(digest.clone()) {
+                continue;
+            }
+            let below = needs(&descriptor, || layout.read_document(&descriptor));
+            for (descriptor, is_needed) in below.unwrap_or_default() {
+                to_do.push((descriptor, Some(digest.clone()), is_needed));
+            }
+        }
+        missing.sort();
+        Ok(missing)
+    }
+
     fn hash(&self, digest: &Digest, size: u64) -> Result<Digest> {
         let mut descriptor: Descriptor = RawDocument::new(Vec::new(), "").descriptor();
         descriptor.digest = digest.clone();
@@ -74,5 +112,27 @@ impl Store {
             }
             hasher.update(&buffer[..count]);
         }
+    }
+}
+
+/// What a document leads to, and whether it is no use without it.
+fn needs(
+    descriptor: &Descriptor,
+    read: impl Fn() -> Result<Vec<u8>>,
+) -> Result<Vec<(Descriptor, bool)>> {
+    match descriptor.kind() {
+        MediaKind::Index => {
+            let index = Index::parse(&read()?, Some(&descriptor.media_type))?;
+            let images = index.manifests.into_iter();
+            Ok(images.map(|image| (image, false)).collect())
+        }
+        MediaKind::Manifest => {
+            let manifest = Manifest::parse(&read()?, &descriptor.media_type)?;
+            let layers = manifest.layers.into_iter();
+            let ours = layers.filter(|layer| !is_foreign(&layer.media_type));
+            let all = std::iter::once(manifest.config).chain(ours);
+            Ok(all.map(|blob| (blob, true)).collect())
+        }
+        MediaKind::Config | MediaKind::Layer(_) | MediaKind::Other => Ok(Vec::new()),
     }
 }
