@@ -194,3 +194,37 @@ fn what_can_not_be_removed_is_in_nobodys_way() {
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("which a killed change left"), "{stderr}");
 }
+
+#[test]
+fn a_directorys_older_image_goes_when_the_new_one_is_whole() {
+    let workshop = Workshop::new();
+    let names = |directory: &str| {
+        let entries = std::fs::read_dir(workshop.path(directory)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    workshop.image(&[&[file("old", "1")]]);
+    copied(&workshop, &["oci:layout:latest", "dir:image"]);
+    std::fs::write(workshop.path("image/signature-1"), "of the old one").unwrap();
+    let old = snapshot(&workshop.path("image"));
+
+    // No image for that platform.
+    let mut foreign = workshop.add_manifest(&[], serde_json::json!({}));
+    foreign["platform"] = serde_json::json!({ "os": "linux", "architecture": "z80" });
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": image_builder::INDEX,
+        "manifests": [foreign] });
+    let mut index = workshop.add_blob(index.to_string().as_bytes(), image_builder::INDEX);
+    index["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "latest" });
+    workshop.write_index(&[index]);
+    let output = copy(&workshop, &["oci:layout:latest", "dir:image"]);
+    assert!(!output.status.success());
+    assert_eq!(snapshot(&workshop.path("image")), old);
+
+    workshop.image(&[&[file("new", "2")]]);
+    std::fs::write(workshop.path("image/letter"), "dear").unwrap();
+    copied(&workshop, &["oci:layout:latest", "dir:image"]);
+    copied(&workshop, &["oci:layout:latest", "dir:fresh"]);
+    std::fs::write(workshop.path("fresh/letter"), "dear").unwrap();
+    assert_eq!(names("image"), names("fresh"));
+}

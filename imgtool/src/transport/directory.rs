@@ -1,8 +1,10 @@
 //! `dir:`: manifest.json and the blobs, each a file named by its digest's hexadecimal.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -82,10 +84,13 @@ impl Source for DirectorySource {
 #[derive(Debug)]
 pub struct DirectoryDestination {
     path: PathBuf,
+    /// The files of the new image.
+    written: Mutex<HashSet<String>>,
 }
 
 impl DirectoryDestination {
-    /// Makes the directory, or takes one that is empty or holds an older image, which goes.
+    /// Makes the directory, or takes one that is empty or holds an older image, which goes when
+    /// the new one is whole.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("make directory {}", path.display());
         match std::fs::create_dir(path) {
@@ -103,18 +108,34 @@ impl DirectoryDestination {
         }
         let destination = DirectoryDestination {
             path: path.to_owned(),
+            written: Mutex::default(),
         };
-        // Until the new one is whole, there is none.
-        for name in ["manifest.json", "version"] {
-            match std::fs::remove_file(path.join(name)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("remove {name}"));
-                }
-                _ => {}
+        // Marks a new directory as ours. An older image stays whole until the new one is.
+        if !path.join("version").exists() {
+            destination.write("version", VERSION.as_bytes())?;
+        }
+        Ok(destination)
+    }
+
+    /// Notes that a file is one of the new image's.
+    fn keep(&self, name: &str) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.insert(name.to_owned());
+    }
+
+    /// Removes what older images left, signatures included, and nothing that is no image's.
+    fn remove_older(&self) -> Result<()> {
+        let context = || format!("read directory {}", self.path.display());
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in std::fs::read_dir(&self.path).with_context(context)? {
+            let name = entry.with_context(context)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if is_of_an_image(name) && !written.contains(name) {
+                std::fs::remove_file(self.path.join(name))
+                    .with_context(|| format!("remove {name} of the image that was there"))?;
             }
         }
-        destination.write("version", VERSION.as_bytes())?;
-        Ok(destination)
+        Ok(())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -138,6 +159,7 @@ impl Destination for DirectoryDestination {
         _: Option<(&str, &str)>,
     ) -> Result<Arrival> {
         let name = blob_name(&descriptor.digest);
+        self.keep(&name);
         let path = self.path.join(&name);
         if path
             .metadata()
@@ -160,11 +182,15 @@ impl Destination for DirectoryDestination {
     }
 
     fn put_document(&self, document: &RawDocument) -> Result<()> {
-        self.write(&manifest_name(&document.digest), &document.bytes)
+        let name = manifest_name(&document.digest);
+        self.keep(&name);
+        self.write(&name, &document.bytes)
     }
 
     fn commit(&self, top: &RawDocument) -> Result<()> {
-        self.write("manifest.json", &top.bytes)
+        self.write("manifest.json", &top.bytes)?;
+        self.write("version", VERSION.as_bytes())?;
+        self.remove_older()
     }
 }
 
@@ -198,4 +224,19 @@ fn blob_name(digest: &Digest) -> String {
 
 fn manifest_name(digest: &Digest) -> String {
     format!("{}.manifest.json", blob_name(digest))
+}
+
+/// Whether a file of that name belongs to an image: a blob, a manifest, a signature, or one that was
+/// being written when we were killed.
+fn is_of_an_image(name: &str) -> bool {
+    let unfinished = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".new"));
+    let name = unfinished.unwrap_or(name);
+    if let Some(number) = name.strip_prefix("signature-") {
+        return !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let digest = name.strip_suffix(".manifest.json").unwrap_or(name);
+    let known = |text: &str| text.parse::<Digest>().is_ok();
+    known(digest) || known(&format!("sha256:{digest}"))
 }
