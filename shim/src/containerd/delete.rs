@@ -70,8 +70,8 @@ fn remove_container(program: &str, line: &CommandLine, bundle: &Path) -> Result<
 /// The socket goes with its shim; but another container's shim may live and serve it.
 fn remove_socket(bundle: &Path) -> Result<()> {
     match TaskSocket::of_bundle(bundle) {
-        Some(socket) if !socket.is_served() => socket.remove(),
-        _ => Ok(()),
+        Some(socket) => socket.remove_unless_served(),
+        None => Ok(()),
     }
 }
 

@@ -44,8 +44,7 @@ impl TaskSocket {
         group: &str,
     ) -> Self {
         let directory = directory.filter(|directory| !directory.is_empty());
-        let whose = Path::new(containerd).join(namespace).join(group);
-        let digest = Sha256::digest(whose.as_os_str().as_encoded_bytes());
+        let digest = Sha256::digest(joined(&[containerd, namespace, group]));
         let name = digest.iter().fold(String::new(), |mut name, byte| {
             // Writing to a string can't fail.
             let _ = write!(name, "{byte:02x}");
@@ -79,11 +78,8 @@ impl TaskSocket {
 
     /// Listens, unless somebody does already. What a dead shim has left is replaced.
     pub fn claim(&self) -> Result<Claim> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        let lock = private_directory(directory)?;
-        // Two containers of a pod may be started at once. Released with the descriptor.
-        flock(&lock, FlockOperation::LockExclusive)
-            .with_context(|| format!("flock({})", directory.display()))?;
+        // Two containers of a pod may be started at once.
+        let _lock = self.lock()?;
         let listening = || format!("listening on {}", self.path.display());
         match self.listen() {
             Ok(listener) => return Ok(Claim::Ours(listener)),
@@ -97,6 +93,27 @@ impl TaskSocket {
         self.listen().map(Claim::Ours).with_context(listening)
     }
 
+    /// Removes what a dead shim has left; nobody begins to serve it in between.
+    pub fn remove_unless_served(&self) -> Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        if self.is_served() {
+            return Ok(());
+        }
+        self.remove()
+    }
+
+    /// Keeps others from the directory's sockets, until this is dropped.
+    fn lock(&self) -> Result<OwnedFd> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let lock = private_directory(directory)?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .with_context(|| format!("flock({})", directory.display()))?;
+        Ok(lock)
+    }
+
     fn listen(&self) -> io::Result<OwnedFd> {
         let before = rustix::process::umask(Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(&self.path);
@@ -105,7 +122,7 @@ impl TaskSocket {
     }
 
     /// Whether somebody listens.
-    pub fn is_served(&self) -> bool {
+    fn is_served(&self) -> bool {
         let connected = SocketAddrUnix::new(&self.path).and_then(|address| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -123,6 +140,34 @@ impl TaskSocket {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The path of these parts as Go's `filepath.Join` has it: without regard to slashes at their
+/// beginnings and ends, cleaned without a look at the file system.
+fn joined(parts: &[&str]) -> String {
+    let filled = parts.iter().filter(|part| !part.is_empty());
+    let text = filled.copied().collect::<Vec<_>>().join("/");
+    if text.is_empty() {
+        return text;
+    }
+    let is_absolute = text.starts_with('/');
+    let mut names: Vec<&str> = Vec::new();
+    for name in text.split('/') {
+        match name {
+            "" | "." => {}
+            ".." if names.last().is_some_and(|last| *last != "..") => {
+                names.pop();
+            }
+            // The root is its own parent.
+            ".." if is_absolute => {}
+            name => names.push(name),
+        }
+    }
+    match (is_absolute, names.join("/")) {
+        (true, names) => format!("/{names}"),
+        (false, names) if names.is_empty() => ".".to_owned(),
+        (false, names) => names,
     }
 }
 
@@ -170,6 +215,27 @@ mod tests {
         );
     }
 
+    /// What Go 1.19's `filepath.Join` returns.
+    #[test]
+    fn paths_are_joined_as_go_joins_them() {
+        for (parts, whole) in [
+            (
+                ["/run/c.sock", "default", "/pod"],
+                "/run/c.sock/default/pod",
+            ),
+            (
+                ["/run//c.sock/", "default", "a/./b/"],
+                "/run/c.sock/default/a/b",
+            ),
+            (["/run/c.sock", "", "../../../../x"], "/x"),
+            (["c.sock", "..", "../x"], "../x"),
+            (["c.sock", "..", ""], "."),
+            (["", "", ""], ""),
+        ] {
+            assert_eq!(joined(&parts), whole, "{parts:?}");
+        }
+    }
+
     #[test]
     fn a_group_has_one_socket_and_a_dead_one_is_replaced() {
         let place = tempfile::tempdir().unwrap();
@@ -181,6 +247,8 @@ mod tests {
         assert_eq!(directory.metadata().unwrap().mode() & 0o777, 0o700);
         assert_eq!(one.path.metadata().unwrap().mode() & 0o777, 0o600);
         assert!(matches!(one.claim().unwrap(), Claim::Served));
+        one.remove_unless_served().unwrap();
+        assert!(one.path.exists());
         assert!(matches!(
             socket(&directory, "two").claim().unwrap(),
             Claim::Ours(_)
@@ -191,7 +259,8 @@ mod tests {
         one.write_into(place.path()).unwrap();
         let found = TaskSocket::of_bundle(place.path()).unwrap();
         assert_eq!(found.path, one.path);
-        found.remove().unwrap();
+        found.remove_unless_served().unwrap();
+        found.remove_unless_served().unwrap();
         found.remove().unwrap();
         assert!(!one.path.exists());
     }

@@ -7,7 +7,9 @@
 //! the other (fsconfig(2) with `lowerdir+`, Linux 6.7).
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -265,9 +267,11 @@ struct ShiftedLayers {
 impl ShiftedLayers {
     fn new(shared: &str, ids: &OwnedFd) -> Result<Self> {
         let copy = id_map::shifted_copy(Path::new(shared), ids, true)?;
-        let directory =
-            std::env::temp_dir().join(format!("windlass-layers-{}", std::process::id()));
-        fs::create_dir(&directory).with_context(|| format!("mkdir({})", directory.display()))?;
+        // Nobody else may foresee or enter it.
+        let name = RandomState::new().build_hasher().finish();
+        let directory = PathBuf::from(format!("/run/windlass-layers-{name:016x}"));
+        let made = fs::DirBuilder::new().mode(0o700).create(&directory);
+        made.with_context(|| format!("mkdir({})", directory.display()))?;
         // From here on there is something to remove.
         let layers = ShiftedLayers { directory };
         id_map::attach(&copy, &layers.directory)?;
