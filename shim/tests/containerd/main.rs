@@ -5,6 +5,7 @@ mod faults;
 #[path = "../../src/containerd/ttrpc/frame.rs"]
 #[allow(dead_code)]
 mod frame;
+mod given_up;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../../src/containerd/messages/mod.rs"]

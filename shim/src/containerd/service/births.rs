@@ -113,13 +113,55 @@ impl Service {
             }
             Err(error) => {
                 core.poller().remove(logger.readiness())?;
-                let refusal = Refusal::new(format!("{error:#}"));
-                let (id, exec) = (id.clone(), exec.clone());
-                match exec.as_str() {
-                    "" => self.container_born(&id, Err(refusal), core),
-                    exec => self.exec_born(&id, exec, Err(refusal), core),
-                }
+                self.refuse_birth(&preparation, &format!("{error:#}"), core)
             }
+        }
+    }
+
+    /// Nobody wants this process any more that is being made, or that waits for its logger.
+    pub(super) fn give_birth_up(
+        &mut self,
+        id: &str,
+        exec: &str,
+        why: &str,
+        core: &mut Supervisor,
+    ) -> Result<()> {
+        let Some(process) = self.process_mut(id, exec) else {
+            return Ok(());
+        };
+        if let Some(key) = process.key {
+            core.give_up(key, why);
+            return Ok(());
+        }
+        let Some(preparation) = self.take_preparation(id, exec) else {
+            return Ok(());
+        };
+        let process = self.process_mut(id, exec);
+        if let Some(logger) = process.and_then(|process| process.kept.logger.as_ref()) {
+            core.poller().remove(logger.readiness())?;
+        }
+        self.refuse_birth(&preparation, why, core)
+    }
+
+    /// What waits for the process's logger.
+    pub(super) fn take_preparation(&mut self, id: &str, exec: &str) -> Option<Preparation> {
+        let mut all = self.preparations.iter();
+        let found = all.find(|(_, one)| one.container == id && one.exec == exec);
+        let number = found.map(|(number, _)| *number)?;
+        self.preparations.remove(&number)
+    }
+
+    fn refuse_birth(
+        &mut self,
+        preparation: &Preparation,
+        why: &str,
+        core: &mut Supervisor,
+    ) -> Result<()> {
+        let refusal = Refusal::new(why.to_owned());
+        let id = &preparation.container;
+        match preparation.exec.as_str() {
+            "" => self.container_born(id, Err(refusal), core),
+            exec => self.exec_born(id, exec, Err(refusal), core),
         }
     }
 

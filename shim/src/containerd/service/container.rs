@@ -114,10 +114,19 @@ pub(super) struct Process {
     pub(super) look_at: Option<Instant>,
     /// Who waits for its end.
     pub(super) waiting: Vec<CallId>,
-    /// Who wants it deleted, and when its output will be waited for no longer.
-    pub(super) deletion: Option<(CallId, Instant)>,
+    /// It is to be deleted.
+    pub(super) deletion: Option<Deletion>,
     /// Of an exec: the JSON of config.json's `process`.
     pub(super) specification: Vec<u8>,
+}
+
+/// What waits for a process's deletion.
+#[derive(Debug)]
+pub(super) struct Deletion {
+    /// Who wants it deleted.
+    pub(super) calls: Vec<CallId>,
+    /// When its output will be waited for no longer.
+    pub(super) until: Instant,
 }
 
 /// How far a process has come.
@@ -180,7 +189,7 @@ impl Process {
 
     /// When something is to be done for it although nothing happens.
     pub(super) fn alarm(&self) -> Option<Instant> {
-        let deletion = self.deletion.map(|(_, until)| until);
+        let deletion = self.deletion.as_ref().map(|deletion| deletion.until);
         let waits_for_logger = self.birth.is_some() && self.key.is_none();
         let logger = self.kept.logger.as_ref().filter(|_| waits_for_logger);
         let deadline = logger.map(|logger| logger.deadline);
@@ -283,6 +292,6 @@ pub(super) fn pid_file(bundle: &Path, exec: &str) -> PathBuf {
     }
 }
 
-fn no_such_process(exec: &str) -> Failure {
+pub(super) fn no_such_process(exec: &str) -> Failure {
     Failure::new(Code::NotFound, format!("process does not exist {exec}"))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use prost::Message;
 
-use super::container::{Operation, Process, Removal};
+use super::container::{Deletion, Operation, Process, Removal, no_such_process};
 use super::operations::{Purpose, Undertaking};
 use super::runtime_error::LogMark;
 use super::{Outcome, Reply, Service, wrong_state};
@@ -56,7 +56,10 @@ impl Service {
         if container.first.ended.is_some() {
             self.wait_for_output(call, id, "", core)?;
         } else {
-            container.first.deletion = Some((call, Instant::now() + PATIENCE));
+            container.first.deletion = Some(Deletion {
+                calls: vec![call],
+                until: Instant::now() + PATIENCE,
+            });
             self.have_deleted(id, core);
         }
         Ok(Reply::Later)
@@ -71,7 +74,11 @@ impl Service {
     ) -> Result<()> {
         if let Some(process) = self.process_mut(id, exec) {
             let now = Instant::now();
-            process.deletion = Some((call, now + PATIENCE));
+            let deletion = process.deletion.get_or_insert(Deletion {
+                calls: Vec::new(),
+                until: now + PATIENCE,
+            });
+            deletion.calls.push(call);
             // Containerd deletes what it no longer reads.
             process.kept.expect_no_readers();
             if process.is_drained {
@@ -98,35 +105,36 @@ impl Service {
         let Ok(process) = container.process_mut(exec) else {
             return Ok(());
         };
-        let Some((call, until)) = process.deletion else {
+        let is_settled = process.is_settled();
+        let has_ended = process.ended.is_some() || process.key.is_none();
+        let Some(deletion) = &mut process.deletion else {
             return Ok(());
         };
-        let is_over = until <= Instant::now();
-        let has_ended = process.ended.is_some() || process.key.is_none();
-        if !(is_over || has_ended && process.is_settled()) {
+        let is_over = deletion.until <= Instant::now();
+        if !(is_over || has_ended && is_settled) {
             return Ok(());
         }
-        if !exec.is_empty() {
-            return self.exec_deleted(id, exec, call, core);
+        if has_ended && !is_settled && removal == Removal::NotYet {
+            let name = if exec.is_empty() { id } else { exec };
+            self.setting.log.warn(&format!(
+                "{name}: output that nobody has read for {} s after its end, or that something \
+                 outside the container may still write, is given up",
+                PATIENCE.as_secs()
+            ));
         }
+        if !exec.is_empty() {
+            return self.exec_deleted(id, exec, core);
+        }
+        deletion.until = Instant::now() + PATIENCE;
         match removal {
-            Removal::Done => return self.finish_deletion(id, call, core),
+            Removal::Done => return self.finish_deletion(id, core),
             Removal::UnderWay => {}
             Removal::NotYet => self.have_deleted(id, core),
-        }
-        if let Some(process) = self.process_mut(id, exec) {
-            process.deletion = Some((call, Instant::now() + PATIENCE));
         }
         Ok(())
     }
 
-    fn exec_deleted(
-        &mut self,
-        id: &str,
-        exec: &str,
-        call: CallId,
-        core: &mut Supervisor,
-    ) -> Result<()> {
+    fn exec_deleted(&mut self, id: &str, exec: &str, core: &mut Supervisor) -> Result<()> {
         let Some(container) = self.containers.get_mut(id) else {
             return Ok(());
         };
@@ -135,8 +143,7 @@ impl Service {
         let Some(process) = container.execs.remove(exec) else {
             return Ok(());
         };
-        self.forget(&process, core)?;
-        self.answer(call, Ok(response(&process).encode_to_vec()), core)
+        self.forget(id, exec, &process, core)
     }
 
     fn have_deleted(&mut self, id: &str, core: &mut Supervisor) {
@@ -159,15 +166,15 @@ impl Service {
         let Some(container) = self.containers.get_mut(id) else {
             return Ok(());
         };
-        let Some((call, _)) = container.first.deletion else {
+        if container.first.deletion.is_none() {
             return Ok(());
-        };
+        }
         if let Err(failure) = outcome {
             let failure = log.failure("failed to delete task", &failure.message);
             // After a checkpoint that ended it the runtime knows it no longer; so does `delete`
             // after one that was cut off.
             if !failure.message.contains("does not exist") {
-                return self.stay(id, call, failure, core);
+                return self.stay(id, &failure, core);
             }
         }
         container.removal = Removal::Done;
@@ -175,10 +182,10 @@ impl Service {
             // It was killed just now; its end is told first.
             return Ok(());
         }
-        self.finish_deletion(id, call, core)
+        self.finish_deletion(id, core)
     }
 
-    fn finish_deletion(&mut self, id: &str, call: CallId, core: &mut Supervisor) -> Result<()> {
+    fn finish_deletion(&mut self, id: &str, core: &mut Supervisor) -> Result<()> {
         let Some(container) = self.containers.get(id) else {
             return Ok(());
         };
@@ -186,19 +193,13 @@ impl Service {
             && let Err(error) = rootfs::unmount_all(&container.rootfs())
         {
             let failure = error.context("failed rootfs umount").into();
-            return self.stay(id, call, failure, core);
+            return self.stay(id, &failure, core);
         }
         self.stop_watching_memory(id, core)?;
         let Some(container) = self.containers.remove(id) else {
             return Ok(());
         };
         let first = &container.first;
-        for (_, process) in container.processes() {
-            self.forget(process, core)?;
-            for &waiting in &process.waiting {
-                self.answer(waiting, Err(super::no_such_container()), core)?;
-            }
-        }
         self.publish(
             &Event::Delete(TaskDelete {
                 container_id: id.to_owned(),
@@ -209,7 +210,9 @@ impl Service {
             }),
             core,
         )?;
-        self.answer(call, Ok(response(first).encode_to_vec()), core)?;
+        for (exec, process) in container.processes() {
+            self.forget(id, exec, process, core)?;
+        }
         for (waiting, _) in container.queue {
             self.answer(waiting, Err(super::no_such_container()), core)?;
         }
@@ -217,26 +220,43 @@ impl Service {
     }
 
     /// The container could not be deleted; it may be tried again.
-    fn stay(
-        &mut self,
-        id: &str,
-        call: CallId,
-        failure: Failure,
-        core: &mut Supervisor,
-    ) -> Result<()> {
+    fn stay(&mut self, id: &str, failure: &Failure, core: &mut Supervisor) -> Result<()> {
         if let Some(container) = self.containers.get_mut(id) {
-            container.first.deletion = None;
+            let deletion = container.first.deletion.take();
             container.removal = Removal::NotYet;
+            for call in deletion.map(|deletion| deletion.calls).unwrap_or_default() {
+                self.answer(call, Err(failure.clone()), core)?;
+            }
         }
-        self.answer(call, Err(failure), core)?;
         self.go_on(id, core)
     }
 
-    /// Closes all that the core has of a process.
-    fn forget(&mut self, process: &Process, core: &mut Supervisor) -> Result<()> {
+    /// Closes all that the core has of a process that was deleted, and answers everybody who asked
+    /// for something of it.
+    fn forget(
+        &mut self,
+        id: &str,
+        exec: &str,
+        process: &Process,
+        core: &mut Supervisor,
+    ) -> Result<()> {
+        // Its logger goes with it.
+        drop(self.take_preparation(id, exec));
         if let Some(key) = process.key {
             self.owners.remove(&key);
+            core.give_up(key, "it was deleted");
             core.forget(key)?;
+        }
+        for call in process.deletion.iter().flat_map(|one| &one.calls) {
+            self.answer(*call, Ok(response(process).encode_to_vec()), core)?;
+        }
+        let birth = process.birth.iter().map(|(call, _)| call);
+        for call in process.waiting.iter().chain(birth) {
+            let failure = match exec {
+                "" => super::no_such_container(),
+                exec => no_such_process(exec),
+            };
+            self.answer(*call, Err(failure), core)?;
         }
         Ok(())
     }

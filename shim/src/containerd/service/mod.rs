@@ -166,7 +166,7 @@ impl Service {
             "Wait" => self.wait(id, &decode(payload)?),
             "Stats" => self.stats(&decode(payload)?),
             "Connect" => Ok(self.connect(&decode(payload)?)),
-            "Shutdown" => Ok(self.shutdown(&decode(payload)?, core)),
+            "Shutdown" => self.shutdown(&decode(payload)?, core),
             method => Err(Failure::new(
                 Code::Unimplemented,
                 format!("method {method}"),
@@ -209,22 +209,22 @@ impl Service {
         self.publisher.publish(event, core.poller())
     }
 
-    /// Containers that are left are served on: containerd asks this after each that it deletes.
-    fn shutdown(&mut self, _: &ShutdownRequest, core: &mut Supervisor) -> Reply {
-        if self
-            .containers
-            .values()
-            .all(|container| !container.is_created)
-        {
-            self.end(core);
+    /// Containers that are left are served on, and those that are being made: containerd asks this
+    /// after each that it deletes, and after one that it could not create.
+    fn shutdown(&mut self, request: &ShutdownRequest, core: &mut Supervisor) -> Outcome {
+        let is_given_up =
+            |container: &Container| !container.is_created && container.id == request.id;
+        if self.containers.values().all(is_given_up) {
+            self.end(core)?;
         }
-        Reply::done()
+        Ok(Reply::done())
     }
 
     /// Lets the shim end. Its socket goes first, so that no further container is sent to it.
-    fn end(&mut self, core: &mut Supervisor) {
+    fn end(&mut self, core: &mut Supervisor) -> Result<()> {
+        const WHY: &str = "the shim is to end";
         if self.ending.is_some() {
-            return;
+            return Ok(());
         }
         self.ending = Some(Instant::now() + LAST_EVENTS);
         if let Some(socket) = &self.setting.socket
@@ -232,15 +232,13 @@ impl Service {
         {
             self.setting.log.warn(&format!("{error:#}"));
         }
-        for container in self
-            .containers
-            .values()
-            .filter(|container| !container.is_created)
-        {
-            if let Some(key) = container.first.key {
-                core.give_up(key, "the shim is to end");
-            }
+        let containers = self.containers.values();
+        let unmade = containers.filter(|container| !container.is_created);
+        let unmade: Vec<String> = unmade.map(|container| container.id.clone()).collect();
+        for id in unmade {
+            self.give_birth_up(&id, "", WHY, core)?;
         }
+        Ok(())
     }
 
     /// The number of a token for something new.
@@ -337,8 +335,7 @@ impl Front for Service {
         self.setting
             .log
             .debug(&format!("ending because of signal {signal}"));
-        self.end(core);
-        Ok(())
+        self.end(core)
     }
 
     fn next_alarm(&self) -> Option<Instant> {
@@ -361,12 +358,12 @@ impl Front for Service {
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
         let now = Instant::now();
         let late = self.server.alarm(now, core.poller())?;
-        self.give_up(&late, core);
+        self.give_up(&late, core)?;
         self.publisher.alarm(now, core.poller())?;
         self.look_at_processes(now, core)?;
         self.look_for_claims();
         if self.unclaimed.is_some_and(|since| since + UNCLAIMED <= now) {
-            self.end(core);
+            self.end(core)?;
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     Start,
     Pause,
     Resume,
+    /// After a pause that was cut off: what it has frozen is to go on.
+    Thaw,
     Kill,
     Checkpoint(Box<Dump>),
     /// With the file that the limits are in.
@@ -279,6 +281,8 @@ impl Service {
             return self.container_deleted(&id, &undertaking.log, outcome, core);
         }
         let started = matches!(undertaking.purpose, Purpose::Start);
+        let may_be_frozen = matches!(undertaking.purpose, Purpose::Pause)
+            && outcome.as_ref().is_err_and(|failure| failure.killed);
         let answer = self.digest(undertaking, outcome, core)?;
         if let Some(call) = call {
             self.answer(call, answer, core)?;
@@ -287,10 +291,22 @@ impl Service {
             // Its end may have come before the answer, but must not be told before it.
             self.publish_exits(&id, core)?;
         }
-        if is_exclusive {
+        if may_be_frozen {
+            self.thaw(&id, core);
+            Ok(())
+        } else if is_exclusive {
             self.go_on(&id, core)
         } else {
             Ok(())
+        }
+    }
+
+    /// Undoes a pause that was cut off, before anything else is done.
+    fn thaw(&mut self, id: &str, core: &mut Supervisor) {
+        if let Some(container) = self.containers.get(id) {
+            let (runtime, bundle) = (container.runtime.clone(), container.bundle.clone());
+            let undertaking = Undertaking::new(None, id, &bundle, Purpose::Thaw);
+            self.undertake(undertaking, &runtime, "resume", &[id], core);
         }
     }
 
@@ -335,7 +351,9 @@ impl Service {
                 done
             }
             (Purpose::Pause, Err(failure)) => {
-                container.pause = Pause::No;
+                if !failure.killed {
+                    container.pause = Pause::No;
+                }
                 refused("OCI runtime pause failed", &failure)
             }
             (Purpose::Resume, Ok(_)) => {
@@ -346,6 +364,13 @@ impl Service {
                 done
             }
             (Purpose::Resume, Err(failure)) => refused("OCI runtime resume failed", &failure),
+            (Purpose::Thaw, outcome) => {
+                // One that was killed, too, can be asked for again. One that fails finds nothing
+                // frozen.
+                let is_frozen = outcome.is_err_and(|failure| failure.killed);
+                container.pause = if is_frozen { Pause::Yes } else { Pause::No };
+                done
+            }
             (Purpose::Kill, Ok(_)) | (Purpose::Aftermath | Purpose::Delete, _) => done,
             (Purpose::Kill, Err(failure)) => Err(log.kill_failure(&failure.message)),
             (Purpose::Checkpoint(dump), outcome) => match dump.conclude(outcome) {

@@ -15,10 +15,15 @@ pub fn is_fifo(path: &Path) -> Result<bool> {
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
-/// A file that exists, for [`OFlags`] of its own.
+/// A file that exists, for [`OFlags`] of its own. A terminal doesn't become ours.
 pub fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
-    openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
-        .with_context(|| format!("open({})", path.display()))
+    openat(
+        CWD,
+        path,
+        flags | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .with_context(|| format!("open({})", path.display()))
 }
 
 /// Where a container's output goes.

@@ -191,13 +191,18 @@ fn output(name: &str, kept: &mut Kept) -> Result<Output> {
             kept.outputs.push(output);
             Ok(Output::Into(writer))
         }
-        "fifo" => fifo::open(path, OFlags::WRONLY | OFlags::APPEND).map(Output::Into),
+        "fifo" => {
+            // A terminal that nobody reads must not hold up the others.
+            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK;
+            fifo::open(path, flags).map(Output::Into)
+        }
         "file" => log_file(path).map(Output::Into),
         _ => bail!("it can't go to {name:?}"),
     }
 }
 
-/// A file that is appended to, made with its directory if need be.
+/// A file that is appended to, made with its directory if need be. What is no regular file is not
+/// waited for.
 fn log_file(path: &Path) -> Result<OwnedFd> {
     if let Some(directory) = path.parent() {
         let made = fs::DirBuilder::new()
@@ -207,7 +212,9 @@ fn log_file(path: &Path) -> Result<OwnedFd> {
         made.with_context(|| format!("mkdir({})", directory.display()))?;
     }
     let mut options = fs::File::options();
-    let file = options.append(true).create(true).mode(0o644).open(path);
+    options.append(true).create(true).mode(0o644);
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    let file = options.open(path);
     file.map(OwnedFd::from)
         .with_context(|| format!("open({})", path.display()))
 }
