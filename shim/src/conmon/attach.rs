@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
@@ -28,6 +28,8 @@ const PACKET: usize = 8192;
 const PACKETS_PER_TURN: usize = 16;
 /// How many clients there may be; who comes then waits until one goes.
 const MOST_CLIENTS: usize = 256;
+/// How long nobody is accepted after that has failed.
+const REST: Duration = Duration::from_millis(200);
 
 /// The socket in the bundle and everyone who has connected.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct AttachSocket {
     listener: Option<OwnedFd>,
     listener_token: Token,
     listener_watched: bool,
+    /// When others are listened to again, after there was no descriptor for one more.
+    listens_at: Option<Instant>,
     directory: AttachDirectory,
     clients: Vec<Client>,
     next_token: Token,
@@ -80,6 +84,7 @@ impl AttachSocket {
             listener: Some(socket),
             listener_token: listener,
             listener_watched: false,
+            listens_at: None,
             directory,
             clients: Vec::new(),
             next_token: clients,
@@ -107,8 +112,11 @@ impl AttachSocket {
                 }
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return Ok(()),
-                // No descriptors or no memory for one more: it waits until another goes.
-                Err(_) => break,
+                // No descriptors or no memory for one more (EMFILE, ENFILE): it waits.
+                Err(_) => {
+                    self.listens_at = Some(Instant::now() + REST);
+                    break;
+                }
             }
         }
         if let Some(listener) = self.listener.as_ref().filter(|_| self.listener_watched) {
@@ -116,6 +124,20 @@ impl AttachSocket {
             self.listener_watched = false;
         }
         Ok(())
+    }
+
+    /// When [`AttachSocket::alarm`] has something to do.
+    pub fn next_alarm(&self) -> Option<Instant> {
+        self.listens_at
+    }
+
+    /// Listens again after a rest.
+    pub fn alarm(&mut self, poller: &Poller) -> Result<()> {
+        let is_due = |due: &mut Instant| *due <= Instant::now();
+        match self.listens_at.take_if(is_due) {
+            Some(_) => self.watch_listener(poller),
+            None => Ok(()),
+        }
     }
 
     /// Something has happened at the client with this event's token.
@@ -169,17 +191,24 @@ impl AttachSocket {
         self.clients.iter().any(|client| !client.queue.is_empty())
     }
 
-    /// No new clients from now on, and of the old ones only those who haven't been sent everything;
-    /// they are watched by a poller of their own. Takes the socket's file away.
-    pub fn keep_only_those_behind(&mut self, poller: &Poller) -> Result<()> {
+    /// No new clients from now on: takes the socket's file away, and the link to its directory.
+    pub fn close(&mut self) -> Result<()> {
         self.listener = None;
+        let path = self.directory.path().join("attach");
+        let removed = sockets::remove(&path);
+        self.directory.remove();
+        removed.with_context(|| format!("removing {}", path.display()))
+    }
+
+    /// Of the clients only those who haven't been sent everything; they are watched by a poller of
+    /// their own.
+    pub fn keep_only_those_behind(&mut self, poller: &Poller) -> Result<()> {
         self.clients.retain(|client| !client.queue.is_empty());
         for client in &mut self.clients {
             client.watched = None;
             client.watch(poller)?;
         }
-        let path: PathBuf = self.directory.path().join("attach");
-        sockets::remove(&path).with_context(|| format!("removing {}", path.display()))
+        Ok(())
     }
 
     fn forget_the_gone(&mut self, poller: &Poller) -> Result<()> {
@@ -198,6 +227,7 @@ impl AttachSocket {
         if let Some(listener) = self.listener.as_ref().filter(|_| !self.listener_watched) {
             poller.add(listener, self.listener_token, Interest::IN)?;
             self.listener_watched = true;
+            self.listens_at = None;
         }
         Ok(())
     }

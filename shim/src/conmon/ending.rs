@@ -29,12 +29,18 @@ pub fn conclude(
     options: &Options,
     report: &Report,
     outcome: Outcome,
-    attach: Option<AttachSocket>,
+    mut attach: Option<AttachSocket>,
     mut sync: ParentPipe,
     inherited: Inherited,
 ) -> u8 {
     // What podman has left open keeps ports busy: they are to be free when the exit is known.
     drop(inherited);
+    // Who hears of the exit may run the container again: its socket and link must not be removed.
+    if let Some(attach) = &mut attach
+        && let Err(error) = attach.close()
+    {
+        report.warn(&format!("{error:#}"));
+    }
     let status = match outcome {
         Outcome::NeverRan => FAILED,
         Outcome::Exited(status) => tell(options, report, &mut sync, status, ""),
@@ -43,7 +49,8 @@ pub fn conclude(
     drop(sync);
     let mut last = LastThings::new(options, report, attach);
     if let Err(error) = last.see_through() {
-        report.say(Level::Error, &format!("{error:#}"));
+        report.warn(&format!("{error:#}"));
+        last.run_command_alone();
     }
     if last.command_status == 0 {
         status
@@ -82,7 +89,9 @@ struct LastThings<'a> {
     report: &'a Report,
     /// When the exit command is to begin.
     command_due: Option<Instant>,
-    command: Option<(Child, OwnedFd)>,
+    command: Option<Child>,
+    /// Tells the command's end.
+    command_pidfd: Option<OwnedFd>,
     command_status: u8,
     /// Those who haven't read everything yet.
     attach: Option<AttachSocket>,
@@ -99,24 +108,24 @@ impl<'a> LastThings<'a> {
                 .is_some()
                 .then(|| Instant::now() + delay),
             command: None,
+            command_pidfd: None,
             command_status: 0,
             attach,
         }
     }
 
     fn see_through(&mut self) -> Result<()> {
-        let poller = Poller::new()?;
-        if let Some(attach) = &mut self.attach {
-            attach.keep_only_those_behind(&poller)?;
-        }
         // The exit command leaves children behind (podman's cleanup does); they aren't ours.
         let _ = set_child_subreaper(None);
+        let poller = Poller::new()?;
+        self.attended(|attach| attach.keep_only_those_behind(&poller));
         let mut events = Vec::new();
         let mut released = false;
         loop {
             if self.command_due.is_some_and(|due| due <= Instant::now()) {
                 self.command_due = None;
-                self.start_command(&poller)?;
+                self.start_command();
+                self.watch_command(&poller)?;
             }
             let behind = self.attach.as_ref().is_some_and(AttachSocket::is_behind);
             if !behind {
@@ -133,48 +142,83 @@ impl<'a> LastThings<'a> {
             for event in events.drain(..) {
                 if event.token == EXIT_COMMAND {
                     self.reap_command(&poller)?;
-                } else if let Some(attach) = &mut self.attach {
-                    attach.ready(event, &poller, &mut NoContainer)?;
+                } else {
+                    self.attended(|attach| attach.ready(event, &poller, &mut NoContainer));
                 }
             }
         }
     }
 
-    fn start_command(&mut self, poller: &Poller) -> Result<()> {
+    /// Those who still read are dropped if they can't be served: the exit command comes first.
+    fn attended(&mut self, what: impl FnOnce(&mut AttachSocket) -> Result<()>) {
+        if let Some(attach) = &mut self.attach
+            && let Err(error) = what(attach)
+        {
+            self.report.warn(&format!("{error:#}"));
+            self.attach = None;
+        }
+    }
+
+    /// What is left to do when nothing can be waited for but a process.
+    fn run_command_alone(&mut self) {
+        self.attach = None;
+        if let Some(due) = self.command_due.take() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.start_command();
+        }
+        self.await_command();
+    }
+
+    fn start_command(&mut self) {
         let Some(program) = &self.options.exit_command else {
-            return Ok(());
+            return;
         };
         let mut command = Command::new(program);
         command.args(&self.options.exit_command_args);
         sys::with_clean_settings(&mut command);
-        let child = match command.spawn() {
-            Ok(child) => child,
+        match command.spawn() {
+            Ok(child) => self.command = Some(child),
             Err(error) => {
                 let said = format!("running the exit command {program}: {error}");
                 self.report.say(Level::Error, &said);
                 self.command_status = FAILED;
-                return Ok(());
             }
+        }
+    }
+
+    fn watch_command(&mut self, poller: &Poller) -> Result<()> {
+        let Some(child) = &self.command else {
+            return Ok(());
         };
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.context("the exit command's process id is out of range")?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open(exit command)")?;
         poller.add(pidfd.as_fd(), EXIT_COMMAND, Interest::IN)?;
-        self.command = Some((child, pidfd));
+        self.command_pidfd = Some(pidfd);
         Ok(())
     }
 
     fn reap_command(&mut self, poller: &Poller) -> Result<()> {
-        let Some((mut child, pidfd)) = self.command.take() else {
-            return Ok(());
-        };
-        poller.remove(&pidfd)?;
-        let status = child.wait().context("waiting for the exit command")?;
-        self.command_status = match status.code() {
-            Some(code) => code.to_le_bytes()[0],
-            None => FAILED,
-        };
+        if let Some(pidfd) = self.command_pidfd.take() {
+            poller.remove(&pidfd)?;
+        }
+        self.await_command();
         Ok(())
+    }
+
+    fn await_command(&mut self) {
+        let Some(mut child) = self.command.take() else {
+            return;
+        };
+        let status = match child.wait() {
+            Ok(status) => status.code(),
+            Err(error) => {
+                let said = format!("waiting for the exit command: {error}");
+                self.report.say(Level::Error, &said);
+                None
+            }
+        };
+        self.command_status = status.map_or(FAILED, |code| code.to_le_bytes()[0]);
     }
 }
 

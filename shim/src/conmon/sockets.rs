@@ -62,14 +62,19 @@ impl AttachDirectory {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes the link, once: afterwards it may be another's, of the same name.
+    pub fn remove(&mut self) {
+        if std::mem::take(&mut self.is_link) {
+            // Whoever made the directory removes what stays in it.
+            let _ = remove(&self.path);
+        }
+    }
 }
 
 impl Drop for AttachDirectory {
     fn drop(&mut self) {
-        if self.is_link {
-            // Whoever made the directory removes what stays in it.
-            let _ = remove(&self.path);
-        }
+        self.remove();
     }
 }
 

@@ -28,6 +28,10 @@ use crate::supervise::{
 /// Signals that are passed on to the container.
 const PASSED_ON: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
+/// How long a process that was killed because it took too long may take to die; one that can't
+/// (it is frozen, or stuck in the kernel) is told as timed out all the same.
+const DYING: Duration = Duration::from_secs(1);
+
 const START: Token = Token::of_front(1);
 const LISTENER: Token = Token::of_front(2);
 const CONTROL: Token = Token::of_front(3);
@@ -69,6 +73,8 @@ pub struct Supervision<'a> {
     /// What the terminal was told to be while the runtime was at work.
     late_size: Option<Winsize>,
     kill_at: Option<Instant>,
+    /// When it isn't waited for any longer, once it has been killed.
+    dead_by: Option<Instant>,
     timed_out: bool,
     exit: Option<Exit>,
     outcome: Option<Outcome>,
@@ -120,6 +126,7 @@ pub fn begin<'a>(
         spared: None,
         late_size: None,
         kill_at: None,
+        dead_by: None,
         timed_out: false,
         exit: None,
         outcome: None,
@@ -338,6 +345,7 @@ impl Supervision<'_> {
             return;
         };
         self.timed_out = true;
+        self.dead_by = Some(Instant::now() + DYING);
         // Not yet waited for, so the number is still its own. Group 1 would be everybody.
         if let Some(pid) = core.pid(process)
             && let Ok(group) = getpgid(Some(pid))
@@ -347,6 +355,15 @@ impl Supervision<'_> {
         }
         if let Some((_, handle)) = core.handle(process) {
             handle.signal(libc::SIGKILL);
+        }
+    }
+
+    fn sync_log(&self, process: ProcessKey, core: &mut Supervisor) {
+        if let Some(log) = core.log(process).filter(|_| !self.options.no_sync_log)
+            && let Err(error) = log.sync()
+        {
+            self.report
+                .warn(&format!("Failed to sync log file before exit: {error:#}"));
         }
     }
 }
@@ -463,6 +480,7 @@ impl Front for Supervision<'_> {
         }
         self.exit = Some(exit);
         self.kill_at = None;
+        self.dead_by = None;
         self.hear_of_memory(core.poller())?;
         self.pass_notifications_on(core.poller())?;
         // What others write who still hold its streams comes too late.
@@ -479,12 +497,7 @@ impl Front for Supervision<'_> {
         for trouble in troubles {
             self.report.warn(&trouble);
         }
-        if let Some(log) = core.log(key).filter(|_| !self.options.no_sync_log)
-            && let Err(error) = log.sync()
-        {
-            self.report
-                .warn(&format!("Failed to sync log file before exit: {error:#}"));
-        }
+        self.sync_log(key, core);
         self.outcome = Some(match self.exit {
             Some(exit) if !self.timed_out => Outcome::Exited(exit.status),
             _ => Outcome::TimedOut,
@@ -494,7 +507,7 @@ impl Front for Supervision<'_> {
 
     fn signalled(&mut self, signal: i32, core: &mut Supervisor) -> Result<()> {
         match self.process {
-            None => self.outcome = Some(Outcome::NeverRan),
+            None => self.fail("conmon was told to end before it was told to start"),
             Some(process) if !self.is_born => core.give_up(process, "conmon was told to end"),
             Some(process) => {
                 if let Some((_, handle)) = core.handle(process) {
@@ -507,7 +520,11 @@ impl Front for Supervision<'_> {
 
     fn next_alarm(&self) -> Option<Instant> {
         let notify = self.notify.as_ref().and_then(NotifyProxy::next_try);
-        [self.kill_at, notify].into_iter().flatten().min()
+        let attach = self.attach.as_ref().and_then(AttachSocket::next_alarm);
+        [self.kill_at, self.dead_by, notify, attach]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
@@ -515,6 +532,16 @@ impl Front for Supervision<'_> {
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
             self.kill_late_process(core);
+        }
+        if self.dead_by.take_if(|at| *at <= now).is_some() {
+            self.report.warn("The process doesn't die of SIGKILL");
+            if let Some(process) = self.process {
+                self.sync_log(process, core);
+            }
+            self.outcome = Some(Outcome::TimedOut);
+        }
+        if let Some(attach) = &mut self.attach {
+            attach.alarm(core.poller())?;
         }
         self.pass_notifications_on(core.poller())
     }

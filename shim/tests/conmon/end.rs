@@ -58,6 +58,32 @@ for_both! {
         assert_eq!(caller.logged("stdout"), b"begun\n");
     }
 
+    fn the_exit_command_runs_although_the_socket_cannot_be_removed(program: Program) {
+        let caller = Caller::new(program, "exit 6");
+        let script = format!("echo seen > {}", caller.text("seen"));
+        let (_started, _) = caller.create(&[
+            "--exit-command", "/bin/sh", "--exit-command-arg", "-c", "--exit-command-arg", &script,
+        ]);
+        let socket = caller.shim.bundle().join("attach");
+        fs::remove_file(&socket).unwrap();
+        fs::create_dir(&socket).unwrap();
+        caller.start();
+        assert_eq!(caller.exit_status(), "6");
+        caller.await_end();
+        assert_eq!(fs::read_to_string(caller.place("seen")).unwrap(), "seen\n");
+    }
+
+    /// In cgroup v1's freezer a process does not die of SIGKILL until it is thawed.
+    fn a_timeout_is_told_although_the_container_is_frozen(program: Program) {
+        let caller = Caller::new(program, "sleep 1000");
+        let (_started, _) = caller.run(&["--timeout", "2"]);
+        let said = caller.runtime(&["pause", &caller.id]);
+        assert_eq!(said.status, 0, "{said:?}");
+        assert_eq!(caller.exit_status(), "-1");
+        // On cgroup v2 it is dead already.
+        caller.runtime(&["resume", &caller.id]);
+    }
+
     fn messages_to_the_service_manager_are_passed_on(program: Program) {
         let caller = Caller::new(program, "sleep 1000");
         fs::create_dir(caller.shim.bundle().join("notify")).unwrap();
