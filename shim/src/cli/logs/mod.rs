@@ -193,7 +193,15 @@ impl Printer {
     }
 
     fn print(&mut self, record: &[u8]) -> Result<()> {
-        let entry = Record::parse(record)?;
+        // A write that was cut short (the machine stopped, the disk was full) ends no log for good.
+        let entry = match Record::parse(record) {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.flush()?;
+                eprintln!("windlass-shim: warning: left out: {error:#}");
+                return Ok(());
+            }
+        };
         let unfinished = &mut self.unfinished[entry.source as usize];
         let with_time = self.timestamps && !*unfinished;
         *unfinished = !entry.full;

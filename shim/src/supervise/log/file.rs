@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,12 @@ impl LogFile {
                 .map(|total| total.saturating_sub(metadata.len())),
             dropped: 0,
         };
+        if kind.is_file() && log.length > 0 && !ends_with_newline(&log.path) {
+            // What was cut short must not take the next record with it.
+            log.pending.push(b'\n');
+            log.flush();
+            log.release();
+        }
         log.measure_room();
         Ok(log)
     }
@@ -306,6 +312,16 @@ impl LogFile {
             self.room = 0;
         }
     }
+}
+
+/// True also if nobody can tell.
+fn ends_with_newline(path: &Path) -> bool {
+    let mut last = [b'\n'];
+    let _ = File::open(path).and_then(|file| {
+        let length = file.metadata()?.len();
+        file.read_at(&mut last, length.saturating_sub(1))
+    });
+    last == [b'\n']
 }
 
 fn open(path: &Path, mode: u32, new: bool) -> io::Result<File> {

@@ -14,6 +14,8 @@ use crate::supervise::Source;
 pub(super) struct JsonFile {
     pub(super) file: LogFile,
     joiner: Joiner,
+    /// Of stdout and of stderr: the beginning of a character that a piece was cut in.
+    cut: [Vec<u8>; 2],
 }
 
 impl JsonFile {
@@ -21,24 +23,48 @@ impl JsonFile {
         JsonFile {
             file,
             joiner: Joiner::default(),
+            cut: Default::default(),
         }
     }
 
     /// Writes the lines that `bytes` complete.
     pub(super) fn write(&mut self, source: Source, bytes: &[u8]) {
         let end = end_of_record(source);
-        let file = &mut self.file;
+        let (file, cut) = (&mut self.file, &mut self.cut[source as usize]);
         self.joiner.join(source, bytes, |text, ended| {
-            record(file, text, ended, &end);
+            let joined = [std::mem::take(cut).as_slice(), text].concat();
+            let whole = if ended {
+                joined.len()
+            } else {
+                whole_characters(&joined)
+            };
+            cut.extend_from_slice(&joined[whole..]);
+            record(file, &joined[..whole], ended, &end);
         });
     }
 
     /// Writes the line that won't be completed.
     pub(super) fn end(&mut self, source: Source) {
-        let text = self.joiner.end(source);
+        let cut = std::mem::take(&mut self.cut[source as usize]);
+        let text = [cut, self.joiner.end(source)].concat();
         if !text.is_empty() {
             record(&mut self.file, &text, false, &end_of_record(source));
         }
+    }
+}
+
+/// How many bytes of `text` there are before a character that its end has cut.
+fn whole_characters(text: &[u8]) -> usize {
+    // A character has at most four bytes; the first of several is the last one above 0xc0.
+    let tail = text.len().saturating_sub(3);
+    let first = text[tail..].iter().rposition(|byte| *byte >= 0xc0);
+    match first.map(|at| tail + at) {
+        Some(at)
+            if std::str::from_utf8(&text[at..]).is_err_and(|error| error.error_len().is_none()) =>
+        {
+            at
+        }
+        _ => text.len(),
     }
 }
 
@@ -83,6 +109,21 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_piece_ends_with_a_whole_character() {
+        for (text, whole) in [
+            ("a\u{e9}".as_bytes(), 3),
+            (b"a\xc3", 1),
+            (b"a\xe2\x82", 1),
+            (b"a\xf0\x9f\x98", 1),
+            (b"a\xff", 2),
+            (b"a\x82\x82\x82", 4),
+            (b"", 0),
+        ] {
+            assert_eq!(whole_characters(text), whole, "{text:x?}");
+        }
+    }
 
     #[test]
     fn what_json_reserves_is_escaped() {
