@@ -114,7 +114,12 @@ enum Ready {
 impl Session<'_> {
     fn run(mut self) -> Result<Parting> {
         loop {
-            if !self.is_behind()
+            // Who wants to leave isn't kept by a reader of ours that is stuck.
+            let leaves = matches!(
+                self.parting,
+                Some(Parting::Signalled(_) | Parting::Detached)
+            );
+            if (leaves || !self.is_behind())
                 && let Some(parting) = self.parting.take()
             {
                 return Ok(parting);

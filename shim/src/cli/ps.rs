@@ -38,12 +38,14 @@ impl Ps {
     pub fn carry_out(self, root: &Path) -> Result<u8> {
         let mut rows = Vec::new();
         for record in Record::all(root)? {
-            // One that is being made, or removed, under our eyes.
-            let Some(state) = record.read()? else {
-                continue;
-            };
+            // Asked first: a supervisor that ends in between has written down how it ended.
             let supervised = record.is_supervised().unwrap_or(false);
-            rows.push(Row { state, supervised });
+            match record.read() {
+                Ok(Some(state)) => rows.push(Row { state, supervised }),
+                // One that is being made, or removed, under our eyes.
+                Ok(None) => {}
+                Err(error) => eprintln!("windlass-shim: warning: {error:#}"),
+            }
         }
         let mut out = io::stdout().lock();
         let outcome = match self.format {

@@ -40,7 +40,11 @@ impl Rm {
             Err(error) => return Err(error),
         };
         let state = if self.force {
-            record.read()?
+            // One that is damaged is treated as one that was never written.
+            record.read().unwrap_or_else(|error| {
+                eprintln!("windlass-shim: warning: {error:#}");
+                None
+            })
         } else {
             Some(record.state()?)
         };
@@ -56,7 +60,11 @@ impl Rm {
     }
 
     fn end_supervision(&self, record: &Record, state: Option<&State>) -> Result<()> {
-        let Some(supervisor) = record.supervisor()? else {
+        let supervisor = match record.supervisor() {
+            Err(_) if state.is_none() => None,
+            supervisor => supervisor?,
+        };
+        let Some(supervisor) = supervisor else {
             return Ok(());
         };
         let ended = state.is_some_and(|state| state.status == Status::Exited);

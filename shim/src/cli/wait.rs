@@ -86,7 +86,7 @@ impl Waiter {
         patience: Option<Duration>,
         understand: impl Fn(Reply<'_>) -> Option<T>,
     ) -> Result<Option<T>> {
-        let deadline = patience.map(|patience| Instant::now() + patience);
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
         let mut buffer = vec![0; 5 + MAX_PAYLOAD];
         loop {
             let left = deadline.map(|deadline| {
