@@ -309,3 +309,43 @@ fn the_journal_gets_the_lines() {
         .unwrap();
     assert_eq!(entry["MESSAGE"], "and an error");
 }
+
+/// What a write was cut short in is left out, and takes nothing else with it.
+#[test]
+fn a_torn_record_spoils_no_other() {
+    let shim = Shim::new();
+    shim.script("echo after");
+    let log = shim.bundle().join("torn.log");
+    let torn = "2026-11-22T10:08:14Z stdout F before\n2026-11-22T10:0";
+    fs::write(&log, torn).unwrap();
+    let id = new_id();
+    shim.run_detached(&["--log", log.to_str().unwrap()], &id);
+    assert_eq!(shim.say(&["wait", &id]).stdout, "0\n");
+    let said = shim.say(&["logs", &id]);
+    assert_eq!((said.status, said.stdout.as_str()), (0, "before\nafter\n"));
+    assert!(said.stderr.contains("left out"), "{said:?}");
+}
+
+/// One damaged record hides no other, and can be removed.
+#[test]
+fn a_damaged_state_is_passed_over() {
+    let shim = Shim::new();
+    shim.script("exit 3");
+    let [whole, damaged] = [new_id(), new_id()];
+    for id in [&whole, &damaged] {
+        shim.run_detached(&[], id);
+        assert_eq!(shim.say(&["wait", id]).stdout, "3\n");
+    }
+    eventually("its supervisor has gone", || {
+        shim.say(&["rm", &damaged]).status == 0
+    });
+    fs::create_dir(shim.record(&damaged)).unwrap();
+    fs::write(shim.record(&damaged).join("state.json"), "{").unwrap();
+    let said = shim.say(&["ps"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(said.stdout.contains(&whole), "{said:?}");
+    assert!(said.stderr.contains("is damaged"), "{said:?}");
+    assert_ne!(shim.say(&["rm", &damaged]).status, 0);
+    assert_eq!(shim.say(&["rm", "--force", &damaged]).status, 0);
+    assert!(!shim.record(&damaged).exists());
+}
