@@ -251,3 +251,25 @@ fn an_idle_supervisor_takes_no_time() {
     crate::harness::signal(u32::try_from(pid).unwrap(), rustix::process::Signal::KILL);
     assert_eq!(caller.exit_status(), "137");
 }
+
+/// Without descriptors for one more client it waits, and comes in when there are some again.
+#[test]
+fn a_client_comes_in_once_there_are_descriptors_again() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let caller = Caller::new(crate::caller::Program::Ours, "cat");
+    let (_started, _) = caller.run(&["-i"]);
+    let supervisor = Pid::from_raw(i32::try_from(caller.supervisor()).unwrap());
+    let few = Rlimit {
+        current: Some(3),
+        maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+    };
+    let before = prlimit(supervisor, Resource::Nofile, few).unwrap();
+    let attached = caller.attach();
+    attached.send(b"one\n");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(caller.log(), b"");
+    prlimit(supervisor, Resource::Nofile, before).unwrap();
+    assert_eq!(attached.await_text("one\n"), "one\n");
+    attached.end_input();
+    assert_eq!(caller.exit_status(), "0");
+}
