@@ -8,8 +8,6 @@ mod conmon;
 mod containerd;
 mod record;
 mod restart;
-// What the other fronts need of it is there before they are.
-#[allow(dead_code)]
 mod supervise;
 mod sys;
 

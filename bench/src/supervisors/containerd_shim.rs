@@ -258,8 +258,10 @@ impl Running for Container {
         )?;
         let _: Pid = self.client.call("Start", &process)?;
         let exit: Exit = self.client.call("Wait", &process)?;
+        // Containerd's client reads to the end before it deletes: that closes fifos that nobody reads.
+        let outcome = streams.received(exit.status)?;
         let _: Nothing = self.client.call("Delete", &process)?;
-        streams.received(exit.status)
+        Ok(outcome)
     }
 
     fn look_in(&mut self) -> Result<()> {
@@ -284,8 +286,8 @@ impl Running for Container {
 
     fn finish(mut self: Box<Self>) -> Result<Outcome> {
         let exit: Exit = self.client.call("Wait", &self.process)?;
-        let _: Nothing = self.client.call("Delete", &self.process)?;
         let outcome = self.streams.received(exit.status);
+        let _: Nothing = self.client.call("Delete", &self.process)?;
         // It may close the connection instead of answering; one with further containers stays.
         let _ = self.client.call::<Nothing>("Shutdown", &self.process);
         outcome

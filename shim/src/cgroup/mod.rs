@@ -68,11 +68,10 @@ pub fn join(path: &str, pid: u32) -> Result<()> {
     let mountinfo = "/proc/self/mountinfo";
     let mountinfo = fs::read_to_string(mountinfo).with_context(|| format!("read({mountinfo})"))?;
     let mounts = mounts(&mountinfo);
-    // Beside hierarchies of version 1 that of version 2 has no controllers.
-    let kind = if mounts.iter().any(|mount| mount.kind == "cgroup") {
-        "cgroup"
-    } else {
+    let kind = if is_unified(&mounts) {
         "cgroup2"
+    } else {
+        "cgroup"
     };
     let mounts = mounts.iter().filter(|mount| mount.kind == kind);
     let directories = mounts.map(|mount| mount.point.join(below));
@@ -127,6 +126,17 @@ fn mount(line: &str) -> Option<Mount<'_>> {
     })
 }
 
+/// Whether version 2 is what this system uses, as runc tells it: mounted at the usual place itself, or
+/// alone. A hierarchy of version 1 may be there all the same, for net_cls, say. Where version 1 is at
+/// the usual place, version 2 beside it has no controllers.
+fn is_unified(mounts: &[Mount<'_>]) -> bool {
+    let usual = |mount: &&Mount<'_>| mount.point == Path::new(USUAL_MOUNT_POINT);
+    match mounts.iter().find(usual) {
+        Some(mount) => mount.kind == "cgroup2",
+        None => mounts.iter().all(|mount| mount.kind == "cgroup2"),
+    }
+}
+
 fn resolve(membership: &str, mounts: &[Mount<'_>]) -> Result<Cgroups> {
     let mut unified = None;
     let mut separate = Vec::new();
@@ -156,7 +166,7 @@ fn resolve(membership: &str, mounts: &[Mount<'_>]) -> Result<Cgroups> {
         }
     }
     match unified {
-        _ if !separate.is_empty() => Ok(Cgroups::Separate(separate)),
+        _ if !separate.is_empty() && !is_unified(mounts) => Ok(Cgroups::Separate(separate)),
         Some(directory) => Ok(Cgroups::Unified(directory)),
         None => bail!("no cgroup file system is mounted"),
     }
@@ -218,6 +228,17 @@ mod tests {
         let cgroups = resolve("4:memory:/lane/one\n", &mounts(mountinfo)).unwrap();
         let directory = cgroups.directory("memory").and_then(Path::to_str);
         assert_eq!(directory, Some("/sys/fs/cgroup/memory/lane/one"));
+    }
+
+    #[test]
+    fn one_hierarchy_of_version_1_beside_version_2_changes_nothing() {
+        let mountinfo = "\
+30 1 0:25 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw
+31 1 0:40 / /sys/fs/cgroup/net_cls rw - cgroup cgroup rw,net_cls
+";
+        let cgroups = resolve("1:net_cls:/\n0::/pod/one\n", &mounts(mountinfo)).unwrap();
+        let unified = Cgroups::Unified(PathBuf::from("/sys/fs/cgroup/pod/one"));
+        assert_eq!(cgroups, unified);
     }
 
     #[test]

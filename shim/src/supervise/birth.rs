@@ -406,6 +406,7 @@ fn prepare(
                 rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("pipe2")?;
             set_nonblocking(&write)?;
             give_to(&read, birth.owner)?;
+            open_to_all(&read);
             making.stdin = Some(write);
             if let Input::From(source) = other {
                 making.feed = Some(source);
@@ -428,13 +429,17 @@ fn prepare(
             Descent::Restore(_) | Descent::Exec(_) => Ear::held_back(ear),
         });
         making.outputs.push(Some((source, sink)));
-        // A program that has become another user may open /dev/stdout; conmon 2.2 lets it, too.
-        let _ = rustix::fs::fchmod(&mouth, Mode::from_raw_mode(0o777));
+        open_to_all(&mouth);
         Ok(mouth.into())
     };
     command.stdout(output(Source::Stdout, birth.stdout)?);
     command.stderr(output(Source::Stderr, birth.stderr)?);
     Ok((making, ears))
+}
+
+/// A program that has become another user may open /dev/stdout and the others; conmon 2.2 lets it, too.
+fn open_to_all(pipe: &OwnedFd) {
+    let _ = rustix::fs::fchmod(pipe, Mode::from_raw_mode(0o777));
 }
 
 /// A pipe is one file with two ends: both are the owner's then.

@@ -256,10 +256,10 @@ impl Sink {
             Moved::Empty => (Room::Some, Turn::Empty),
             Moved::Paused => (Room::Some, Turn::Paused),
             Moved::Full => (Room::None, Turn::Paused),
-            Moved::Refused(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::IO) => {
-                (Room::After(Instant::now() + RETRY), Turn::Paused)
-            }
-            Moved::Refused(_) => (Room::Gone, Turn::Paused),
+            // Nobody will ever read it.
+            Moved::Refused(Errno::PIPE) => (Room::Gone, Turn::Paused),
+            // A full disk, a file server that is away.
+            Moved::Refused(_) => (Room::After(Instant::now() + RETRY), Turn::Paused),
         };
         if self.state != Room::Gone {
             self.state = state;

@@ -29,17 +29,12 @@ pub(super) struct Process {
     pub(super) log: Option<Log>,
     /// How many bytes came out of it: stdout, stderr.
     pub(super) written: [u64; 2],
-    ended: Option<Ended>,
+    /// When it had ended.
+    ended: Option<Instant>,
     /// When streams that others hold open are given up.
     listening_until: Option<Instant>,
     drained: bool,
     troubles: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    exit: Exit,
-    since: Instant,
 }
 
 impl Process {
@@ -74,8 +69,8 @@ impl Process {
         )
     }
 
-    pub(super) fn exit(&self) -> Option<Exit> {
-        self.ended.map(|ended| ended.exit)
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// Takes note of its end, if it has ended; returns that only once.
@@ -102,10 +97,7 @@ impl Process {
             status,
             at: Timestamp::now(),
         };
-        self.ended = Some(Ended {
-            exit,
-            since: Instant::now(),
-        });
+        self.ended = Some(Instant::now());
         poller.remove(&self.pidfd)?;
         for output in &mut self.outputs {
             output.note_exit();
@@ -209,7 +201,7 @@ impl Process {
         let ended = self.ended.filter(|_| !self.drained)?;
         if self.log_is_stuck() {
             let failure = self.log.as_ref().and_then(Log::failure);
-            if ended.since.elapsed() < LAST_TRIES {
+            if ended.elapsed() < LAST_TRIES {
                 return None;
             }
             let failure = failure.unwrap_or_else(|| "writing the log".to_owned());

@@ -15,7 +15,7 @@ use super::call::Call;
 use super::poller::{Event, Interest, Owner, Part, Poller, Token};
 use super::process::Process;
 use super::{
-    Birth, CallKey, ContainerInput, Exit, Failure, Front, Log, ProcessKey, Refusal, Runtime, Source,
+    Birth, CallKey, ContainerInput, Failure, Front, Log, ProcessKey, Refusal, Runtime, Source,
 };
 use crate::sys::{self, SignalFd};
 
@@ -132,11 +132,6 @@ impl Supervisor {
     /// The process's id, as the host counts.
     pub fn pid(&self, key: ProcessKey) -> Option<Pid> {
         self.processes.get(&key.0).map(|process| process.pid)
-    }
-
-    /// How the process ended, if it has.
-    pub fn exit(&self, key: ProcessKey) -> Option<Exit> {
-        self.processes.get(&key.0).and_then(Process::exit)
     }
 
     /// How many bytes have come out of the process: stdout, stderr.
@@ -353,7 +348,8 @@ impl Supervisor {
             let known = self
                 .processes
                 .iter()
-                .find(|(_, process)| process.pid == pid);
+                // One that has ended has given its number back.
+                .find(|(_, process)| process.pid == pid && !process.has_ended());
             if let Some((&key, _)) = known {
                 self.reap(key, front)?;
             } else if let Some(key) = self.caller(pid) {

@@ -125,6 +125,8 @@ struct Notes {
     /// What is to happen to the loop when the first process has drained.
     hung: Option<CallKey>,
     deadline: Option<Instant>,
+    /// Processes aren't forgotten when they have drained.
+    keeps: bool,
 }
 
 impl Notes {
@@ -177,7 +179,9 @@ impl Front for Notes {
     }
     fn drained(&mut self, key: ProcessKey, _: Vec<String>, core: &mut Supervisor) -> Result<()> {
         self.drained.push(key);
-        core.forget(key)?;
+        if !self.keeps {
+            core.forget(key)?;
+        }
         if let Some(call) = self.hung.take() {
             core.interrupt(call, "enough");
         }
@@ -383,4 +387,31 @@ fn a_stream_that_others_hold_is_given_up_when_it_is_read_empty() {
     let holder = fs::read_to_string(place.path("holder")).unwrap();
     let holder = rustix::process::Pid::from_raw(holder.trim().parse().unwrap()).unwrap();
     rustix::process::kill_process(holder, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+#[expect(clippy::zombie_processes, reason = "the supervisor reaps it")]
+fn a_number_that_an_ended_process_had_is_reaped_like_any_other() {
+    let mut place = Place::new();
+    let mut core = Supervisor::new(&[]).unwrap();
+    let mut notes = Notes::of(1, 0);
+    // Kept although it has ended, as a stopped task is until it is deleted.
+    notes.keeps = true;
+    let birth = place.exec("one", "exit 1", Input::Null, Output::Front);
+    let one = core.give_birth(birth);
+    core.run(&mut notes).unwrap();
+    let number = core.pid(one).unwrap().as_raw_pid();
+    // The next process gets its number (namespaces(7) of pids: ns_last_pid).
+    fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+    let mut orphan = std::process::Command::new("true").spawn().unwrap();
+    if i32::try_from(orphan.id()).unwrap() != number {
+        println!("skipped: another process was quicker");
+        orphan.wait().unwrap();
+        return;
+    }
+    let mut notes = Notes::of(1, 0);
+    let birth = place.exec("two", "sleep 0.2", Input::Null, Output::Front);
+    core.give_birth(birth);
+    core.run(&mut notes).unwrap();
+    assert_eq!(notes.drained.len(), 1);
 }
