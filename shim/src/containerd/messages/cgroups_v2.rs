@@ -4,6 +4,8 @@
 
 use prost::{Message, Name};
 
+use super::rdma::RdmaStat;
+
 /// What a container on cgroup v2 uses.
 #[derive(Clone, PartialEq, Message)]
 pub struct Metrics {
@@ -253,31 +255,6 @@ pub struct MemoryEvents {
     /// `oom_group_kill`.
     #[prost(uint64, tag = "6")]
     pub oom_group_kill: u64,
-}
-
-/// Remote direct memory access (`rdma.*`).
-#[derive(Clone, PartialEq, Message)]
-pub struct RdmaStat {
-    /// `rdma.current`.
-    #[prost(message, repeated, tag = "1")]
-    pub current: Vec<RdmaEntry>,
-    /// `rdma.max`.
-    #[prost(message, repeated, tag = "2")]
-    pub limit: Vec<RdmaEntry>,
-}
-
-/// Handles and objects of one device; 4294967295 stands for any number.
-#[derive(Clone, PartialEq, Message)]
-pub struct RdmaEntry {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub device: String,
-    /// `hca_handle`.
-    #[prost(uint32, tag = "2")]
-    pub hca_handles: u32,
-    /// `hca_object`.
-    #[prost(uint32, tag = "3")]
-    pub hca_objects: u32,
 }
 
 /// Block devices.

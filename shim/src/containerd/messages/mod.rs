@@ -9,6 +9,7 @@ pub mod cgroups_v1;
 pub mod cgroups_v2;
 pub mod events;
 pub mod introspection;
+pub mod rdma;
 pub mod runc_options;
 pub mod task;
 pub mod ttrpc;

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::messages::pack;
+use super::messages::rdma::{RdmaEntry, RdmaStat};
 use super::messages::well_known::Any;
 use crate::cgroup::Cgroups;
 
@@ -21,23 +22,23 @@ pub fn read(cgroups: &Cgroups) -> Any {
     }
 }
 
-/// A line of `rdma.current` or `rdma.max`.
-struct RdmaLine {
-    device: String,
-    handles: u32,
-    objects: u32,
+/// What the rdma controller says of the devices of the cgroup at `directory`.
+fn rdma(directory: &Path) -> RdmaStat {
+    RdmaStat {
+        current: rdma_entries(directory, "rdma.current"),
+        limit: rdma_entries(directory, "rdma.max"),
+    }
 }
 
 /// The lines `DEVICE hca_handle=N hca_object=N` of a file of the rdma controller; `max` is the
 /// greatest number that the message holds.
-fn rdma(directory: &Path, name: &str) -> Vec<RdmaLine> {
+fn rdma_entries(directory: &Path, name: &str) -> Vec<RdmaEntry> {
     let text = fs::read_to_string(directory.join(name)).unwrap_or_default();
     let line = |line: &str| {
         let mut words = line.split_whitespace();
-        let mut read = RdmaLine {
+        let mut read = RdmaEntry {
             device: words.next()?.to_owned(),
-            handles: 0,
-            objects: 0,
+            ..RdmaEntry::default()
         };
         for (key, number) in words.filter_map(|word| word.split_once('=')) {
             let number = match number {
@@ -45,8 +46,8 @@ fn rdma(directory: &Path, name: &str) -> Vec<RdmaLine> {
                 number => number.parse().unwrap_or(0),
             };
             match key {
-                "hca_handle" => read.handles = number,
-                "hca_object" => read.objects = number,
+                "hca_handle" => read.hca_handles = number,
+                "hca_object" => read.hca_objects = number,
                 _ => {}
             }
         }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use super::rdma;
 use crate::cgroup::Cgroups;
 use crate::cgroup::file::{Table, huge_page_sizes, number, text};
 use crate::containerd::messages::cgroups_v1::{
     BlkioEntry, BlkioStat, CpuStat, CpuUsage, HugetlbStat, MemoryEntry, MemoryOomControl,
-    MemoryStat, Metrics, PidsStat, RdmaEntry, RdmaStat, Throttle,
+    MemoryStat, Metrics, PidsStat, Throttle,
 };
 
 /// The numbers of every controller that has a cgroup among `cgroups`.
@@ -207,21 +208,4 @@ pub(super) fn devices(partitions: &str) -> HashMap<(u64, u64), String> {
         ))
     };
     partitions.lines().filter_map(device).collect()
-}
-
-fn rdma(directory: &Path) -> RdmaStat {
-    let read = |name: &str| {
-        let lines = super::rdma(directory, name).into_iter();
-        lines
-            .map(|line| RdmaEntry {
-                device: line.device,
-                hca_handles: line.handles,
-                hca_objects: line.objects,
-            })
-            .collect()
-    };
-    RdmaStat {
-        current: read("rdma.current"),
-        limit: read("rdma.max"),
-    }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::rdma;
 use crate::cgroup::file::{Table, huge_page_sizes, number, text};
 use crate::containerd::messages::cgroups_v2::{
     CpuStat, HugetlbStat, IoEntry, IoStat, MemoryEvents, MemoryStat, Metrics, PidsStat, PsiData,
-    PsiStats, RdmaEntry, RdmaStat,
+    PsiStats,
 };
 
 /// The numbers of the cgroup in `directory`.
@@ -149,23 +150,6 @@ fn hugetlb(directory: &Path) -> Vec<HugetlbStat> {
         }
     };
     huge_page_sizes().into_iter().map(of_size).collect()
-}
-
-fn rdma(directory: &Path) -> RdmaStat {
-    let read = |name: &str| {
-        let lines = super::rdma(directory, name).into_iter();
-        lines
-            .map(|line| RdmaEntry {
-                device: line.device,
-                hca_handles: line.handles,
-                hca_objects: line.objects,
-            })
-            .collect()
-    };
-    RdmaStat {
-        current: read("rdma.current"),
-        limit: read("rdma.max"),
-    }
 }
 
 /// Documentation/accounting/psi.rst. `None` where the kernel doesn't keep it: there is no file, or
