@@ -14,6 +14,7 @@ pub mod layer;
 pub mod layout;
 pub mod load;
 pub mod mtree;
+pub mod network;
 pub mod progress;
 pub mod registry;
 pub mod store;

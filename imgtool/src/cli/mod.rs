@@ -16,6 +16,7 @@ mod list;
 mod list_tags;
 mod load;
 mod login;
+mod network_hook;
 mod new;
 mod pull;
 mod push;
@@ -89,6 +90,8 @@ enum Verb {
     Import(import::Import),
     Df(usage::DiskUsage),
     Verify(verify::Verify),
+    #[command(hide = true)]
+    NetworkHook(network_hook::NetworkHook),
 }
 
 impl CommandLine {
@@ -126,6 +129,7 @@ impl CommandLine {
             Verb::Import(import) => import.run(),
             Verb::Df(usage) => usage.run(),
             Verb::Verify(verify) => verify.run(),
+            Verb::NetworkHook(hook) => hook.run(),
         }
     }
 }

@@ -1,0 +1,114 @@
+//! `--network container:ID`: the network, and the files that belong to it, of another container.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::networks::Networks;
+
+/// What is shared with another container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Its network namespace.
+    pub namespace: PathBuf,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// The files that are its /etc/hosts and /etc/resolv.conf, if they are mounted into it.
+    pub hosts: Option<PathBuf>,
+    /// See there.
+    pub resolv_conf: Option<PathBuf>,
+}
+
+/// Which runtime has the other container.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// Its program.
+    pub program: PathBuf,
+    /// Its state directory, unless it is the default one.
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    status: String,
+    #[serde(default)]
+    pid: u32,
+    bundle: PathBuf,
+}
+
+/// What we look for in its config.json.
+#[derive(Deserialize)]
+struct Config {
+    hostname: Option<String>,
+    #[serde(default)]
+    mounts: Vec<Mount>,
+}
+
+#[derive(Deserialize)]
+struct Mount {
+    destination: PathBuf,
+    source: Option<PathBuf>,
+    #[serde(default)]
+    options: Vec<String>,
+}
+
+/// Looks at the container as its runtime knows it.
+pub fn join(container: &str, runtime: &Runtime, networks: &Networks) -> Result<Joined> {
+    let state = state(container, runtime)?;
+    if !matches!(state.status.as_str(), "created" | "running" | "paused") || state.pid == 0 {
+        bail!(
+            "container {container} is {}: it has no network to share",
+            state.status
+        );
+    }
+    // The one that is held can't come to be another's, unlike that of a process's number.
+    let held = match networks.attachment(container)? {
+        Some(attachment) if attachment.process.pid == state.pid => networks.namespace(container),
+        _ => None,
+    };
+    let path = state.bundle.join("config.json");
+    let config: Config = std::fs::read(&path)
+        .map_err(anyhow::Error::from)
+        .and_then(|json| Ok(serde_json::from_slice(&json)?))
+        .with_context(|| format!("read {} of container {container}", path.display()))?;
+    let source_of = |destination: &str| {
+        let mut binds = config.mounts.iter().filter(|mount| {
+            mount.destination == Path::new(destination)
+                && mount
+                    .options
+                    .iter()
+                    .any(|option| matches!(option.as_str(), "bind" | "rbind"))
+        });
+        let source = binds.next_back()?.source.as_ref()?;
+        Some(state.bundle.join(source))
+    };
+    Ok(Joined {
+        namespace: held.unwrap_or_else(|| format!("/proc/{}/ns/net", state.pid).into()),
+        hosts: source_of("/etc/hosts"),
+        resolv_conf: source_of("/etc/resolv.conf"),
+        hostname: config.hostname,
+    })
+}
+
+fn state(container: &str, runtime: &Runtime) -> Result<State> {
+    if container.is_empty() || container.starts_with('-') {
+        bail!("'{container}' is no container's id");
+    }
+    let mut command = Command::new(&runtime.program);
+    if let Some(root) = &runtime.root {
+        command.arg("--root").arg(root);
+    }
+    let program = runtime.program.display();
+    let output = command
+        .args(["state", container])
+        .output()
+        .with_context(|| format!("execute {program}"))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} state {container}: {}", message.trim());
+    }
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{program} state {container}: its answer"))
+}

@@ -1,0 +1,330 @@
+//! Networks of containers.
+//!
+//! A bundle says which network it has by a namespace in its config.json ([`Network`]). Where that is a
+//! new one which is to be connected, CNI plugins do it ([`cni`]), called from hooks ([`hook`]) that the
+//! bundle carries, so that any runtime runs it. What they need is in the bundle
+//! ([`attachment::Connection`]), what they did in the store ([`networks`]).
+
+pub mod attachment;
+pub mod cni;
+pub mod hook;
+pub mod hosts;
+pub mod joined;
+pub mod networks;
+pub mod options;
+pub mod publish;
+pub mod resolver;
+pub mod standard;
+pub mod subnet;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use attachment::Connection;
+use cni::configuration::Configuration;
+use cni::plugin_path::PluginPath;
+use cni::result::Dns;
+use hosts::KnownHost;
+use joined::{Joined, Runtime};
+use networks::Networks;
+pub use options::{NetworkMode, NetworkOptions};
+use publish::PortMapping;
+
+use crate::warnings::warn;
+
+/// Where administrators describe networks.
+const DESCRIPTIONS: &str = "/etc/cni/net.d";
+/// The name of a bundle's record for its hooks.
+pub const RECORD: &str = "network.json";
+
+/// A container's network, found out and checked before anything is made.
+#[derive(Debug)]
+pub struct Network {
+    options: NetworkOptions,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Host,
+    None,
+    Namespace(PathBuf),
+    Joined(Joined),
+    Bridge(Box<Bridge>),
+}
+
+#[derive(Debug)]
+struct Bridge {
+    networks: Networks,
+    network: Configuration,
+    plugins: PluginPath,
+    ports: Vec<PortMapping>,
+}
+
+/// What config.json says of the network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Namespace {
+    /// The runtime's own.
+    Host,
+    /// A new one.
+    New,
+    /// This one.
+    Path(PathBuf),
+}
+
+/// A file of /etc that belongs to a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkFile {
+    /// The bundle's own, with this text.
+    Own(String),
+    /// Another container's.
+    Shared(PathBuf),
+}
+
+impl Network {
+    /// Finds out what is meant, and whether this host has what that needs. `store` is where the store
+    /// is; `is_default_store` whether that is so because nobody said otherwise.
+    pub fn find(options: &NetworkOptions, store: &Path, is_default_store: bool) -> Result<Self> {
+        let mode = options.mode();
+        if !matches!(mode, NetworkMode::Bridge(_)) {
+            check_bridge_only(options)?;
+        }
+        let kind = match mode {
+            NetworkMode::Host => Kind::Host,
+            NetworkMode::None => Kind::None,
+            NetworkMode::Namespace(path) => Kind::Namespace(namespace(path)?),
+            NetworkMode::Container(id) => {
+                let networks = Networks::of_store(store)?;
+                Kind::Joined(joined::join(&id, &runtime(options), &networks)?)
+            }
+            NetworkMode::Bridge(name) => {
+                let name = name.as_deref();
+                Kind::Bridge(Box::new(bridge(options, name, store, is_default_store)?))
+            }
+        };
+        let options = options.clone();
+        Ok(Network { options, kind })
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> Namespace {
+        match &self.kind {
+            Kind::Host => Namespace::Host,
+            Kind::None | Kind::Bridge(_) => Namespace::New,
+            Kind::Namespace(path) => Namespace::Path(path.clone()),
+            Kind::Joined(joined) => Namespace::Path(joined.namespace.clone()),
+        }
+    }
+
+    /// The host name that comes with the network, where the caller names none.
+    pub fn hostname(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Host => {
+                let name = rustix::system::uname();
+                Some(name.nodename().to_string_lossy().into_owned())
+            }
+            Kind::Joined(joined) => joined.hostname.clone(),
+            _ => None,
+        }
+    }
+
+    /// /etc/hosts of a container with this host name. In a bridge network its hook adds addresses.
+    pub fn hosts(&self, hostname: &str) -> NetworkFile {
+        let local = KnownHost {
+            addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+            names: vec![hostname.to_owned()],
+        };
+        let host = || std::fs::read_to_string("/etc/hosts").ok();
+        let (before, gateway, known) = match &self.kind {
+            Kind::Joined(Joined {
+                hosts: Some(path), ..
+            }) => return NetworkFile::Shared(path.clone()),
+            Kind::Host => (host(), Some(local.addresses[0]), None),
+            Kind::None | Kind::Namespace(_) | Kind::Joined(_) => (None, None, Some(local)),
+            Kind::Bridge(_) => (None, None, None),
+        };
+        let added = &self.options.add_host;
+        NetworkFile::Own(hosts::text(
+            before.as_deref(),
+            added,
+            gateway,
+            known.as_slice(),
+        ))
+    }
+
+    /// Its /etc/resolv.conf.
+    pub fn resolv_conf(&self) -> NetworkFile {
+        let wishes = self.options.resolver();
+        match &self.kind {
+            Kind::Joined(Joined {
+                resolv_conf: Some(path),
+                ..
+            }) => NetworkFile::Shared(path.clone()),
+            Kind::Host => NetworkFile::Own(resolver::in_hosts_network(&wishes)),
+            kind => {
+                let text = resolver::in_own_network(&wishes, &Dns::default());
+                if matches!(kind, Kind::Bridge(_)) && !text.contains("nameserver") {
+                    warn(|| {
+                        "the container has no name server: this host's are none, or on its \
+                         loopback; give one with --dns"
+                            .to_owned()
+                    });
+                }
+                NetworkFile::Own(text)
+            }
+        }
+    }
+
+    /// The ports of this host that lead into the container.
+    pub fn ports(&self) -> &[PortMapping] {
+        match &self.kind {
+            Kind::Bridge(bridge) => &bridge.ports,
+            _ => &[],
+        }
+    }
+
+    /// What the hooks of a bundle (by its absolute path) have to know, to be written to [`RECORD`] in
+    /// it; none if it needs no hooks.
+    pub fn connection(&self, bundle: &Path, hostname: &str) -> Option<Connection> {
+        let Kind::Bridge(bridge) = &self.kind else {
+            return None;
+        };
+        Some(Connection {
+            networks: bridge.networks.path().to_owned(),
+            plugin_path: bridge.plugins.directories().to_vec(),
+            network: bridge.network.to_json(),
+            ports: bridge.ports.clone(),
+            hostname: hostname.to_owned(),
+            hosts: bundle.join("hosts"),
+            added_hosts: self.options.add_host.clone(),
+            resolv_conf: bundle.join("resolv.conf"),
+            resolver: self.options.resolver(),
+        })
+    }
+}
+
+/// Options that would do nothing in other networks.
+fn check_bridge_only(options: &NetworkOptions) -> Result<()> {
+    for (given, name) in [
+        (!options.publish.is_empty(), "--publish"),
+        (options.cni_conf.is_some(), "--cni-conf"),
+        (!options.cni_bin.is_empty(), "--cni-bin"),
+    ] {
+        if given {
+            bail!("{name} needs --network bridge");
+        }
+    }
+    let mode = options.mode();
+    let shared = matches!(mode, NetworkMode::Container(_));
+    if shared && (options.resolver() != resolver::Wishes::default() || !options.add_host.is_empty())
+    {
+        bail!("--dns and --add-host can't be given with container:ID, whose files are shared");
+    }
+    let has_gateway = matches!(mode, NetworkMode::Host);
+    if !has_gateway && options.add_host.iter().any(hosts::AddedHost::is_gateway) {
+        bail!("--add-host NAME:host-gateway needs --network bridge or host");
+    }
+    if !shared && (options.runtime.is_some() || options.runtime_root.is_some()) {
+        bail!("--runtime and --runtime-root need --network container:ID");
+    }
+    Ok(())
+}
+
+fn namespace(path: PathBuf) -> Result<PathBuf> {
+    if !networks::is_namespace(&path) {
+        bail!("{} is no network namespace", path.display());
+    }
+    Ok(path)
+}
+
+fn runtime(options: &NetworkOptions) -> Runtime {
+    // The one that was installed with us comes before others of its name.
+    let beside = || {
+        let ours = std::env::current_exe().ok()?.with_file_name("windlass");
+        ours.is_file().then_some(ours)
+    };
+    let program = options.runtime.clone().or_else(beside);
+    Runtime {
+        program: program.unwrap_or_else(|| "windlass".into()),
+        root: options.runtime_root.clone(),
+    }
+}
+
+fn bridge(
+    options: &NetworkOptions,
+    name: Option<&str>,
+    store: &Path,
+    is_default_store: bool,
+) -> Result<Bridge> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root can connect a bridge network: use --network none, host or ns:PATH");
+    }
+    let plugins = PluginPath::new(&options.cni_bin)?;
+    let networks = Networks::of_store(store)?;
+    let network = configuration(options, name, &networks, is_default_store)?;
+    plugins
+        .check(&network)
+        .with_context(|| format!("network '{}'", network.name))?;
+    let takes_ports =
+        |plugin: &cni::configuration::PluginConfiguration| plugin.is_capable_of("portMappings");
+    if !options.publish.is_empty() && !network.plugins.iter().any(takes_ports) {
+        bail!(
+            "network '{}' has no plugin with the capability portMappings, which --publish needs",
+            network.name
+        );
+    }
+    let attachments = networks.attachments()?.into_iter();
+    let mut taken: Vec<PortMapping> = attachments
+        .flat_map(|attachment| attachment.connection.ports)
+        .collect();
+    let mut ports: Vec<PortMapping> = Vec::new();
+    for publish in &options.publish {
+        for mapping in publish.mappings(&taken)? {
+            if ports.iter().any(|port| port.conflicts_with(&mapping)) {
+                bail!("port {mapping} is published twice");
+            }
+            taken.push(mapping.clone());
+            ports.push(mapping);
+        }
+    }
+    Ok(Bridge {
+        networks,
+        network,
+        plugins,
+        ports,
+    })
+}
+
+/// The caller's file, or the network of this name that the administrator has, or our own.
+fn configuration(
+    options: &NetworkOptions,
+    name: Option<&str>,
+    networks: &Networks,
+    is_default_store: bool,
+) -> Result<Configuration> {
+    let directory = match &options.cni_conf {
+        Some(path) if !path.is_dir() => {
+            let network = Configuration::read(path)?;
+            if let Some(name) = name.filter(|name| *name != network.name) {
+                bail!(
+                    "the network in {} is '{}', not '{name}'",
+                    path.display(),
+                    network.name
+                );
+            }
+            return Ok(network);
+        }
+        Some(path) => path.as_path(),
+        None => Path::new(DESCRIPTIONS),
+    };
+    let found = Configuration::find(directory, name.unwrap_or(standard::NAME))?;
+    match (found, name) {
+        (Some(network), _) => Ok(network),
+        (None, None) => standard::network(networks, is_default_store),
+        (None, Some(name)) => bail!(
+            "no file of {} describes network '{name}'",
+            directory.display()
+        ),
+    }
+}

@@ -1,0 +1,181 @@
+//! The directory with all that this host's store knows of networks: `STORE/networks`.
+//!
+//! ```text
+//! windlass.conflist   the network that `--network bridge` means, for its owner to change
+//! addresses/          which of its addresses are given out (the plugin host-local keeps that)
+//! attachments/ID      how a container is attached
+//! namespaces/ID       its network namespace, held by a mount until it is detached
+//! ```
+
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+use super::attachment::Attachment;
+
+/// The magic number of the file system that namespaces are files of (Linux, magic.h).
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// The directory.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    directory: PathBuf,
+}
+
+/// The right to change it, until dropped.
+#[derive(Debug)]
+pub struct Locked(#[allow(dead_code, reason = "the lock ends with the descriptor")] File);
+
+impl Networks {
+    /// That of a store; made where there is none.
+    pub fn of_store(store: &Path) -> Result<Self> {
+        Self::open(&std::path::absolute(store)?.join("networks"))
+    }
+
+    /// Opens it by its absolute path; makes it where there is none.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let networks = Networks {
+            directory: directory.to_owned(),
+        };
+        for directory in [networks.attachments_path(), networks.namespaces_path()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&directory)
+                .with_context(|| format!("mkdir {}", directory.display()))?;
+        }
+        Ok(networks)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Waits for the right to change it.
+    pub fn lock(&self) -> Result<Locked> {
+        let path = self.directory.join("lock");
+        let context = || format!("flock {}", path.display());
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(context)?;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Locked(file)),
+                Err(Errno::INTR) => crate::sys::signal::check()?,
+                Err(errno) => return Err(errno).with_context(context),
+            }
+        }
+    }
+
+    /// How all containers are attached.
+    pub fn attachments(&self) -> Result<Vec<Attachment>> {
+        let directory = self.attachments_path();
+        let context = || format!("read directory {}", directory.display());
+        let mut attachments = Vec::new();
+        for entry in std::fs::read_dir(&directory).with_context(context)? {
+            let name = entry.with_context(context)?.file_name();
+            if let Some(container) = name.to_str().filter(|name| !name.starts_with('.')) {
+                attachments.extend(self.attachment(container)?);
+            }
+        }
+        Ok(attachments)
+    }
+
+    /// How a container is attached, if it is.
+    pub fn attachment(&self, container: &str) -> Result<Option<Attachment>> {
+        let path = self.attachments_path().join(container);
+        let json = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            json => json.with_context(|| format!("read {}", path.display()))?,
+        };
+        serde_json::from_slice(&json)
+            .map(Some)
+            .with_context(|| format!("{}", path.display()))
+    }
+
+    /// Notes how a container is attached.
+    pub fn save(&self, attachment: &Attachment) -> Result<()> {
+        let path = self.attachments_path().join(&attachment.container);
+        write_whole(&path, &serde_json::to_vec_pretty(attachment)?)
+    }
+
+    /// Notes that it isn't attached any more.
+    pub fn forget(&self, container: &str) -> Result<()> {
+        remove(&self.attachments_path().join(container))
+    }
+
+    /// Keeps a process's network namespace until [`Self::release_namespace`], so that the plugins
+    /// find in it what they have made. `bridge` takes away its rules of masquerading only if it does.
+    pub fn hold_namespace(&self, container: &str, pid: u32) -> Result<PathBuf> {
+        self.release_namespace(container)?;
+        let path = self.namespaces_path().join(container);
+        let context = || format!("write {}", path.display());
+        File::create(&path).with_context(context)?;
+        let source = format!("/proc/{pid}/ns/net");
+        mount_bind(&*source, &path)
+            .with_context(|| format!("mount --bind {source} {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A container's network namespace, if it is still held: it is not after a reboot.
+    pub fn namespace(&self, container: &str) -> Option<PathBuf> {
+        let path = self.namespaces_path().join(container);
+        is_namespace(&path).then_some(path)
+    }
+
+    /// Lets go of it.
+    pub fn release_namespace(&self, container: &str) -> Result<()> {
+        while let Some(path) = self.namespace(container) {
+            unmount(&path, UnmountFlags::DETACH)
+                .with_context(|| format!("umount {}", path.display()))?;
+        }
+        remove(&self.namespaces_path().join(container))
+    }
+
+    fn attachments_path(&self) -> PathBuf {
+        self.directory.join("attachments")
+    }
+
+    fn namespaces_path(&self) -> PathBuf {
+        self.directory.join("namespaces")
+    }
+}
+
+/// Whether a file is a namespace.
+pub(super) fn is_namespace(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NSFS_MAGIC)
+}
+
+/// Writes a file that is there whole or not at all.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let context = || format!("write {}", path.display());
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        bail!("{} is no path of a file", path.display());
+    };
+    let temporary = directory.join(format!(".{}", name.to_string_lossy()));
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The error that counts is the first.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.with_context(context)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("unlink {}", path.display())),
+    }
+}
