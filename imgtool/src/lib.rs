@@ -15,6 +15,7 @@ pub mod layout;
 pub mod load;
 pub mod mtree;
 pub mod network;
+pub mod overlay;
 pub mod progress;
 pub mod registry;
 pub mod store;

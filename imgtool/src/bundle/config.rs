@@ -54,20 +54,36 @@ pub fn convert(
     options: ConfigOptions,
 ) -> Result<Vec<u8>> {
     let mut warnings = Warnings::default();
-    let mut config: RuntimeConfig = serde_json::from_str(DEFAULT).context("default config.json")?;
+    let mut config = from_image(image, rootfs, mapping, &mut warnings)?;
     config.process.terminal = !options.no_terminal;
-    set_process(&mut config.process, &image.config, rootfs)?;
-    warn_of_unmapped_user(&config.process, mapping, &mut warnings);
-    config.annotations = annotations(image, &mut warnings);
     for path in image.config.volumes.keys() {
         config.mounts.push(volume(path)?);
     }
+    warnings.summarize();
+    to_json(&config)
+}
+
+/// What an image says of config.json, but for its volumes.
+pub(super) fn from_image(
+    image: &ImageConfig,
+    rootfs: Option<&RootFs>,
+    mapping: &IdMapping,
+    warnings: &mut Warnings,
+) -> Result<RuntimeConfig> {
+    let mut config: RuntimeConfig = serde_json::from_str(DEFAULT).context("default config.json")?;
+    set_process(&mut config.process, &image.config, rootfs)?;
+    warn_of_unmapped_user(&config.process, mapping, warnings);
+    config.annotations = annotations(image, warnings);
     set_user_namespace(&mut config, mapping);
     if mapping.rootless {
         rootless::convert(&mut config)?;
     }
-    warnings.summarize();
-    let mut json = serde_json::to_vec_pretty(&config)?;
+    Ok(config)
+}
+
+/// The bytes of config.json.
+pub(super) fn to_json(config: &RuntimeConfig) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(config)?;
     json.push(b'\n');
     Ok(json)
 }
@@ -137,7 +153,7 @@ fn absolute(path: &str) -> Result<String> {
 
 /// A volume is an empty tmpfs, as umoci has it. One over what the runtime itself mounts would
 /// give the container its own idea of /proc (CVE-2019-16884).
-fn volume(path: &str) -> Result<Mount> {
+pub(super) fn volume(path: &str) -> Result<Mount> {
     let destination = absolute(path).context("Volumes")?;
     // A Path compares by components, so `//proc/./x` is `/proc/x` here.
     let components = Path::new(&destination);

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::layer::rootfs::RootFs;
+use crate::overlay::unmount_from;
 
 /// A bundle in the making. Dropped without [`BundleDirectory::complete`], it removes all that it
 /// made.
@@ -21,14 +22,16 @@ pub struct BundleDirectory {
     made: Vec<PathBuf>,
     /// Files that we made in it.
     files: Vec<String>,
+    /// Its `rootfs` is a mount.
+    is_mounted: bool,
     /// It is itself the root file system: all that is in it is ours.
     is_rootfs: bool,
     completed: bool,
 }
 
-const ROOTFS: &str = "rootfs";
-const CONFIG: &str = "config.json";
-const UNFINISHED_CONFIG: &str = ".config.json.unfinished";
+pub(super) const ROOTFS: &str = "rootfs";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const UNFINISHED_CONFIG: &str = ".config.json.unfinished";
 
 impl BundleDirectory {
     /// Makes the directory, with its parents; one that is there has to be empty.
@@ -41,6 +44,7 @@ impl BundleDirectory {
                 directory,
                 made,
                 files: Vec::new(),
+                is_mounted: false,
                 is_rootfs: false,
                 completed: false,
             }),
@@ -84,6 +88,46 @@ impl BundleDirectory {
         rustix::fs::fchmod(&self.directory, Mode::from_raw_mode(0o710)).with_context(context)
     }
 
+    /// Makes a further directory of the bundle, empty.
+    pub fn make_directory(&mut self, name: &str) -> Result<()> {
+        rustix::fs::mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))
+            .with_context(|| format!("make {}", self.path.join(name).display()))?;
+        self.files.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Notes that something is mounted on `rootfs`.
+    pub fn note_mount(&mut self) {
+        self.is_mounted = true;
+    }
+
+    /// Opens a further file of the bundle to write it anew.
+    pub fn replace_file(&mut self, name: &str) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o644);
+        let fd = rustix::fs::openat(&self.directory, name, flags, mode)
+            .with_context(|| format!("open {}", self.path.join(name).display()))?;
+        if !self.files.iter().any(|known| known == name) {
+            self.files.push(name.to_owned());
+        }
+        Ok(fd.into())
+    }
+
+    /// Puts a further file into the bundle, in place of what is there: by rename.
+    pub fn write_whole(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        let context = || format!("write {}", path.display());
+        let unfinished = format!(".{name}.unfinished");
+        self.replace_file(&unfinished)?
+            .write_all(content)
+            .with_context(context)?;
+        rustix::fs::renameat(&self.directory, &*unfinished, &self.directory, name)
+            .with_context(context)?;
+        self.files.push(name.to_owned());
+        Ok(())
+    }
+
     /// Makes a further file of the bundle.
     pub fn create_file(&mut self, name: &str) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -109,6 +153,9 @@ impl BundleDirectory {
     }
 
     fn remove_contents(&self) -> Result<()> {
+        if self.is_mounted {
+            unmount_from(&self.path.join(ROOTFS), true)?;
+        }
         // Through the same descriptor that made it: whatever stands at the path by now, only
         // what we made goes.
         let directory = RootFs::new(self.directory.try_clone().context("dup the bundle")?);

@@ -3,13 +3,20 @@
 
 mod annotations;
 pub mod config;
+pub mod container_record;
+pub mod create;
 mod directory;
+mod host_files;
+mod init_layer;
+pub mod options;
 pub mod record;
+pub mod remove;
 mod repack;
 mod rootless;
-mod runtime_config;
+pub(crate) mod runtime_config;
 mod unpack;
 mod user;
 
 pub use repack::{RepackOptions, mask, repack};
+pub(crate) use unpack::start_layer;
 pub use unpack::{UnpackOptions, unpack, unpack_rootfs};

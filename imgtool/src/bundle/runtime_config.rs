@@ -13,55 +13,55 @@ use crate::layer::ids::IdRange;
 /// config.json (runtime-spec config.md).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RuntimeConfig {
-    pub(super) oci_version: String,
-    pub(super) process: Process,
-    pub(super) root: Value,
-    pub(super) hostname: String,
-    pub(super) mounts: Vec<Mount>,
+pub(crate) struct RuntimeConfig {
+    pub(crate) oci_version: String,
+    pub(crate) process: Process,
+    pub(crate) root: Value,
+    pub(crate) hostname: String,
+    pub(crate) mounts: Vec<Mount>,
     #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
-    pub(super) linux: Linux,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) linux: Linux,
 }
 
 /// The container's process (runtime-spec config.md, "Process").
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Process {
-    pub(super) terminal: bool,
-    pub(super) user: ProcessUser,
-    pub(super) args: Vec<String>,
-    pub(super) env: Vec<String>,
-    pub(super) cwd: String,
-    pub(super) capabilities: Value,
-    pub(super) rlimits: Value,
-    pub(super) no_new_privileges: bool,
+pub(crate) struct Process {
+    pub(crate) terminal: bool,
+    pub(crate) user: ProcessUser,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) cwd: String,
+    pub(crate) capabilities: Value,
+    pub(crate) rlimits: Value,
+    pub(crate) no_new_privileges: bool,
 }
 
 /// Who it runs as (runtime-spec config.md, "POSIX-platform User").
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ProcessUser {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct ProcessUser {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) additional_gids: Vec<u32>,
+    pub(crate) additional_gids: Vec<u32>,
 }
 
 /// A mount (runtime-spec config.md, "Mounts").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Mount {
-    pub(super) destination: String,
+pub(crate) struct Mount {
+    pub(crate) destination: String,
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) source: String,
+    pub(crate) kind: String,
+    pub(crate) source: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 impl Mount {
-    pub(super) fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
+    pub(crate) fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
         Mount {
             destination: destination.to_owned(),
             kind: kind.to_owned(),
@@ -69,27 +69,33 @@ impl Mount {
             options: options.iter().map(|option| (*option).to_owned()).collect(),
         }
     }
+
+    /// Whether it shows a file or directory of the host (runtime-spec config.md: by its options).
+    pub(crate) fn is_bind(&self) -> bool {
+        let binds = |option: &String| matches!(option.as_str(), "bind" | "rbind");
+        self.options.iter().any(binds)
+    }
 }
 
 /// The Linux part (runtime-spec config-linux.md).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Linux {
+pub(crate) struct Linux {
     #[serde(default, skip_deserializing, skip_serializing_if = "Vec::is_empty")]
-    pub(super) uid_mappings: Vec<IdRange>,
+    pub(crate) uid_mappings: Vec<IdRange>,
     #[serde(default, skip_deserializing, skip_serializing_if = "Vec::is_empty")]
-    pub(super) gid_mappings: Vec<IdRange>,
+    pub(crate) gid_mappings: Vec<IdRange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) resources: Option<Value>,
-    pub(super) namespaces: Vec<Namespace>,
-    pub(super) masked_paths: Vec<String>,
-    pub(super) readonly_paths: Vec<String>,
+    pub(crate) resources: Option<Value>,
+    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) masked_paths: Vec<String>,
+    pub(crate) readonly_paths: Vec<String>,
 }
 
 /// A namespace (runtime-spec config-linux.md, "Namespaces").
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     #[serde(rename = "type")]
-    pub(super) kind: String,
+    pub(crate) kind: String,
 }

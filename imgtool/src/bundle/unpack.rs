@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::num::NonZero;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,6 +14,7 @@ use super::record::{self, RECORD, Record};
 use crate::layer::apply::{Applied, Applier, ApplyOptions};
 use crate::layer::ids::to_host;
 use crate::layer::limits::Limits;
+use crate::layer::rootfs::RootFs;
 use crate::layer::stream::{LayerBlob, LayerStream};
 use crate::layer::tar::TarReader;
 use crate::layout::Layout;
@@ -32,21 +34,30 @@ pub struct UnpackOptions {
 pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) -> Result<()> {
     let image = Image::find(layout, tag)?;
     config::check_platform(&image.config)?;
-    let layers = image.layers()?;
     let mut bundle = BundleDirectory::create(path)?;
     let root = bundle.make_rootfs()?;
-    let mut apply = options.apply.clone();
+    let rootfs = unpack_into(layout, &image, &mut bundle, root, &options.apply)?;
+    let mapping = &options.apply.mapping;
+    let config = config::convert(&image.config, Some(&rootfs), mapping, options.config)
+        .context("convert the image's configuration to config.json")?;
+    bundle.complete(&config)
+}
+
+/// Unpacks an image into the empty directory `root` of a bundle, and notes in the bundle what it
+/// looks like.
+pub(super) fn unpack_into(
+    layout: &Layout,
+    image: &Image,
+    bundle: &mut BundleDirectory,
+    root: OwnedFd,
+    options: &ApplyOptions,
+) -> Result<RootFs> {
+    let layers = image.layers()?;
+    let mut apply = options.clone();
     apply.take_digests = true;
     let limits = apply.limits;
     let applied = apply_layers(layout, &layers, Applier::new(root, apply)?, limits)?;
-    let mapping = &options.apply.mapping;
-    let config = config::convert(
-        &image.config,
-        Some(&applied.rootfs),
-        mapping,
-        options.config,
-    )
-    .context("convert the image's configuration to config.json")?;
+    let mapping = &options.mapping;
     let record = Record {
         way: image.way.clone(),
         mapping: mapping.clone(),
@@ -63,7 +74,7 @@ pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) 
     {
         bundle.open_to_group(group)?;
     }
-    bundle.complete(&config)
+    Ok(applied.rootfs)
 }
 
 /// Unpacks an image's root file system into `path` and nothing else, or fails and leaves nothing.
@@ -120,7 +131,12 @@ fn apply_layers(
 /// Each layer ahead may have some 4 MiB waiting.
 const MOST_LAYERS_AHEAD: usize = 4;
 
-fn start_layer(layout: &Layout, layer: &Layer<'_>, limits: Limits) -> Result<LayerStream> {
+/// Starts to read a layer of an image.
+pub(crate) fn start_layer(
+    layout: &Layout,
+    layer: &Layer<'_>,
+    limits: Limits,
+) -> Result<LayerStream> {
     let blob = LayerBlob {
         file: layout.open_blob(layer.descriptor)?,
         digest: layer.descriptor.digest.clone(),

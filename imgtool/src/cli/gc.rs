@@ -35,23 +35,23 @@ pub struct Gc {
 
 impl Gc {
     pub(super) fn run(self) -> Result<()> {
-        let opened;
-        let store;
-        let layout = if let Some(path) = &self.layout {
-            opened = Layout::open_to_collect(path)?;
-            &opened
-        } else {
-            let path = self.store.flatten().map_or_else(default_path, Ok)?;
-            store = Store::open_to_collect(&path)?;
-            store.layout()
+        let path = match (self.layout, self.store.flatten()) {
+            (Some(path), _) => {
+                // The store is a layout, but knows who else needs what is in it.
+                Layout::open(&path)?;
+                path
+            }
+            (None, Some(path)) => path,
+            (None, None) => default_path()?,
         };
-        let collected = layout
+        let collected = Store::open_to_collect(&path)?
             .collect_garbage()
-            .with_context(|| format!("can't collect garbage in {}", layout.path().display()))?;
+            .with_context(|| format!("can't collect garbage in {}", path.display()))?;
         warnings::note(|| {
+            let blobs = collected.blobs;
             format!(
-                "removed {} blobs of {} bytes",
-                collected.blobs, collected.bytes
+                "removed {} blobs of {} bytes, {} unpacked layers, {} unfinished bundles",
+                blobs.blobs, blobs.bytes, collected.layers, collected.bundles
             )
         });
         Ok(())

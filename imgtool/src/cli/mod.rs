@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod arguments;
+mod bundle;
 mod config;
 mod copy;
 mod delete;
@@ -29,6 +30,7 @@ mod stat;
 mod sync;
 mod table;
 mod tag;
+mod unbundle;
 mod unpack;
 mod untag;
 mod usage;
@@ -72,6 +74,8 @@ enum Verb {
     #[command(alias = "list")]
     Ls(list::List),
     Stat(stat::Stat),
+    Bundle(Box<bundle::Bundle>),
+    Unbundle(unbundle::Unbundle),
     Load(load::Load),
     Copy(Box<copy::Copy>),
     Inspect(Box<inspect::Inspect>),
@@ -111,6 +115,8 @@ impl CommandLine {
             Verb::Raw(raw) => raw.run(),
             Verb::Ls(list) => list.run(),
             Verb::Stat(stat) => stat.run(),
+            Verb::Bundle(bundle) => bundle.run(),
+            Verb::Unbundle(unbundle) => unbundle.run(),
             Verb::Load(load) => load.run(),
             Verb::Copy(copy) => copy.run(),
             Verb::Inspect(inspect) => inspect.run(),

@@ -56,7 +56,7 @@ impl Remove {
         drop(store);
         match Store::try_to_collect(&self.store.path()?)? {
             Some(store) => {
-                store.layout().collect_garbage()?;
+                store.collect_garbage()?;
             }
             None => {
                 warnings::note(|| "the store is in use: 'gc --store' removes the blobs".to_owned());

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::ids::{IdMapping, in_user_namespace};
+use super::inode::Inode;
 use super::limits::Limits;
 use super::metadata::Metadata;
 use super::path::ImagePath;
@@ -44,6 +45,8 @@ pub struct Applier {
     own: Option<(u32, u32)>,
     /// Device nodes can't be made; empty files stand for them.
     devices_as_files: bool,
+    /// Layers were applied before we began: what is there has its metadata already.
+    on_top: bool,
     /// How every directory is to be at the end. Until then they are mode 0700 and ours, so that
     /// read-only directories can be filled, times survive, group and ACL inheritance can't touch
     /// what we make, and nobody else gets in.
@@ -88,6 +91,7 @@ impl Applier {
             devices_as_files: options.mapping.rootless || in_user_namespace(),
             options,
             own,
+            on_top: false,
             directories: BTreeMap::from([(ImagePath::root(), implied)]),
             layers: 0,
             touched: HashSet::new(),
@@ -96,6 +100,21 @@ impl Applier {
             digests: FileDigests::default(),
             warnings: Warnings::default(),
         })
+    }
+
+    /// Starts with the root of a tree that other layers have been applied to and finished: an
+    /// overlay over them. Its directories stay as they are wherever the new layers don't say
+    /// otherwise.
+    pub fn on_top(root: OwnedFd, options: ApplyOptions) -> Result<Self> {
+        let tree = RootFs::new(root.try_clone().context("dup rootfs")?);
+        let existing = Metadata::of_existing(&Inode::open(tree.root(), b".")?)?;
+        let mut applier = Applier::new(root, options)?;
+        applier.on_top = true;
+        applier.layers = 1;
+        let root = applier.rootfs.root().clone();
+        inherit_nothing(&root, &existing)?;
+        applier.remember_directory(ImagePath::root(), existing)?;
+        Ok(applier)
     }
 
     /// Applies one layer on top of those before it.
@@ -145,6 +164,8 @@ impl Applier {
             if entry.kind != EntryKind::Directory {
                 bail!("the archive makes the root directory something else than a directory");
             }
+            let root = self.rootfs.root().clone();
+            self.clear_attributes(&root)?;
             return self.remember_directory(ImagePath::root(), metadata);
         };
         let parent = self.parent(&parent)?;
@@ -186,6 +207,7 @@ impl Applier {
 
     /// The directory to work in, made if no entry made it.
     fn parent(&mut self, path: &ImagePath) -> Result<Rc<Directory>> {
+        self.note_nearest(path)?;
         let reached = self.rootfs.make_directories(path)?;
         for made in reached.made {
             self.forget_below(&made);
@@ -217,6 +239,11 @@ impl Applier {
             }
             if there != Some(FileType::Directory) {
                 self.replacing(parent, name, path, || parent.make_directory(name))?;
+            } else if self.on_top
+                && let Some(directory) = parent.subdirectory(name)?
+            {
+                self.note(&directory)?;
+                self.clear_attributes(&directory)?;
             }
         }
         self.remember_directory(path.clone(), metadata)
@@ -374,6 +401,7 @@ impl Applier {
         let Some(directory) = self.rootfs.directory(directory)? else {
             return Ok(());
         };
+        self.note(&directory)?;
         match whiteout {
             Whiteout::Name { name, .. } => self.hide(&directory, name),
             Whiteout::Opaque { .. } => directory
@@ -392,9 +420,53 @@ impl Applier {
             return Ok(());
         }
         if let Some(directory) = parent.subdirectory(name)? {
+            self.note(&directory)?;
             for child in directory.names()? {
                 self.hide(&directory, &child)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Notes what the directory looks like in which the way to `path` begins to be new.
+    fn note_nearest(&mut self, path: &ImagePath) -> Result<()> {
+        if !self.on_top {
+            return Ok(());
+        }
+        let mut next = Some(path.clone());
+        while let Some(path) = next {
+            if let Some(directory) = self.rootfs.directory(&path)? {
+                return self.note(&directory);
+            }
+            next = path.split_last().map(|(parent, _)| parent);
+        }
+        Ok(())
+    }
+
+    /// Notes what a directory of the layers below looks like, to give it back at the end: what is
+    /// done in it changes its times. Meanwhile it passes nothing on to what is made in it.
+    fn note(&mut self, directory: &Directory) -> Result<()> {
+        let path = directory.path();
+        if !self.on_top || self.directories.contains_key(path) {
+            return Ok(());
+        }
+        let existing = Metadata::of_existing(&Inode::open(directory, b".")?)?;
+        inherit_nothing(directory, &existing)?;
+        self.remember_directory(path.clone(), existing)
+    }
+
+    /// Takes the attributes of a directory of the layers below away: an entry for it says all that
+    /// it is to have.
+    fn clear_attributes(&mut self, directory: &Directory) -> Result<()> {
+        if !self.on_top {
+            return Ok(());
+        }
+        let path = directory.path();
+        let existing = Metadata::of_existing(&Inode::open(directory, b".")?)?;
+        let file = directory.readable()?;
+        for (name, _) in existing.xattrs {
+            rustix::fs::fremovexattr(&file, &name[..])
+                .with_context(|| format!("fremovexattr {path} {}", name.escape_ascii()))?;
         }
         Ok(())
     }
@@ -448,6 +520,23 @@ impl Applier {
         }
         self.check_memory()
     }
+}
+
+/// Keeps a directory from passing its group (inode(7), `S_ISGID`) or its default ACL (acl(5)) on to
+/// what is made in it.
+fn inherit_nothing(directory: &Directory, existing: &Metadata) -> Result<()> {
+    const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+    let path = directory.path();
+    if existing.mode & 0o2000 != 0 {
+        let file = directory.readable()?;
+        rustix::fs::fchmod(file, Mode::RWXU).with_context(|| format!("fchmod {path}"))?;
+    }
+    if existing.xattrs.iter().any(|(name, _)| name == DEFAULT_ACL) {
+        let file = directory.readable()?;
+        rustix::fs::fremovexattr(file, DEFAULT_ACL)
+            .with_context(|| format!("fremovexattr {path}"))?;
+    }
+    Ok(())
 }
 
 /// Roughly the bytes that a directory's entry takes.

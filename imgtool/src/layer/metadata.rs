@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::ids::{IdMapping, ROOTLESS_XATTR, rootless_xattr};
+use super::inode::Inode;
 use super::path::ImagePath;
 use super::tar::{Entry, Timestamp};
 use crate::warnings::Warnings;
@@ -51,6 +52,26 @@ impl Metadata {
             owner,
             mode: entry.mode,
             times,
+            xattrs,
+        })
+    }
+
+    /// The metadata that a file has on this host.
+    pub fn of_existing(inode: &Inode) -> Result<Self> {
+        let stat = inode.stat();
+        let time = |seconds, nanoseconds| Timestamp {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+        };
+        let mut xattrs = inode.xattrs()?;
+        xattrs.retain(|(name, _)| !belongs_to_host(name));
+        Ok(Metadata {
+            owner: Some((stat.st_uid, stat.st_gid)),
+            mode: stat.st_mode & 0o7777,
+            times: (
+                time(stat.st_atime, stat.st_atime_nsec),
+                time(stat.st_mtime, stat.st_mtime_nsec),
+            ),
             xattrs,
         })
     }

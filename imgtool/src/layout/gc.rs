@@ -44,7 +44,12 @@ impl Layout {
     /// Removes every blob that index.json leads to over no descriptor. Nothing is removed unless
     /// all that is referenced could be read.
     pub fn collect_garbage(&self) -> Result<Collected> {
-        let referenced = self.referenced()?;
+        self.collect_garbage_but(&[])
+    }
+
+    /// The same, but what `others` lead to stays as well.
+    pub fn collect_garbage_but(&self, others: &[Descriptor]) -> Result<Collected> {
+        let referenced = self.referenced_by(others)?;
         let mut collected = Collected::default();
         for name in self.blob_names()? {
             signal::check()?;
@@ -75,8 +80,13 @@ impl Layout {
 
     /// All that index.json leads to.
     pub fn referenced(&self) -> Result<HashSet<Digest>> {
+        self.referenced_by(&[])
+    }
+
+    /// All that index.json and `others` lead to.
+    pub fn referenced_by(&self, others: &[Descriptor]) -> Result<HashSet<Digest>> {
         let mut referenced = HashSet::new();
-        for descriptor in &self.index()?.manifests {
+        for descriptor in self.index()?.manifests.iter().chain(others) {
             self.mark(descriptor, &mut referenced)?;
         }
         Ok(referenced)

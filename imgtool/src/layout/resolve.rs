@@ -51,10 +51,16 @@ impl Image {
     /// Finds the image that `tag` names, for this machine where it names several.
     pub fn find(layout: &Layout, tag: &str) -> Result<Image> {
         let tagged = tagged(layout, tag)?;
+        Image::below(layout, &tagged).with_context(|| format!("tag '{tag}'"))
+    }
+
+    /// Finds the image that a descriptor of the layout's index leads to, for this machine where it
+    /// leads to several.
+    pub fn below(layout: &Layout, descriptor: &Descriptor) -> Result<Image> {
         let mut candidates = Vec::new();
         let mut indexes = 0;
-        collect(layout, &tagged, &[], &mut indexes, &mut candidates)?;
-        let candidate = choose(candidates).with_context(|| format!("tag '{tag}'"))?;
+        collect(layout, descriptor, &[], &mut indexes, &mut candidates)?;
+        let candidate = choose(candidates)?;
         Image::read(layout, candidate.descriptor, candidate.way)
     }
 

@@ -4,8 +4,11 @@
 //! shared lock, who removes blobs an exclusive one, and what a killed process leaves is parts of
 //! blobs and blobs without a name, which `gc` removes.
 
+pub mod bundles;
+pub mod collect;
 pub mod describe;
 pub mod import;
+pub mod layers;
 pub mod name;
 pub mod verify;
 

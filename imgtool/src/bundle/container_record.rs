@@ -1,0 +1,83 @@
+//! What a container's bundle is made of: `windlass.json` in its directory. `unbundle`, `commit`,
+//! `diff` and the hooks of its networks go by it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::directory::BundleDirectory;
+use crate::layout::digest::Digest;
+use crate::layout::document::Descriptor;
+use crate::store::bundles::BundleReference;
+
+/// The name of the record.
+pub const CONTAINER_RECORD: &str = "windlass.json";
+
+/// What a container's bundle is made of.
+///
+/// Whoever adds to what a bundle can have (volumes, networks) adds a field here, with
+/// `#[serde(default)]`, so that older bundles can still be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerRecord {
+    /// What the store calls the bundle.
+    pub id: String,
+    /// The store that its image and layers are in.
+    pub store: PathBuf,
+    /// What the caller called the image.
+    pub image_name: String,
+    /// From the store's index to the image's manifest.
+    pub image: Vec<Descriptor>,
+    /// What its root file system is.
+    pub rootfs: RootfsKind,
+    /// The chainIDs of the image's layers, the lowest first.
+    pub layers: Vec<Digest>,
+}
+
+/// What a bundle's root file system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RootfsKind {
+    /// A mount of the store's layers, `init` and `upper`.
+    Overlay,
+    /// A copy of its own.
+    Flat,
+}
+
+impl ContainerRecord {
+    /// What the store is to know of the bundle at `path`, which is absolute.
+    pub fn reference(&self, path: PathBuf) -> Result<BundleReference> {
+        let image = self.image.last().context("the record names no image")?;
+        let uses_layers = self.rootfs == RootfsKind::Overlay;
+        Ok(BundleReference {
+            id: self.id.clone(),
+            path,
+            image: image.clone(),
+            layers: self
+                .layers
+                .iter()
+                .filter(|_| uses_layers)
+                .cloned()
+                .collect(),
+        })
+    }
+
+    /// Reads the record of a bundle; nothing if it has none, or only the beginning of one: then
+    /// its making was killed before anything else was made.
+    pub fn read(bundle: &Path) -> Result<Option<Self>> {
+        let path = bundle.join(CONTAINER_RECORD);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    /// Writes the record into the bundle's directory, in place of what is there: whenever that is
+    /// killed, there is the old one or the new one.
+    pub(super) fn write(&self, directory: &mut BundleDirectory) -> Result<()> {
+        directory.write_whole(CONTAINER_RECORD, &serde_json::to_vec_pretty(self)?)
+    }
+}

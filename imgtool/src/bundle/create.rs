@@ -1,0 +1,233 @@
+//! A container's bundle, out of an image of the store: an overlay of the store's layers, the init
+//! layer and a writable layer, or with `--flat` a copy of its own.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
+
+use super::config;
+use super::container_record::{ContainerRecord, RootfsKind};
+use super::directory::BundleDirectory;
+use super::host_files;
+use super::init_layer;
+use super::options::BundleOptions;
+use super::unpack::unpack_into;
+use crate::layer::apply::ApplyOptions;
+use crate::layer::ids::IdMapping;
+use crate::layer::rootfs::RootFs;
+use crate::layout::document::ImageConfig;
+use crate::layout::resolve::Image;
+use crate::store::layers::{LayerChain, copy_directory_metadata};
+use crate::store::{Store, Stored};
+use crate::warnings::Warnings;
+
+/// What the caller asks of a bundle. Nothing in it comes from an image.
+#[derive(Debug, Clone, Default)]
+pub struct BundleRequest {
+    /// Unpack the image instead of mounting its layers.
+    pub flat: bool,
+    /// How the image is unpacked. Shared layers take only the limits: there is one of each.
+    pub apply: ApplyOptions,
+    /// What is said of config.json.
+    pub options: BundleOptions,
+}
+
+/// A bundle while config.json is being made: what options and networks may look at and add to.
+// Skeleton: options and networks, which come next, read the rest.
+#[allow(dead_code)]
+#[derive(Debug)]
+pub(crate) struct BundleInMaking<'a> {
+    /// The store that the image is in.
+    pub(crate) store: &'a Store,
+    /// The image's configuration.
+    pub(crate) image: &'a ImageConfig,
+    /// The image's root file system. What is written to it goes into the init layer, or with
+    /// `--flat` into the tree itself.
+    pub(crate) rootfs: &'a mut RootFs,
+    /// The bundle's directory: files made in it go with it.
+    pub(crate) directory: &'a mut BundleDirectory,
+    /// The bundle's directory, as an absolute path.
+    pub(crate) path: &'a Path,
+    /// What is noted of the bundle, for who removes it and for hooks.
+    pub(crate) record: &'a mut ContainerRecord,
+    /// What the user ought to know.
+    pub(crate) warnings: &'a mut Warnings,
+}
+
+/// Directories of a bundle with an overlay.
+pub(super) const INIT: &str = "init";
+pub(super) const UPPER: &str = "upper";
+pub(super) const WORK: &str = "work";
+
+/// Makes the bundle at `path`, or fails and leaves nothing.
+///
+/// The order: layers, directory, record, view of the image, config.json's content ([`configure`]),
+/// mount points in the init layer, the mount, and at last config.json's file, without which no
+/// runtime takes the directory for a bundle. Killed on the way, `unbundle` removes what is there,
+/// or `gc` does.
+pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleRequest) -> Result<()> {
+    let name = image.names.first().cloned();
+    let name = name.unwrap_or_else(|| image.descriptor.digest.to_string());
+    let image = Image::below(store.layout(), &image.descriptor)?;
+    config::check_platform(&image.config)?;
+    let chain = if request.flat {
+        store.chain_of(&image.config.rootfs.diff_ids)
+    } else {
+        check_shareable(&request.apply)?;
+        store.unpacked_layers(&image, request.apply.limits)?
+    };
+    let mut directory = BundleDirectory::create(path)?;
+    let path = &std::fs::canonicalize(path).context("canonicalize the bundle's path")?;
+    let store_path = store.layout().path();
+    let mut record = ContainerRecord {
+        id: new_id()?,
+        store: std::fs::canonicalize(store_path).context("canonicalize the store's path")?,
+        image_name: name,
+        image: image.way.clone(),
+        rootfs: if request.flat {
+            RootfsKind::Flat
+        } else {
+            RootfsKind::Overlay
+        },
+        layers: chain.ids.clone(),
+    };
+    store.begin_bundle(&record.reference(path.clone())?)?;
+    let made = fill(
+        store,
+        &image,
+        &chain,
+        &mut directory,
+        path,
+        &mut record,
+        request,
+    )
+    .and_then(|config| directory.complete(&config));
+    match made {
+        Ok(()) => store.complete_bundle(&record.id),
+        Err(error) => {
+            store.forget_bundle(&record.id)?;
+            Err(error)
+        }
+    }
+}
+
+/// Refuses what can only be had with a tree of its own.
+fn check_shareable(options: &ApplyOptions) -> Result<()> {
+    if options.mapping != IdMapping::default() || options.keep_dirlinks {
+        bail!(
+            "layers that containers share are unpacked in one way: --uid-map, --gid-map, \
+             --rootless and --keep-dirlinks need --flat"
+        );
+    }
+    Ok(())
+}
+
+/// Makes all of the bundle but config.json, which it returns.
+fn fill(
+    store: &Store,
+    image: &Image,
+    chain: &LayerChain,
+    directory: &mut BundleDirectory,
+    path: &Path,
+    record: &mut ContainerRecord,
+    request: &BundleRequest,
+) -> Result<Vec<u8>> {
+    record.write(directory)?;
+    let root = directory.make_rootfs()?;
+    let mut rootfs = if request.flat {
+        unpack_into(
+            store.layout(),
+            image,
+            directory,
+            root.try_clone()?,
+            &request.apply,
+        )?
+    } else {
+        view_with_init_layer(chain, directory, path)?
+    };
+    let mut warnings = Warnings::default();
+    let mut config = config::from_image(
+        &image.config,
+        Some(&rootfs),
+        &request.apply.mapping,
+        &mut warnings,
+    )
+    .context("convert the image's configuration to config.json")?;
+    let mut making = BundleInMaking {
+        store,
+        image: &image.config,
+        rootfs: &mut rootfs,
+        directory,
+        path,
+        record,
+        warnings: &mut warnings,
+    };
+    host_files::add(&mut config, &mut making)?;
+    // What the caller says comes last, and wins.
+    request.options.configure(&mut config, &mut making)?;
+    // Here the container's network adds its namespace and hooks (`network/`).
+    host_files::write(&config, &mut making)?;
+    if !request.flat {
+        init_layer::make_mount_points(&config.mounts, &mut rootfs)?;
+        drop(rootfs);
+        mount(chain, directory, path, root.as_fd())?;
+    }
+    record.write(directory)?;
+    warnings.summarize();
+    config::to_json(&config)
+}
+
+/// The image as the init layer is made on top of it.
+fn view_with_init_layer(
+    chain: &LayerChain,
+    directory: &mut BundleDirectory,
+    path: &Path,
+) -> Result<RootFs> {
+    for name in [INIT, UPPER, WORK] {
+        directory.make_directory(name)?;
+        if let Some(top) = chain.directories.last()
+            && name != WORK
+        {
+            copy_directory_metadata(top, &path.join(name))?;
+        }
+    }
+    let overlay = chain.overlay(None, path.join(INIT), path.join(WORK));
+    if chain.directories.is_empty() {
+        // An image without layers has nothing that an overlay could lie over.
+        let init = rustix::fs::open(
+            &overlay.upper,
+            OFlags::PATH | OFlags::DIRECTORY,
+            Mode::empty(),
+        )
+        .context("open the init layer")?;
+        return Ok(RootFs::new(init));
+    }
+    let mount = overlay.detached(&path.join("rootfs"))?;
+    Ok(RootFs::new(mount))
+}
+
+/// Mounts the bundle's root file system: layers, init layer, writable layer.
+fn mount(
+    chain: &LayerChain,
+    directory: &mut BundleDirectory,
+    path: &Path,
+    root: impl AsFd,
+) -> Result<()> {
+    let overlay = chain.overlay(Some(path.join(INIT)), path.join(UPPER), path.join(WORK));
+    overlay.mount_on(root.as_fd(), &path.join("rootfs"))?;
+    directory.note_mount();
+    Ok(())
+}
+
+/// A name that no other bundle has.
+fn new_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("read /dev/urandom")?;
+    Ok(crate::layout::digest::hex(&bytes))
+}

@@ -1,0 +1,126 @@
+//! `unbundle`: a container's bundle goes, with what the container wrote.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::container_record::{CONTAINER_RECORD, ContainerRecord};
+use super::create::{INIT, UPPER, WORK};
+use super::directory::{CONFIG, ROOTFS, UNFINISHED_CONFIG};
+use super::record;
+use crate::layer::rootfs::RootFs;
+use crate::overlay::unmount_from;
+use crate::store::Store;
+use crate::warnings;
+
+/// Removes the bundle at `path`: unmounts its root file system, removes what the container wrote,
+/// and lets its layers go. What is in the directory that isn't the bundle's stays. It is fine if
+/// there is nothing, or if an earlier removal was killed.
+pub fn remove(path: &Path) -> Result<()> {
+    if !path.exists() {
+        warnings::note(|| format!("there is no {} to remove", path.display()));
+        return Ok(());
+    }
+    let Some(record) = ContainerRecord::read(path)? else {
+        bail!(
+            "{} is no bundle of ours: it has no {CONTAINER_RECORD} (one that unpack made is \
+             removed by rm -r)",
+            path.display()
+        );
+    };
+    if let Some(process) = user_of(&path.join(ROOTFS))? {
+        bail!(
+            "a container of {} runs (process {process}): end and delete it first",
+            path.display()
+        );
+    }
+    // The store may be gone already.
+    let store = record.store.join("oci-layout").exists();
+    let store = if store {
+        Some(Store::open(&record.store)?)
+    } else {
+        None
+    };
+    remove_recorded(path, &record, store.as_ref())
+}
+
+/// Removes a bundle that nobody uses. The record goes last of what is in it, so that what is left
+/// can be removed after a crash.
+pub(crate) fn remove_recorded(
+    path: &Path,
+    record: &ContainerRecord,
+    store: Option<&Store>,
+) -> Result<()> {
+    if let Some(store) = store {
+        store.begin_to_remove_bundle(&record.id)?;
+    }
+    let directory = open_directory(path)?;
+    let contents = RootFs::new(directory.try_clone().context("dup")?.into());
+    // Without it, no runtime makes a container of what is left.
+    contents.root().remove(CONFIG.as_bytes())?;
+    let rootfs = path.join(ROOTFS);
+    while unmount_from(&rootfs, false).with_context(|| {
+        format!(
+            "something is at work in {} (its directory or an open file)",
+            rootfs.display()
+        )
+    })? {}
+    let names = [ROOTFS, UPPER, WORK, INIT, UNFINISHED_CONFIG, record::RECORD];
+    for name in names.into_iter().chain(super::host_files::NAMES) {
+        contents.root().remove(name.as_bytes())?;
+    }
+    for name in contents.root().names()? {
+        if name.ends_with(b".mtree") {
+            contents.root().remove(&name)?;
+        }
+    }
+    let unfinished = format!(".{CONTAINER_RECORD}.unfinished");
+    for name in [&unfinished, CONTAINER_RECORD] {
+        contents.root().remove(name.as_bytes())?;
+    }
+    if let Some(store) = store {
+        store.forget_bundle(&record.id)?;
+    }
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            warnings::warn(|| format!("{} stays: it holds files of others", path.display()));
+            Ok(())
+        }
+        result => result.with_context(|| format!("rmdir {}", path.display())),
+    }
+}
+
+fn open_directory(path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .with_context(|| format!("open {}", path.display()))?;
+    Ok(directory.into())
+}
+
+/// A process whose root directory a bundle's root file system is, whatever runtime put it there:
+/// a mount is the same file system in every mount namespace.
+pub(crate) fn user_of(rootfs: &Path) -> Result<Option<u32>> {
+    let root = match std::fs::metadata(rootfs) {
+        Ok(root) => root,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("stat {}", rootfs.display())),
+    };
+    for entry in std::fs::read_dir("/proc").context("read /proc")? {
+        let entry = entry.context("read /proc")?;
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // It may have ended by now.
+        if let Ok(its_root) = std::fs::metadata(entry.path().join("root"))
+            && (its_root.dev(), its_root.ino()) == (root.dev(), root.ino())
+        {
+            return Ok(Some(process));
+        }
+    }
+    Ok(None)
+}

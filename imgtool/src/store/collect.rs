@@ -1,0 +1,77 @@
+//! Removing what no image and no bundle needs.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result};
+
+use super::Store;
+use super::bundles::BundleReference;
+use crate::bundle::container_record::ContainerRecord;
+use crate::bundle::remove::{remove_recorded, user_of};
+use crate::layout::digest::Digest;
+use crate::layout::document::Descriptor;
+use crate::layout::gc::Collected;
+use crate::layout::resolve::Image;
+use crate::store::layers::chain_ids;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreCollected {
+    /// Blobs.
+    pub blobs: Collected,
+    /// Unpacked layers.
+    pub layers: u64,
+    /// Bundles whose making or removal was killed.
+    pub bundles: u64,
+}
+
+impl Store {
+    /// Removes blobs and unpacked layers that no image of the store and no bundle needs, and what
+    /// killed commands left of bundles. Only for who opened the store to collect.
+    pub fn collect_garbage(&self) -> Result<StoreCollected> {
+        let (kept, bundles) = self.collect_bundles()?;
+        let images: Vec<Descriptor> = kept.iter().map(|kept| kept.image.clone()).collect();
+        let mut layers: HashSet<Digest> = kept.into_iter().flat_map(|kept| kept.layers).collect();
+        layers.extend(self.layers_of_images()?);
+        Ok(StoreCollected {
+            blobs: self.layout().collect_garbage_but(&images)?,
+            layers: self.collect_layers(&layers)?,
+            bundles,
+        })
+    }
+
+    /// The bundles that are there, and how many were removed. Forgets those that are gone; removes those that are
+    /// unfinished: nobody is at work on them, for we have the store alone.
+    fn collect_bundles(&self) -> Result<(Vec<BundleReference>, u64)> {
+        let mut kept = Vec::new();
+        let mut removed = 0;
+        for (reference, is_whole) in self.bundles()? {
+            let record = ContainerRecord::read(&reference.path)?;
+            let Some(record) = record.filter(|record| record.id == reference.id) else {
+                self.forget_bundle(&reference.id)?;
+                continue;
+            };
+            let in_use = || user_of(&reference.path.join("rootfs"));
+            if is_whole || in_use()?.is_some() {
+                kept.push(reference);
+                continue;
+            }
+            remove_recorded(&reference.path, &record, Some(self))
+                .with_context(|| format!("bundle {}", reference.path.display()))?;
+            removed += 1;
+        }
+        Ok((kept, removed))
+    }
+
+    /// The chainIDs of all layers of the store's images. An image that can't be read (one of which
+    /// parts are missing) needs none.
+    fn layers_of_images(&self) -> Result<HashSet<Digest>> {
+        let mut layers = HashSet::new();
+        for image in self.images()? {
+            if let Ok(image) = Image::below(self.layout(), &image.descriptor) {
+                layers.extend(chain_ids(&image.config.rootfs.diff_ids));
+            }
+        }
+        Ok(layers)
+    }
+}
