@@ -7,6 +7,7 @@
 //!
 //! `gc` keeps what an image or a bundle needs; whoever opens the store keeps `gc` waiting.
 
+mod adopt;
 mod collect;
 mod unpack;
 

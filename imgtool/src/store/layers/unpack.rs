@@ -153,12 +153,7 @@ impl Making {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             bail!("{} is no layer's place", target.display());
         };
-        // Images hold set-user-ID programs: nobody else may get at them (CVE-2021-41103).
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .with_context(|| format!("make {}", parent.display()))?;
+        make_private(parent)?;
         let path = parent.join(format!(".{}", name.display()));
         let lock = loop {
             make_directory(&path)?;
@@ -204,6 +199,16 @@ impl Drop for Making {
             crate::warnings::warn(|| format!("can't remove {path}: {error:#}"));
         }
     }
+}
+
+/// Makes a directory and those above it. Images hold set-user-ID programs: nobody else may get at
+/// them (CVE-2021-41103).
+pub(super) fn make_private(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("make {}", path.display()))
 }
 
 fn make_directory(path: &Path) -> Result<()> {
