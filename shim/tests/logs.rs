@@ -196,6 +196,27 @@ fn a_rate_holds_the_container_back_and_loses_nothing() {
     assert_same(&logs.stdout, &out, "the log");
 }
 
+/// How many bytes the pipe holds that the container writes to.
+fn pipe_size(shim: &Shim, id: &str) -> usize {
+    let stdout = format!("/proc/{}/fd/1", shim.state(id)["pid"]);
+    let stdout = fs::OpenOptions::new().write(true).open(stdout).unwrap();
+    rustix::pipe::fcntl_getpipe_size(&stdout).unwrap()
+}
+
+#[test]
+fn a_pipe_is_wider_only_while_much_comes_through_it() {
+    let (shim, _) = shim_with_pattern();
+    shim.script("while [ ! -e /dev/end ]; do cat /out; done; while :; do sleep 1; done");
+    let id = new_id();
+    shim.run_detached(&["--log-max-size", "1m"], &id);
+    eventually("a wide pipe", || pipe_size(&shim, &id) == 256 * 1024);
+    let root = format!("/proc/{}/root/dev/end", shim.state(&id)["pid"]);
+    fs::write(root, "").unwrap();
+    eventually("a narrow pipe", || pipe_size(&shim, &id) == 64 * 1024);
+    shim.say(&["kill", &id, "KILL"]);
+    shim.say(&["wait", &id]);
+}
+
 #[test]
 fn lines_above_a_rate_are_dropped_only_where_that_is_asked_for() {
     let shim = Shim::new();

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -170,6 +170,7 @@ impl Running for Container {
             .unwrap_or(255);
         Ok(Outcome {
             status,
+            arrived: Instant::now(),
             stdout,
             stderr,
         })
@@ -199,6 +200,7 @@ impl Running for Container {
         let mut wait = self.shim.shim("wait");
         // It ends with the container's status, and says it.
         let said = wait.arg(&self.id).output()?;
+        let arrived = Instant::now();
         let status = String::from_utf8_lossy(&said.stdout)
             .trim()
             .parse()
@@ -211,6 +213,7 @@ impl Running for Container {
         })?;
         Ok(Outcome {
             status,
+            arrived,
             stdout,
             stderr,
         })

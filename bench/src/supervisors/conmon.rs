@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -208,9 +208,11 @@ fn outcome(
         .trim()
         .parse()?;
     wait_for_end(conmon, "conmon")?;
+    let arrived = Instant::now();
     let [stdout, stderr] = k8s_file::read(&directory.join("log"), terminal)?;
     Ok(Outcome {
         status: status()?,
+        arrived,
         stdout,
         stderr,
     })

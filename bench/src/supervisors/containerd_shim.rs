@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::{self, JoinHandle, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use prost::Message;
@@ -344,10 +344,12 @@ impl Streams {
             }
             fs::remove_file(path)?;
         }
+        let arrived = Instant::now();
         let mut received = received.into_iter();
         let nothing = |stream| Received::nothing(stream, false);
         Ok(Outcome {
             status,
+            arrived,
             stdout: received.next().unwrap_or_else(|| nothing(1)),
             stderr: received.next().unwrap_or_else(|| nothing(2)),
         })

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -128,13 +128,27 @@ pub fn idle(supervisor: &dyn Supervisor, place: &Place, time: Duration) -> Resul
     Ok(found)
 }
 
-/// How long it takes from the start of a container that writes `size` bytes of lines until they are all
-/// where they belong.
-pub fn log_time(supervisor: &dyn Supervisor, place: &Place, size: usize) -> Result<Duration> {
+/// What it takes to log what a container writes.
+#[derive(Debug, Clone, Copy)]
+pub struct LogTime {
+    /// From the container's start until all is where it belongs.
+    pub wall: Duration,
+    /// The supervisor's processor time.
+    pub processor: Duration,
+}
+
+/// Logs `size` bytes of lines.
+pub fn log_time(supervisor: &dyn Supervisor, place: &Place, size: usize) -> Result<LogTime> {
     let bundle = place.bundle("log", Task::Lines(size), false, None)?;
     let begin = Instant::now();
-    let outcome = supervisor.start(&bundle, Reader::Quick)?.finish()?;
-    let time = begin.elapsed();
+    let container = supervisor.start(&bundle, Reader::Quick)?;
+    let supervisor = supervisor_of(container.as_ref())?;
+    let processor = thread::spawn(move || processor_time(supervisor));
+    let outcome = container.finish()?;
+    let time = LogTime {
+        wall: outcome.arrived - begin,
+        processor: processor.join().unwrap_or_default(),
+    };
     if outcome.status != 0 || outcome.stdout.bytes != size as u64 {
         bail!(
             "status {}, {} of {size} bytes arrived",
@@ -144,6 +158,16 @@ pub fn log_time(supervisor: &dyn Supervisor, place: &Place, size: usize) -> Resu
     }
     bundle.remove()?;
     Ok(time)
+}
+
+/// What a process will have used when it ends; looks every few milliseconds.
+fn processor_time(pid: u32) -> Duration {
+    let mut ticks = 0;
+    while !process::has_ended(pid) {
+        ticks = process::ticks(pid).unwrap_or(ticks);
+        sleep(Duration::from_millis(5));
+    }
+    Duration::from_millis(10 * ticks)
 }
 
 /// How long it takes until a container has been started.

@@ -19,6 +19,7 @@ pub mod ttrpc;
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -73,6 +74,8 @@ pub trait Running: Debug {
 pub struct Outcome {
     /// Its exit status, as its supervisor tells it.
     pub status: u32,
+    /// When its end was known and all of its output was where it belongs.
+    pub arrived: Instant,
     /// What arrived of its standard output; everything, where it has a terminal.
     pub stdout: Received,
     /// What arrived of its standard error.

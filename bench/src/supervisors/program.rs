@@ -14,9 +14,12 @@ use super::by_hand::ByHand;
 use super::bytes::{self, Trial};
 use super::conmon::Conmon;
 use super::containerd_shim::ContainerdShim;
+use super::cost::{self, LogTime};
 use super::place::Place;
 use super::process::Memory;
-use super::{Reader, Supervisor, cost, pattern};
+use super::{Reader, Supervisor, pattern};
+
+const MEBIBYTE: usize = 1 << 20;
 
 /// Compares supervisors of containers: whether each byte of output arrives, memory, log speed, latency.
 ///
@@ -52,6 +55,9 @@ struct Arguments {
     /// What is logged for log speed, in MiB
     #[arg(long, value_name = "N", default_value_t = 1024)]
     log: usize,
+    /// How often that is timed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    logs: usize,
     /// Starts that are timed
     #[arg(long, value_name = "N", default_value_t = 50)]
     starts: usize,
@@ -167,8 +173,12 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
             continue;
         }
         println!("{part:?}");
-        if *part == Part::Start {
-            start_times(arguments, &supervisors, &place)?;
+        match part {
+            Part::Log => log_times(arguments, &supervisors, &place)?,
+            Part::Start => start_times(arguments, &supervisors, &place)?,
+            _ => {}
+        }
+        if matches!(part, Part::Log | Part::Start) {
             continue;
         }
         for supervisor in &supervisors {
@@ -195,7 +205,6 @@ fn measure(
     supervisor: &dyn Supervisor,
     place: &Place,
 ) -> Result<String> {
-    const MEBIBYTE: usize = 1 << 20;
     let begin = Instant::now();
     let size = arguments.mebibytes * MEBIBYTE;
     let few = arguments.containers.div_ceil(20);
@@ -244,15 +253,8 @@ fn measure(
                 arguments.idle
             ))
         }
-        Part::Log => {
-            let time = cost::log_time(supervisor, place, arguments.log * MEBIBYTE)?;
-            Ok(format!(
-                "{} MiB in {:.2} s",
-                arguments.log,
-                time.as_secs_f64()
-            ))
-        }
-        Part::Start => Ok(String::new()),
+        // Of these all are measured alternately.
+        Part::Log | Part::Start => Ok(String::new()),
     }
 }
 
@@ -262,6 +264,43 @@ fn kilobytes(memory: &[Memory]) -> String {
         .map(|memory| format!("{}/{}", memory.proportional, memory.private))
         .collect();
     format!("{} kB proportional/private", words.join(" "))
+}
+
+/// Every supervisor's, alternately.
+fn log_times(
+    arguments: &Arguments,
+    supervisors: &[Box<dyn Supervisor>],
+    place: &Place,
+) -> Result<()> {
+    let mut times = vec![Vec::new(); supervisors.len()];
+    for _ in 0..arguments.logs {
+        for (supervisor, times) in supervisors.iter().zip(&mut times) {
+            let size = arguments.log * MEBIBYTE;
+            times.push(cost::log_time(supervisor.as_ref(), place, size)?);
+        }
+    }
+    for (supervisor, times) in supervisors.iter().zip(times) {
+        let sorted = |figure: fn(&LogTime) -> Duration| {
+            let mut figures: Vec<f64> = times.iter().map(|one| figure(one).as_secs_f64()).collect();
+            figures.sort_by(f64::total_cmp);
+            let median = figures.get(figures.len() / 2).copied();
+            (
+                figures.first().copied().unwrap_or_default(),
+                median.unwrap_or_default(),
+            )
+        };
+        let (wall, processor) = (sorted(|one| one.wall), sorted(|one| one.processor));
+        println!(
+            "  {:<28} {} MiB in {:.2} s at least, {:.2} s median; its processor time {:.2} s, {:.2} s",
+            supervisor.name(),
+            arguments.log,
+            wall.0,
+            wall.1,
+            processor.0,
+            processor.1
+        );
+    }
+    Ok(())
 }
 
 /// The runtime alone and every supervisor, alternately.

@@ -4,14 +4,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
 use super::poller::{Interest, Part, Poller, Token};
 use super::transfer::{Moved, Transfer};
 use super::{Front, Log, ProcessKey, Source};
 
-/// How much is read at a time, in bytes: what a pipe holds (pipe(7)).
-const READ_SIZE: usize = 64 * 1024;
+/// How much is read at a time, in bytes.
+const READ_SIZE: usize = 128 * 1024;
+/// How much a pipe holds, in bytes (pipe(7)), and how much while more comes than that: every time that
+/// one is full, the container sleeps and has to be woken.
+const PIPE_SIZE: usize = 64 * 1024;
+const WIDE_PIPE_SIZE: usize = 256 * 1024;
 /// How many times one stream is read before others get their turn.
 const READS_PER_TURN: usize = 16;
 /// How long to wait before writing again to a file that refused (a full disk).
@@ -25,6 +30,8 @@ pub(super) struct OutputStream {
     fd: OwnedFd,
     target: Target,
     watched: Watched,
+    /// Whether its pipe was made wider, or is none.
+    wide: bool,
     /// Bytes read since the container's exit was known.
     read_after_exit: usize,
 }
@@ -92,6 +99,7 @@ impl OutputStream {
             fd,
             target,
             watched: Watched::Neither,
+            wide: false,
             read_after_exit: 0,
         }
     }
@@ -159,10 +167,7 @@ impl OutputStream {
         poller: &Poller,
     ) -> Result<(usize, Turn)> {
         let (count, turn) = match &mut self.target {
-            Target::Front => {
-                buffer.resize(READ_SIZE, 0);
-                self.read_turn(buffer, log, front, poller)?
-            }
+            Target::Front => self.read_turn(buffer, log, front, poller)?,
             Target::Sink(sink) => {
                 let (count, moved) = if sink.state == Room::Gone {
                     drop_piece(&self.fd, buffer)
@@ -179,17 +184,19 @@ impl OutputStream {
     /// Bytes go to the log first and then to the front.
     fn read_turn(
         &mut self,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         mut log: Option<&mut Log>,
         front: &mut impl Front,
         poller: &Poller,
     ) -> Result<(usize, Turn)> {
-        // The beginning of a line whose end hasn't come yet, at the start of the buffer.
-        let mut kept = 0;
+        buffer.clear();
+        buffer.reserve_exact(READ_SIZE);
         let mut total = 0;
         let mut turn = Turn::Paused;
         for _ in 0..READS_PER_TURN {
-            let read = match rustix::io::read(self.fd.as_fd(), &mut buffer[kept..]) {
+            // The beginning of a line whose end hadn't come yet.
+            let kept = buffer.len();
+            let read = match rustix::io::read(self.fd.as_fd(), spare_capacity(buffer)) {
                 Ok(0) | Err(Errno::IO) => {
                     turn = Turn::Ended;
                     break;
@@ -203,26 +210,41 @@ impl OutputStream {
                 Err(errno) => return Err(errno.into()),
             };
             total += read;
-            let filled = kept + read;
+            if read > PIPE_SIZE / 2 && !self.wide {
+                self.widen();
+            }
             if let Some(log) = log.as_deref_mut() {
-                let left = log.write_lines(self.source, &buffer[..filled]);
-                front.output(self.key, self.source, &buffer[kept..filled], poller)?;
-                buffer.copy_within(filled - left..filled, 0);
-                kept = left;
+                let left = log.write_lines(self.source, buffer);
+                front.output(self.key, self.source, &buffer[kept..], poller)?;
+                buffer.drain(..buffer.len() - left);
                 if log.stuck() {
                     break;
                 }
             } else {
-                front.output(self.key, self.source, &buffer[..filled], poller)?;
+                front.output(self.key, self.source, buffer, poller)?;
+                buffer.clear();
             }
             if front.holds_back(self.key) {
                 break;
             }
         }
         if let Some(log) = log {
-            log.pause(self.source, &buffer[..kept]);
+            log.pause(self.source, buffer);
         }
         Ok((total, turn))
+    }
+
+    /// Where that fails (the user's pipes are too large already, it is a terminal) it stays as it is.
+    fn widen(&mut self) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, WIDE_PIPE_SIZE);
+        self.wide = true;
+    }
+
+    /// Nothing has come for a while: others may need what the kernel allows for pipes.
+    pub(super) fn narrow(&mut self) {
+        if std::mem::take(&mut self.wide) {
+            let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, PIPE_SIZE);
+        }
     }
 
     /// From now on it counts how much is read.
@@ -233,7 +255,7 @@ impl OutputStream {
     /// Whether all has been read that can have been written before the container's exit: what
     /// someone else writes who still holds the stream comes behind that.
     pub(super) fn exhausted(&self) -> bool {
-        let capacity = rustix::pipe::fcntl_getpipe_size(&self.fd).unwrap_or(READ_SIZE);
+        let capacity = rustix::pipe::fcntl_getpipe_size(&self.fd).unwrap_or(PIPE_SIZE);
         self.read_after_exit >= capacity
     }
 
@@ -270,8 +292,9 @@ impl Sink {
 
 /// Reads a piece that nobody wants.
 fn drop_piece(fd: &OwnedFd, buffer: &mut Vec<u8>) -> (usize, Moved) {
-    buffer.resize(READ_SIZE, 0);
-    match rustix::io::read(fd, &mut buffer[..]) {
+    buffer.clear();
+    buffer.reserve_exact(READ_SIZE);
+    match rustix::io::read(fd, spare_capacity(buffer)) {
         Ok(0) | Err(Errno::IO) => (0, Moved::Ended),
         Ok(count) => (count, Moved::Paused),
         Err(Errno::INTR) => (0, Moved::Paused),

@@ -259,6 +259,14 @@ impl Process {
         Ok(())
     }
 
+    /// Gives up what only a lot of output needs.
+    pub(super) fn release(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.release();
+        }
+        self.outputs.iter_mut().for_each(OutputStream::narrow);
+    }
+
     /// Takes all of it out of the poller.
     pub(super) fn unregister(mut self, poller: &Poller) -> Result<()> {
         if self.ended.is_none() {

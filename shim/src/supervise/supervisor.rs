@@ -414,9 +414,7 @@ impl Supervisor {
     fn release(&mut self) {
         self.buffer = Vec::new();
         for process in self.processes.values_mut() {
-            if let Some(log) = &mut process.log {
-                log.release();
-            }
+            process.release();
         }
         sys::release_memory();
         sys::release_stack();

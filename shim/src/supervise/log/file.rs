@@ -14,7 +14,7 @@ use super::compression::Compression;
 use super::rotation::{AtLimit, SizeLimit, replacement, shift};
 
 /// How much formatted text is gathered before it is written.
-const WRITE_SIZE: usize = 64 * 1024;
+const WRITE_SIZE: usize = 256 * 1024;
 /// How long to wait before trying again what the file system refused (a full disk).
 const RETRY: Duration = Duration::from_millis(500);
 

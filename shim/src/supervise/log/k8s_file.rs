@@ -13,8 +13,15 @@ use crate::supervise::Source;
 pub(super) fn write(file: &mut LogFile, source: Source, bytes: &[u8]) {
     let stamp = format!("{} {} ", super::now(), source.name());
     let (full, partial) = (stamp.clone() + "F ", stamp + "P ");
+    let mut at = 0;
     for (piece, ended) in pieces(bytes) {
-        let start = if ended { &full } else { &partial };
-        file.record(start.as_bytes(), piece, b"\n");
+        // Records are short, and copying is most of the work: a line is copied with its newline.
+        let text = &bytes[at..at + piece.len() + usize::from(ended)];
+        at += text.len();
+        if ended {
+            file.record(full.as_bytes(), text, b"");
+        } else {
+            file.record(partial.as_bytes(), text, b"\n");
+        }
     }
 }
