@@ -178,6 +178,7 @@ fn set_user_namespace(config: &mut RuntimeConfig, mapping: &IdMapping) {
     config.linux.gid_mappings.clone_from(&mapping.groups);
     config.linux.namespaces.push(Namespace {
         kind: "user".to_owned(),
+        path: None,
     });
 }
 

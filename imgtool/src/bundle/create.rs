@@ -21,6 +21,7 @@ use crate::layer::ids::IdMapping;
 use crate::layer::rootfs::RootFs;
 use crate::layout::document::ImageConfig;
 use crate::layout::resolve::Image;
+use crate::network::Network;
 use crate::store::layers::{LayerChain, copy_directory_metadata};
 use crate::store::{Store, Stored};
 use crate::warnings::Warnings;
@@ -34,6 +35,8 @@ pub struct BundleRequest {
     pub apply: ApplyOptions,
     /// What is said of config.json.
     pub options: BundleOptions,
+    /// The container's network.
+    pub network: Network,
 }
 
 /// A bundle while config.json is being made: what options and networks may look at and add to.
@@ -167,10 +170,11 @@ fn fill(
         warnings: &mut warnings,
     };
     host_files::add(&mut config, &mut making)?;
+    request.network.configure_hostname(&mut config);
     // What the caller says comes last, and wins.
     request.options.configure(&mut config, &mut making)?;
-    // Here the container's network adds its namespace and hooks (`network/`).
-    host_files::write(&config, &mut making)?;
+    request.network.configure(&mut config, &mut making)?;
+    host_files::write_hostname(&config, &mut making)?;
     if !request.flat {
         init_layer::make_mount_points(&config.mounts, &mut rootfs)?;
         drop(rootfs);

@@ -13,6 +13,7 @@ use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS, UNFINISHED_CONFIG};
 use super::record;
 use crate::layer::rootfs::RootFs;
+use crate::network::{self, hook};
 use crate::overlay::unmount_from;
 use crate::store::Store;
 use crate::warnings;
@@ -55,6 +56,7 @@ pub(crate) fn remove_recorded(
     record: &ContainerRecord,
     store: Option<&Store>,
 ) -> Result<()> {
+    hook::detach_bundle(&path.join(network::RECORD)).context("disconnect its containers")?;
     if let Some(store) = store {
         store.begin_to_remove_bundle(&record.id)?;
     }
@@ -69,7 +71,15 @@ pub(crate) fn remove_recorded(
             rootfs.display()
         )
     })? {}
-    let names = [ROOTFS, UPPER, WORK, INIT, UNFINISHED_CONFIG, record::RECORD];
+    let names = [
+        ROOTFS,
+        UPPER,
+        WORK,
+        INIT,
+        UNFINISHED_CONFIG,
+        record::RECORD,
+        network::RECORD,
+    ];
     for name in names.into_iter().chain(super::host_files::NAMES) {
         contents.root().remove(name.as_bytes())?;
     }

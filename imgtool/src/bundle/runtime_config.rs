@@ -21,6 +21,8 @@ pub(crate) struct RuntimeConfig {
     pub(crate) mounts: Vec<Mount>,
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hooks: Option<Value>,
     pub(crate) linux: Linux,
 }
 
@@ -98,4 +100,7 @@ pub(crate) struct Linux {
 pub(crate) struct Namespace {
     #[serde(rename = "type")]
     pub(crate) kind: String,
+    /// The one to join; a new one without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
 }

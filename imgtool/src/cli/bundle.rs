@@ -1,5 +1,6 @@
 //! `bundle`: from an image of the store to a container's bundle.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use clap::Args;
 use super::arguments::{ApplyArguments, Connection, StoreArguments};
 use crate::bundle::create::{self, BundleRequest};
 use crate::bundle::options::BundleOptions;
+use crate::network::{Network, NetworkOptions};
 use crate::sys::signal;
 
 /// Makes a bundle for a container, out of an image of the store.
@@ -29,6 +31,8 @@ pub struct Bundle {
 
     #[command(flatten)]
     options: BundleOptions,
+    #[command(flatten)]
+    network: NetworkOptions,
     #[command(flatten, next_help_heading = "Unpacking")]
     apply: ApplyArguments,
     #[command(flatten)]
@@ -49,13 +53,22 @@ impl Bundle {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         let context = format!("can't make a bundle of {}", self.image.escape_debug());
-        let request = BundleRequest {
-            flat: self.flat,
-            apply: self.apply.options()?,
-            options: self.options,
-        };
         let store = self.store.open()?;
         let image = store.find(&self.image, &self.connection.configuration()?)?;
-        create::create(&store, &image, &self.directory, &request).context(context)
+        let apply = self.apply.options()?;
+        let network = Network::find(&self.network, store.layout().path(), apply.mapping.rootless)
+            .with_context(|| context.clone())?;
+        let request = BundleRequest {
+            flat: self.flat,
+            apply,
+            options: self.options,
+            network,
+        };
+        create::create(&store, &image, &self.directory, &request).context(context)?;
+        let mut output = std::io::stdout().lock();
+        for port in request.network.chosen_ports() {
+            writeln!(output, "{port}")?;
+        }
+        Ok(())
     }
 }

@@ -259,8 +259,16 @@ pub fn detach(networks: &Path, state: &State) -> Result<()> {
 }
 
 /// Detaches what is left of the containers of a bundle that is to go; refuses while one is running.
+/// It is fine if the bundle has no record of a network.
 pub fn detach_bundle(record: &Path) -> Result<()> {
+    if !record.exists() {
+        return Ok(());
+    }
     let connection = Connection::read(record)?;
+    // The store may be gone already.
+    if !connection.networks.exists() {
+        return Ok(());
+    }
     let networks = Networks::open(&connection.networks)?;
     let _locked = networks.lock()?;
     for attachment in networks.attachments()? {
@@ -271,6 +279,25 @@ pub fn detach_bundle(record: &Path) -> Result<()> {
             bail!("container {} of it is running", attachment.container);
         }
         undo(&networks, &attachment)?;
+    }
+    Ok(())
+}
+
+/// Detaches containers that have ended and whose bundles are gone, as far as that can be done.
+pub fn collect(networks: &Path) -> Result<()> {
+    if !networks.exists() {
+        return Ok(());
+    }
+    let networks = Networks::open(networks)?;
+    let _locked = networks.lock()?;
+    for attachment in networks.attachments()? {
+        if attachment.connection.hosts.exists() || attachment.process.is_alive() {
+            continue;
+        }
+        if let Err(error) = undo(&networks, &attachment) {
+            let container = &attachment.container;
+            warn(|| format!("can't disconnect container {container}, which is gone: {error:#}"));
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 pub mod attachment;
 pub mod cni;
+mod configure;
 pub mod hook;
 pub mod hosts;
 pub mod joined;
@@ -21,12 +22,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use attachment::Connection;
 use cni::configuration::Configuration;
 use cni::plugin_path::PluginPath;
 use cni::result::Dns;
 use hosts::KnownHost;
 use joined::{Joined, Runtime};
+pub use networks::DIRECTORY;
 use networks::Networks;
 pub use options::{NetworkMode, NetworkOptions};
 use publish::PortMapping;
@@ -39,32 +40,35 @@ const DESCRIPTIONS: &str = "/etc/cni/net.d";
 pub const RECORD: &str = "network.json";
 
 /// A container's network, found out and checked before anything is made.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Network {
     options: NetworkOptions,
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 enum Kind {
     Host,
+    #[default]
     None,
     Namespace(PathBuf),
     Joined(Joined),
     Bridge(Box<Bridge>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Bridge {
     networks: Networks,
     network: Configuration,
     plugins: PluginPath,
     ports: Vec<PortMapping>,
+    /// Those of them that the caller left to us.
+    chosen: Vec<PortMapping>,
 }
 
 /// What config.json says of the network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Namespace {
+enum Namespace {
     /// The runtime's own.
     Host,
     /// A new one.
@@ -75,7 +79,7 @@ pub enum Namespace {
 
 /// A file of /etc that belongs to a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetworkFile {
+enum NetworkFile {
     /// The bundle's own, with this text.
     Own(String),
     /// Another container's.
@@ -83,24 +87,29 @@ pub enum NetworkFile {
 }
 
 impl Network {
-    /// Finds out what is meant, and whether this host has what that needs. `store` is where the store
-    /// is; `is_default_store` whether that is so because nobody said otherwise.
-    pub fn find(options: &NetworkOptions, store: &Path, is_default_store: bool) -> Result<Self> {
-        let mode = options.mode();
+    /// Finds out what is meant, and whether this host has what that needs. Without root's rights
+    /// (`rootless`) the host's network is the one that a container can have.
+    pub fn find(options: &NetworkOptions, store: &Path, rootless: bool) -> Result<Self> {
+        let store = std::fs::canonicalize(store)
+            .with_context(|| format!("canonicalize {}", store.display()))?;
+        let mode = match options.mode() {
+            None if rootless => NetworkMode::Host,
+            mode => mode.unwrap_or(NetworkMode::None),
+        };
         if !matches!(mode, NetworkMode::Bridge(_)) {
-            check_bridge_only(options)?;
+            check_bridge_only(options, &mode)?;
         }
         let kind = match mode {
             NetworkMode::Host => Kind::Host,
             NetworkMode::None => Kind::None,
             NetworkMode::Namespace(path) => Kind::Namespace(namespace(path)?),
             NetworkMode::Container(id) => {
-                let networks = Networks::of_store(store)?;
+                let networks = Networks::of_store(&store)?;
                 Kind::Joined(joined::join(&id, &runtime(options), &networks)?)
             }
             NetworkMode::Bridge(name) => {
                 let name = name.as_deref();
-                Kind::Bridge(Box::new(bridge(options, name, store, is_default_store)?))
+                Kind::Bridge(Box::new(bridge(options, name, &store)?))
             }
         };
         let options = options.clone();
@@ -108,7 +117,7 @@ impl Network {
     }
 
     /// The namespace.
-    pub fn namespace(&self) -> Namespace {
+    fn namespace(&self) -> Namespace {
         match &self.kind {
             Kind::Host => Namespace::Host,
             Kind::None | Kind::Bridge(_) => Namespace::New,
@@ -118,7 +127,7 @@ impl Network {
     }
 
     /// The host name that comes with the network, where the caller names none.
-    pub fn hostname(&self) -> Option<String> {
+    fn hostname(&self) -> Option<String> {
         match &self.kind {
             Kind::Host => {
                 let name = rustix::system::uname();
@@ -130,7 +139,7 @@ impl Network {
     }
 
     /// /etc/hosts of a container with this host name. In a bridge network its hook adds addresses.
-    pub fn hosts(&self, hostname: &str) -> NetworkFile {
+    fn hosts(&self, hostname: &str) -> NetworkFile {
         let local = KnownHost {
             addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
             names: vec![hostname.to_owned()],
@@ -154,7 +163,7 @@ impl Network {
     }
 
     /// Its /etc/resolv.conf.
-    pub fn resolv_conf(&self) -> NetworkFile {
+    fn resolv_conf(&self) -> NetworkFile {
         let wishes = self.options.resolver();
         match &self.kind {
             Kind::Joined(Joined {
@@ -176,36 +185,17 @@ impl Network {
         }
     }
 
-    /// The ports of this host that lead into the container.
-    pub fn ports(&self) -> &[PortMapping] {
+    /// The ports of this host that lead into the container where the caller left the choice to us.
+    pub fn chosen_ports(&self) -> &[PortMapping] {
         match &self.kind {
-            Kind::Bridge(bridge) => &bridge.ports,
+            Kind::Bridge(bridge) => &bridge.chosen,
             _ => &[],
         }
-    }
-
-    /// What the hooks of a bundle (by its absolute path) have to know, to be written to [`RECORD`] in
-    /// it; none if it needs no hooks.
-    pub fn connection(&self, bundle: &Path, hostname: &str) -> Option<Connection> {
-        let Kind::Bridge(bridge) = &self.kind else {
-            return None;
-        };
-        Some(Connection {
-            networks: bridge.networks.path().to_owned(),
-            plugin_path: bridge.plugins.directories().to_vec(),
-            network: bridge.network.to_json(),
-            ports: bridge.ports.clone(),
-            hostname: hostname.to_owned(),
-            hosts: bundle.join("hosts"),
-            added_hosts: self.options.add_host.clone(),
-            resolv_conf: bundle.join("resolv.conf"),
-            resolver: self.options.resolver(),
-        })
     }
 }
 
 /// Options that would do nothing in other networks.
-fn check_bridge_only(options: &NetworkOptions) -> Result<()> {
+fn check_bridge_only(options: &NetworkOptions, mode: &NetworkMode) -> Result<()> {
     for (given, name) in [
         (!options.publish.is_empty(), "--publish"),
         (options.cni_conf.is_some(), "--cni-conf"),
@@ -215,7 +205,6 @@ fn check_bridge_only(options: &NetworkOptions) -> Result<()> {
             bail!("{name} needs --network bridge");
         }
     }
-    let mode = options.mode();
     let shared = matches!(mode, NetworkMode::Container(_));
     if shared && (options.resolver() != resolver::Wishes::default() || !options.add_host.is_empty())
     {
@@ -251,18 +240,13 @@ fn runtime(options: &NetworkOptions) -> Runtime {
     }
 }
 
-fn bridge(
-    options: &NetworkOptions,
-    name: Option<&str>,
-    store: &Path,
-    is_default_store: bool,
-) -> Result<Bridge> {
+fn bridge(options: &NetworkOptions, name: Option<&str>, store: &Path) -> Result<Bridge> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root can connect a bridge network: use --network none, host or ns:PATH");
     }
     let plugins = PluginPath::new(&options.cni_bin)?;
     let networks = Networks::of_store(store)?;
-    let network = configuration(options, name, &networks, is_default_store)?;
+    let network = configuration(options, name, &networks)?;
     plugins
         .check(&network)
         .with_context(|| format!("network '{}'", network.name))?;
@@ -278,13 +262,16 @@ fn bridge(
     let mut taken: Vec<PortMapping> = attachments
         .flat_map(|attachment| attachment.connection.ports)
         .collect();
-    let mut ports: Vec<PortMapping> = Vec::new();
+    let (mut ports, mut chosen) = (Vec::<PortMapping>::new(), Vec::new());
     for publish in &options.publish {
         for mapping in publish.mappings(&taken)? {
             if ports.iter().any(|port| port.conflicts_with(&mapping)) {
                 bail!("port {mapping} is published twice");
             }
             taken.push(mapping.clone());
+            if publish.leaves_choice() {
+                chosen.push(mapping.clone());
+            }
             ports.push(mapping);
         }
     }
@@ -293,6 +280,7 @@ fn bridge(
         network,
         plugins,
         ports,
+        chosen,
     })
 }
 
@@ -301,7 +289,6 @@ fn configuration(
     options: &NetworkOptions,
     name: Option<&str>,
     networks: &Networks,
-    is_default_store: bool,
 ) -> Result<Configuration> {
     let directory = match &options.cni_conf {
         Some(path) if !path.is_dir() => {
@@ -321,7 +308,7 @@ fn configuration(
     let found = Configuration::find(directory, name.unwrap_or(standard::NAME))?;
     match (found, name) {
         (Some(network), _) => Ok(network),
-        (None, None) => standard::network(networks, is_default_store),
+        (None, None) => standard::network(networks),
         (None, Some(name)) => bail!(
             "no file of {} describes network '{name}'",
             directory.display()

@@ -22,6 +22,9 @@ use super::attachment::Attachment;
 /// The magic number of the file system that namespaces are files of (Linux, magic.h).
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
+/// Its name in the store.
+pub const DIRECTORY: &str = "networks";
+
 /// The directory.
 #[derive(Debug, Clone)]
 pub struct Networks {
@@ -33,9 +36,9 @@ pub struct Networks {
 pub struct Locked(#[allow(dead_code, reason = "the lock ends with the descriptor")] File);
 
 impl Networks {
-    /// That of a store; made where there is none.
+    /// That of a store, by its absolute path; made where there is none.
     pub fn of_store(store: &Path) -> Result<Self> {
-        Self::open(&std::path::absolute(store)?.join("networks"))
+        Self::open(&store.join(DIRECTORY))
     }
 
     /// Opens it by its absolute path; makes it where there is none.

@@ -58,7 +58,7 @@ pub struct NetworkOptions {
     /// Its network: 'none' has only a loopback; 'host' is this host's; 'container:ID' another
     /// container's, which must exist; 'ns:PATH' that of a namespace's file; 'bridge' the standard
     /// network, or NAME's of the CNI configuration [default: bridge if a port is published,
-    /// otherwise none].
+    /// otherwise none; with --rootless host].
     #[arg(long, value_name = "none|host|bridge[=NAME]|container:ID|ns:PATH")]
     pub network: Option<NetworkMode>,
 
@@ -115,13 +115,10 @@ fn word(text: &str) -> Result<String> {
 }
 
 impl NetworkOptions {
-    /// The network that is meant.
-    pub fn mode(&self) -> NetworkMode {
-        match &self.network {
-            Some(mode) => mode.clone(),
-            None if self.publish.is_empty() => NetworkMode::None,
-            None => NetworkMode::Bridge(None),
-        }
+    /// The network that is meant, if something is said of it.
+    pub fn mode(&self) -> Option<NetworkMode> {
+        let published = || (!self.publish.is_empty()).then_some(NetworkMode::Bridge(None));
+        self.network.clone().or_else(published)
     }
 
     /// What is said of name servers.

@@ -134,6 +134,12 @@ fn range(text: &str) -> Result<RangeInclusive<u16>> {
 }
 
 impl Publish {
+    /// Whether the caller leaves the host's port to us.
+    pub fn leaves_choice(&self) -> bool {
+        let host = self.host.as_ref();
+        host.is_none_or(|host| host.len() != self.container.len())
+    }
+
     /// The ports, one by one. Where the caller leaves the choice, it is one that is free now:
     /// neither `taken` nor some program's.
     pub fn mappings(&self, taken: &[PortMapping]) -> Result<Vec<PortMapping>> {

@@ -9,13 +9,14 @@ use sha2::{Digest, Sha256};
 use super::cni::configuration::Configuration;
 use super::networks::{Networks, write_whole};
 use super::subnet::{self, Subnet};
+use crate::store::default_path;
 use crate::warnings::warn;
 
 /// Its name in /etc/cni/net.d, its file's in the store, and, with a number, its bridge's.
 pub const NAME: &str = "windlass";
 
 /// The store's own network; described in a file when it is first asked for, which is then its owner's.
-pub fn network(networks: &Networks, is_default_store: bool) -> Result<Configuration> {
+pub fn network(networks: &Networks) -> Result<Configuration> {
     let path = networks.path().join(format!("{NAME}.conflist"));
     let _locked = networks.lock()?;
     if path.exists() {
@@ -23,7 +24,7 @@ pub fn network(networks: &Networks, is_default_store: bool) -> Result<Configurat
         warn_of_routes(&network, &path)?;
         return Ok(network);
     }
-    let (bridge, first) = bridge(networks.path(), is_default_store);
+    let (bridge, first) = bridge(networks.path());
     let description = describe(&bridge, networks.path(), subnet::unused(first)?);
     let mut json = serde_json::to_vec_pretty(&description)?;
     json.push(b'\n');
@@ -33,8 +34,9 @@ pub fn network(networks: &Networks, is_default_store: bool) -> Result<Configurat
 
 /// The bridge's name, and the subnet from which to look for a free one. Stores other than the default
 /// one keep their addresses apart, so their bridges have to be apart.
-fn bridge(networks: &Path, is_default_store: bool) -> (String, u8) {
-    if is_default_store {
+fn bridge(networks: &Path) -> (String, u8) {
+    let store = networks.parent();
+    if default_path().is_ok_and(|default| store == Some(&default)) {
         return (format!("{NAME}0"), 0);
     }
     let hash = Sha256::digest(networks.as_os_str().as_encoded_bytes());

@@ -12,6 +12,7 @@ use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
 use crate::layout::gc::Collected;
 use crate::layout::resolve::Image;
+use crate::network;
 use crate::store::layers::chain_ids;
 
 /// What a collection removed.
@@ -30,6 +31,7 @@ impl Store {
     /// killed commands left of bundles. Only for who opened the store to collect.
     pub fn collect_garbage(&self) -> Result<StoreCollected> {
         let (kept, bundles) = self.collect_bundles()?;
+        network::hook::collect(&self.layout().path().join(network::DIRECTORY))?;
         let images: Vec<Descriptor> = kept.iter().map(|kept| kept.image.clone()).collect();
         let mut layers: HashSet<Digest> = kept.into_iter().flat_map(|kept| kept.layers).collect();
         layers.extend(self.layers_of_images()?);
