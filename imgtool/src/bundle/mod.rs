@@ -2,13 +2,17 @@
 //! (runtime-spec bundle.md, image-spec conversion.md), and the image made from a changed one.
 
 mod annotations;
+pub mod commit;
 pub mod config;
+pub mod container_bundle;
 pub mod container_record;
 pub mod create;
+pub mod diff;
 mod directory;
 mod host_files;
 mod init_layer;
 pub mod options;
+pub mod pause;
 pub mod record;
 pub mod remove;
 mod repack;

@@ -50,7 +50,11 @@ pub fn repack(
         .context("the image that the bundle was unpacked from")?;
     let mut edit = ImageEdit::of(&image)?;
     let history = history(&image.config)?;
-    let changes = find_changes(&bundle, &image.config, options)?;
+    let mut masks = options.masks.clone();
+    if options.mask_volumes {
+        masks.extend(image.config.config.volumes.keys().map(|path| mask(path)));
+    }
+    let changes = find_changes(&bundle, &masks)?;
     let mut incoming = layout.incoming()?;
     let mut blobs = Vec::new();
     if changes.is_empty() {
@@ -79,16 +83,11 @@ pub fn repack(
 }
 
 /// What has changed since the bundle was unpacked, without what is masked.
-fn find_changes(
+pub(super) fn find_changes(
     bundle: &RecordedBundle,
-    image: &ImageConfig,
-    options: &RepackOptions,
+    masks: &[ImagePath],
 ) -> Result<Vec<(ImagePath, Change)>> {
     let differences = mtree::compare(bundle.manifest()?, &bundle.rootfs()?, &mtree::UMOCI)?;
-    let mut masks = options.masks.clone();
-    if options.mask_volumes {
-        masks.extend(image.config.volumes.keys().map(|path| mask(path)));
-    }
     let is_masked = |path: &ImagePath| {
         masks
             .iter()

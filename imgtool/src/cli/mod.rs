@@ -2,9 +2,11 @@
 
 mod arguments;
 mod bundle;
+mod commit;
 mod config;
 mod copy;
 mod delete;
+mod diff;
 mod gc;
 mod hidden_input;
 mod history;
@@ -17,6 +19,7 @@ mod list;
 mod list_tags;
 mod load;
 mod login;
+mod mount;
 mod network_hook;
 mod new;
 mod pull;
@@ -76,6 +79,9 @@ enum Verb {
     Stat(stat::Stat),
     Bundle(Box<bundle::Bundle>),
     Unbundle(unbundle::Unbundle),
+    Mount(mount::Mount),
+    Diff(diff::Diff),
+    Commit(Box<commit::Commit>),
     Load(load::Load),
     Copy(Box<copy::Copy>),
     Inspect(Box<inspect::Inspect>),
@@ -117,6 +123,9 @@ impl CommandLine {
             Verb::Stat(stat) => stat.run(),
             Verb::Bundle(bundle) => bundle.run(),
             Verb::Unbundle(unbundle) => unbundle.run(),
+            Verb::Mount(mount) => mount.run(),
+            Verb::Diff(diff) => diff.run(),
+            Verb::Commit(commit) => commit.run(),
             Verb::Load(load) => load.run(),
             Verb::Copy(copy) => copy.run(),
             Verb::Inspect(inspect) => inspect.run(),

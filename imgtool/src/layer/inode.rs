@@ -28,14 +28,18 @@ pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 impl Inode {
     /// Opens the file `name` of `parent`, without acting on it: a FIFO or device isn't touched.
     pub fn open(parent: &Directory, name: &[u8]) -> Result<Self> {
-        let path = if name == b"." {
-            parent.path().clone()
-        } else {
-            parent.path().join(name)
+        let inode = Inode::find(parent, name)?;
+        inode.with_context(|| format!("openat {}: {}", path_of(parent, name), Errno::NOENT))
+    }
+
+    /// The same; nothing if it isn't there.
+    pub fn find(parent: &Directory, name: &[u8]) -> Result<Option<Self>> {
+        let path = path_of(parent, name);
+        let fd = match parent.open(name, OFlags::PATH, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno).with_context(|| format!("openat {path}")),
         };
-        let fd = parent
-            .open(name, OFlags::PATH, Mode::empty())
-            .with_context(|| format!("openat {path}"))?;
         let stat = rustix::fs::fstat(&fd).with_context(|| format!("fstat {path}"))?;
         let mut inode = Inode {
             path,
@@ -44,7 +48,14 @@ impl Inode {
             locked: None,
         };
         inode.unlock()?;
-        Ok(inode)
+        Ok(Some(inode))
+    }
+
+    /// The directory that it is: this very one, whatever has its name by now.
+    pub fn directory(&self) -> Result<Directory> {
+        let fd = self.fd.try_clone();
+        let fd = fd.with_context(|| format!("dup {}", self.path))?;
+        Ok(Directory::of(self.path.clone(), fd))
     }
 
     /// What is known of it; its mode is the one that it had when it was opened.
@@ -142,6 +153,13 @@ impl Inode {
             .with_context(|| format!("chmod {} to read it", self.path))?;
         self.locked = Some(Mode::from_raw_mode(mode));
         Ok(())
+    }
+}
+
+fn path_of(parent: &Directory, name: &[u8]) -> ImagePath {
+    match name {
+        b"." => parent.path().clone(),
+        name => parent.path().join(name),
     }
 }
 

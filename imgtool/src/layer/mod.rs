@@ -5,6 +5,7 @@ pub mod diff;
 pub mod ids;
 pub mod inode;
 pub mod limits;
+pub mod lower;
 pub mod metadata;
 pub mod path;
 pub mod rootfs;

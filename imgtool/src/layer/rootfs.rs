@@ -226,6 +226,16 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// A directory of the host, as the root of what is below it.
+    pub fn root(fd: OwnedFd) -> Self {
+        Directory::of(ImagePath::root(), fd)
+    }
+
+    /// The directory that `fd` is, at `path`.
+    pub(super) fn of(path: ImagePath, fd: OwnedFd) -> Self {
+        Directory { path, fd }
+    }
+
     /// Where it is: a path without symbolic links.
     pub fn path(&self) -> &ImagePath {
         &self.path

@@ -8,6 +8,7 @@ mod history;
 mod layout;
 mod mapping;
 mod platform;
+mod runtime;
 mod store;
 
 pub use access::{Access, Connection, DestinationAccess, SourceAccess};
@@ -18,4 +19,5 @@ pub use history::HistoryArguments;
 pub use layout::layout_path;
 pub use mapping::MappingArguments;
 pub use platform::PlatformArguments;
+pub use runtime::RuntimeArguments;
 pub use store::StoreArguments;

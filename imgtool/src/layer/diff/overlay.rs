@@ -40,8 +40,7 @@ fn write_directory<W: Write>(
              mount it with redirect_dir=off"
         );
     }
-    // "x" only says that there are whiteouts by attribute in it.
-    let opaque = overlay_xattr(&xattrs, b"opaque") == Some(b"y");
+    let opaque = says_opaque(&xattrs);
     layer.add_with(path, inode, xattrs)?;
     if without_contents.contains(path) {
         return Ok(());
@@ -51,9 +50,12 @@ fn write_directory<W: Write>(
     }
     for name in sorted_names(directory)? {
         let path = path.join(&name);
-        let inode = Inode::open(directory, &name)?;
-        if let Some(below) = directory.subdirectory(&name)? {
-            write_directory(&below, &inode, without_contents, layer)?;
+        // A container that runs may remove what it has just made.
+        let Some(inode) = Inode::find(directory, &name)? else {
+            continue;
+        };
+        if inode.kind() == FileType::Directory {
+            write_directory(&inode.directory()?, &inode, without_contents, layer)?;
         } else {
             write_file(&path, &inode, layer)?;
         }
@@ -61,21 +63,37 @@ fn write_directory<W: Write>(
     Ok(())
 }
 
+/// Whether a file of an upper directory says that what is below it is gone.
+pub fn is_whiteout(inode: &Inode) -> Result<bool> {
+    Ok(match inode.kind() {
+        FileType::CharacterDevice => inode.stat().st_rdev == 0,
+        FileType::RegularFile if inode.stat().st_size == 0 => {
+            overlay_xattr(&inode.xattrs()?, b"whiteout").is_some()
+        }
+        _ => false,
+    })
+}
+
+/// Whether a directory of an upper directory hides all that the layers below have in it.
+pub fn is_opaque(inode: &Inode) -> Result<bool> {
+    Ok(says_opaque(&inode.xattrs()?))
+}
+
+/// "x" only says that there are whiteouts by attribute in it.
+fn says_opaque(xattrs: &Xattrs) -> bool {
+    overlay_xattr(xattrs, b"opaque") == Some(b"y")
+}
+
 fn write_file<W: Write>(path: &ImagePath, inode: &Inode, layer: &mut LayerWriter<W>) -> Result<()> {
-    if inode.kind() == FileType::CharacterDevice && inode.stat().st_rdev == 0 {
+    if is_whiteout(inode)? {
         return layer.whiteout(path);
     }
     let xattrs = inode.xattrs()?;
-    if inode.kind() == FileType::RegularFile {
-        if inode.stat().st_size == 0 && overlay_xattr(&xattrs, b"whiteout").is_some() {
-            return layer.whiteout(path);
-        }
-        if overlay_xattr(&xattrs, b"metacopy").is_some() {
-            bail!(
-                "{path} has only its metadata in an overlay with metacopy=on: mount it with \
-                 metacopy=off"
-            );
-        }
+    if inode.kind() == FileType::RegularFile && overlay_xattr(&xattrs, b"metacopy").is_some() {
+        bail!(
+            "{path} has only its metadata in an overlay with metacopy=on: mount it with \
+             metacopy=off"
+        );
     }
     layer.add_with(path, inode, xattrs)
 }

@@ -49,8 +49,13 @@ impl Store {
     /// Where the layers of these diffIDs are, or would be.
     pub fn chain_of(&self, diff_ids: &[Digest]) -> LayerChain {
         let ids = chain_ids(diff_ids);
-        let directories = ids.iter().map(|id| self.layer_directory(id)).collect();
+        let directories = self.directories_of(&ids);
         LayerChain { ids, directories }
+    }
+
+    /// Where the unpacked layers of these chainIDs are, or would be.
+    pub fn directories_of(&self, ids: &[Digest]) -> Vec<PathBuf> {
+        ids.iter().map(|id| self.layer_directory(id)).collect()
     }
 
     /// Where the unpacked layer of a chainID is, or would be.

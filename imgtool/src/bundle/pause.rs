@@ -1,0 +1,86 @@
+//! Holds a container still while its root file system is read.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::directory::ROOTFS;
+use super::remove::user_of;
+use crate::network::joined::Runtime;
+use crate::warnings;
+
+/// A container that we paused. It goes on when this is dropped.
+#[derive(Debug)]
+pub struct Paused<'a> {
+    runtime: &'a Runtime,
+    id: String,
+}
+
+/// What a runtime's `list --format json` says of a container.
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    status: String,
+    bundle: std::path::PathBuf,
+}
+
+impl<'a> Paused<'a> {
+    /// Pauses the container that runs in the bundle at `path`; nothing if none does, or if it is
+    /// paused already.
+    pub fn container_of(path: &Path, runtime: &'a Runtime) -> Result<Option<Self>> {
+        let Some(process) = user_of(&path.join(ROOTFS))? else {
+            return Ok(None);
+        };
+        let program = runtime.program.display();
+        let answer = call(runtime, &["list", "--format", "json"])?;
+        // `null` for none.
+        let listed: Option<Vec<Listed>> = serde_json::from_slice(&answer)
+            .with_context(|| format!("{program} list: its answer"))?;
+        let is_ours = |listed: &Listed| {
+            std::fs::canonicalize(&listed.bundle).is_ok_and(|bundle| bundle == path)
+        };
+        let mut listed = listed.unwrap_or_default().into_iter();
+        let Some(container) = listed.find(is_ours) else {
+            bail!(
+                "process {process} runs in it, but {program} knows no container of it to pause: \
+                 say by --runtime and --runtime-root who does, or --pause=false"
+            );
+        };
+        if container.status != "running" {
+            return Ok(None);
+        }
+        call(runtime, &["pause", &container.id])?;
+        Ok(Some(Paused {
+            runtime,
+            id: container.id,
+        }))
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = call(self.runtime, &["resume", &self.id]) {
+            let id = &self.id;
+            warnings::warn(|| format!("container {id} is still paused: {error:#}"));
+        }
+    }
+}
+
+fn call(runtime: &Runtime, arguments: &[&str]) -> Result<Vec<u8>> {
+    let program = runtime.program.display();
+    let mut command = Command::new(&runtime.program);
+    if let Some(root) = &runtime.root {
+        command.arg("--root").arg(root);
+    }
+    let output = command
+        .args(arguments)
+        .output()
+        .with_context(|| format!("execute {program}"))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} {}: {}", arguments.join(" "), message.trim());
+    }
+    Ok(output.stdout)
+}
