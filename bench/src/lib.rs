@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod contestant;
 pub mod floor;
 pub mod hierarchies;
+pub mod images;
 pub mod measure;
 pub mod report;
 pub mod scenario;

@@ -83,6 +83,9 @@ pub struct Waited {
     pub status: i32,
     /// User and system time, of it and of every child that it waited for.
     pub cpu: Duration,
+    /// The most memory that it, or a child that it waited for, had in use, in KiB. Never less than what the
+    /// parent had at the time of the fork.
+    pub peak: u64,
 }
 
 /// Waits for a child (`pid` -1: any). `None`: no such child, or with `WNOHANG` none that changed.
@@ -99,6 +102,7 @@ pub fn wait4(pid: i32, flags: i32) -> io::Result<Option<Waited>> {
                 pid: got,
                 status,
                 cpu,
+                peak: u64::try_from(usage.ru_maxrss).unwrap_or(0),
             }));
         }
         if got == 0 {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use windlass_img::cli::CommandLine;
 use windlass_img::sys::signal::{self, Interrupted};
+use windlass_img::warnings;
 
 fn main() -> ExitCode {
     let error = match CommandLine::parse().run() {
@@ -28,6 +29,6 @@ fn main() -> ExitCode {
         // The shell's way to say "ended by this signal".
         return ExitCode::from(128 + u8::try_from(number).unwrap_or(0));
     }
-    eprintln!("windlass-img: {}", format!("{error:#}").replace('\n', " "));
+    warnings::tell(&format!("{error:#}"));
     ExitCode::FAILURE
 }

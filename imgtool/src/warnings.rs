@@ -35,14 +35,32 @@ fn tells(level: Level) -> bool {
 /// Tells what was done, if that is wanted.
 pub fn note(text: impl FnOnce() -> String) {
     if tells(Level::Info) {
-        eprintln!("windlass-img: {}", text());
+        tell(&text());
     }
+}
+
+/// Writes a line to stderr. Whatever of an image or a server's answer is in it, the terminal shows it
+/// and does nothing.
+pub fn tell(text: &str) {
+    eprintln!("windlass-img: {}", without_control(text));
+}
+
+fn without_control(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => shown.push(' '),
+            _ if character.is_control() => shown.extend(character.escape_default()),
+            _ => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Tells of something that the caller may not expect.
 pub fn warn(text: impl FnOnce() -> String) {
     if tells(Level::Warn) {
-        eprintln!("windlass-img: warning: {}", text());
+        tell(&format!("warning: {}", text()));
     }
 }
 
@@ -69,5 +87,18 @@ impl Warnings {
         for (first, count) in self.counts.values().filter(|(_, count)| *count > 0) {
             warn(|| format!("{count} more like '{first}'"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_an_image() {
+        assert_eq!(
+            without_control("naïve\x1b]0;x\x07\u{9b}2J\r\nend"),
+            "naïve\\u{1b}]0;x\\u{7}\\u{9b}2J\\r end"
+        );
     }
 }

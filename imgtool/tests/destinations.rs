@@ -228,3 +228,25 @@ fn a_directorys_older_image_goes_when_the_new_one_is_whole() {
     std::fs::write(workshop.path("fresh/letter"), "dear").unwrap();
     assert_eq!(names("image"), names("fresh"));
 }
+
+#[test]
+fn an_archive_in_our_output_is_all_that_is_there() {
+    let workshop = Workshop::new();
+    workshop.image(&[&[file("f", "1")]]);
+    let output = copy(
+        &workshop,
+        &["oci:layout:latest", "docker-archive:file.tar:name:tag"],
+    );
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .starts_with("sha256:")
+    );
+    let archive = std::fs::read(workshop.path("file.tar")).unwrap();
+    let output = copy(
+        &workshop,
+        &["oci:layout:latest", "docker-archive:/dev/stdout:name:tag"],
+    );
+    assert!(output.status.success());
+    assert!(output.stdout == archive, "more than the archive");
+}

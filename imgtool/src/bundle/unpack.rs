@@ -16,7 +16,6 @@ use crate::layer::ids::to_host;
 use crate::layer::limits::Limits;
 use crate::layer::rootfs::RootFs;
 use crate::layer::stream::{LayerBlob, LayerStream};
-use crate::layer::tar::TarReader;
 use crate::layout::Layout;
 use crate::layout::resolve::{Image, Layer};
 
@@ -119,7 +118,7 @@ fn apply_layers(
             break;
         };
         stream.bytes_allowed = bytes_left;
-        let mut tar = TarReader::new(stream, limits.tar);
+        let mut tar = stream.entries(limits.tar);
         bytes_left -= applier
             .apply_layer(&mut tar)
             .and_then(|()| tar.into_inner().finish())

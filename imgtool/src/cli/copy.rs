@@ -94,6 +94,8 @@ impl Copy {
         if self.source == self.destination {
             bail!("source and destination are the same");
         }
+        // Before an archive takes the place of the file that our output goes into.
+        let into_stdout = self.destination.is_stdout();
         let source = open::source(&self.source, &configuration, &reading)?;
         let upload = UploadOptions {
             chunk: self.chunk_size,
@@ -116,7 +118,9 @@ impl Copy {
         if let Some(file) = &self.digestfile {
             write_digest_file(file, &copied.digest)?;
         }
-        writeln!(std::io::stdout(), "{}", copied.digest)?;
+        if !into_stdout {
+            writeln!(std::io::stdout(), "{}", copied.digest)?;
+        }
         Ok(())
     }
 }

@@ -53,7 +53,8 @@ pub struct Applier {
     directories: BTreeMap<ImagePath, Metadata>,
     layers: usize,
     /// What the current layer added, and every directory above it: its whiteouts leave it alone.
-    touched: HashSet<ImagePath>,
+    /// Half of the paths' SHA-256: a layer can have millions.
+    touched: HashSet<[u8; 16]>,
     /// Bytes that `directories` and `touched` have taken.
     directories_memory: usize,
     touched_memory: usize,
@@ -414,7 +415,7 @@ impl Applier {
     /// Removes what lower layers have at `name`, wherever the current layer added nothing.
     fn hide(&mut self, parent: &Directory, name: &[u8]) -> Result<()> {
         let path = parent.path().join(name);
-        if !self.touched.contains(&path) {
+        if !self.touched.contains(&short_digest(&path)) {
             parent.remove(name)?;
             self.forget_below(&path);
             return Ok(());
@@ -513,10 +514,11 @@ impl Applier {
         let mut next = Some(path);
         while let Some(path) = next {
             next = path.split_last().map(|(parent, _)| parent);
-            self.touched_memory += 2 * size_of::<ImagePath>() + path.as_bytes().len();
-            if !self.touched.insert(path) {
+            if !self.touched.insert(short_digest(&path)) {
                 break;
             }
+            // The table is between half full and full, and twice there while it grows.
+            self.touched_memory += 3 * size_of::<[u8; 16]>();
         }
         self.check_memory()
     }
@@ -537,6 +539,11 @@ fn inherit_nothing(directory: &Directory, existing: &Metadata) -> Result<()> {
             .with_context(|| format!("fremovexattr {path}"))?;
     }
     Ok(())
+}
+
+fn short_digest(path: &ImagePath) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(path.as_bytes()).into();
+    std::array::from_fn(|index| digest[index])
 }
 
 /// Roughly the bytes that a directory's entry takes.

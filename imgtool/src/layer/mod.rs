@@ -11,4 +11,5 @@ pub mod path;
 pub mod rootfs;
 pub mod stream;
 pub mod tar;
+pub mod toc;
 pub mod whiteout;

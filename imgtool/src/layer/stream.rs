@@ -12,6 +12,8 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, bail};
 
 use super::limits::Limits;
+use super::tar::{TarLimits, TarReader};
+use super::toc;
 use crate::layout::digest::{Digest, Hasher};
 use crate::layout::media::Compression;
 use crate::sys::signal;
@@ -49,6 +51,8 @@ pub struct LayerStream {
     bytes: u64,
     /// How many bytes the image may still unpack to.
     pub bytes_allowed: u64,
+    /// Whether it has a table of contents.
+    has_table: bool,
     worker: JoinHandle<Result<()>>,
 }
 
@@ -57,6 +61,8 @@ impl LayerStream {
     pub fn start(blob: LayerBlob, limits: Limits) -> Result<Self> {
         let same_digest = blob.compression == Compression::None && blob.digest == blob.diff_id;
         let diff_id = blob.diff_id.clone();
+        // A blob that is shorter than it is to be is found out soon.
+        let has_table = toc::has_table(&blob.file, blob.size).unwrap_or(false);
         let (pieces_in, mut pieces) = sync_channel(PIECES_AHEAD);
         let (used, used_out) = channel();
         let worker = std::thread::Builder::new()
@@ -83,8 +89,20 @@ impl LayerStream {
             diff_id,
             bytes: 0,
             bytes_allowed: limits.bytes,
+            has_table,
             worker,
         })
+    }
+
+    /// The entries of the archive, without those that only its table of contents is made of.
+    pub fn entries(self, limits: TarLimits) -> TarReader<Self> {
+        let has_table = self.has_table;
+        let entries = TarReader::new(self, limits);
+        if has_table {
+            entries.without(toc::is_about_table)
+        } else {
+            entries
+        }
     }
 
     /// Reads to the end, since digests cover what follows the archive's end too, and checks

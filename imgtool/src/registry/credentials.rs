@@ -247,7 +247,6 @@ impl CredentialFile {
 
     /// Replaces the file at once, readable by its owner alone.
     fn write(&self) -> Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
         let context = || format!("write {}", self.path.display());
         let directory = self
             .path
@@ -255,26 +254,22 @@ impl CredentialFile {
             .filter(|path| !path.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
         std::fs::create_dir_all(directory).with_context(context)?;
-        let name = format!(".windlass-auth-{}", std::process::id());
-        let temporary = directory.join(name);
-        let mut options = std::fs::OpenOptions::new();
-        let result = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| {
-                file.write_all(&serde_json::to_vec_pretty(&self.document)?)?;
-                file.sync_data()?;
-                // A link to the file (dotfiles in a repository) stays one.
-                let target = std::fs::canonicalize(&self.path).unwrap_or(self.path.clone());
-                std::fs::rename(&temporary, target)
-            });
-        if result.is_err() {
-            drop(std::fs::remove_file(&temporary));
-        }
-        result.with_context(context)
+        // A name that nobody can have taken before (the directory may be anybody's), mode 0600.
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".windlass-auth-")
+            .tempfile_in(directory)
+            .with_context(context)?;
+        temporary
+            .write_all(&serde_json::to_vec_pretty(&self.document)?)
+            .and_then(|()| temporary.as_file().sync_data())
+            .with_context(context)?;
+        // A link to the file (dotfiles in a repository) stays one.
+        let target = std::fs::canonicalize(&self.path).unwrap_or(self.path.clone());
+        temporary
+            .persist(target)
+            .map_err(|error| error.error)
+            .with_context(context)?;
+        Ok(())
     }
 }
 

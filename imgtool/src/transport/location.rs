@@ -61,6 +61,20 @@ impl FromStr for Location {
     }
 }
 
+impl Location {
+    /// Whether it is an archive that is written to our standard output (`/dev/stdout`): nothing else may
+    /// be written there then.
+    pub fn is_stdout(&self) -> bool {
+        let (Location::LayoutArchive(path, _) | Location::DockerArchive(path, _)) = self else {
+            return false;
+        };
+        let file = rustix::fs::stat(path);
+        let stdout = rustix::fs::fstat(rustix::stdio::stdout());
+        matches!((file, stdout), (Ok(file), Ok(stdout))
+            if (file.st_dev, file.st_ino) == (stdout.st_dev, stdout.st_ino))
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (transport, path, tag) = match self {

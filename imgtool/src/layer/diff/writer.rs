@@ -250,6 +250,11 @@ impl<W: Write> LayerWriter<W> {
             self.copy(&mut file, hole - data)?;
             position = hole;
         }
+        // What was cut off looks like a hole.
+        let now = rustix::fs::fstat(&file).context("fstat")?;
+        if self::size(&now) < size {
+            bail!("the file became shorter while it was read");
+        }
         Ok(())
     }
 

@@ -200,7 +200,11 @@ pub struct TarReader<R> {
     /// Bytes that fill the current entry's last block.
     padding: u64,
     entries: u64,
+    left_out: LeftOut,
 }
+
+/// Says of an entry that it is to be left out.
+type LeftOut = fn(&ImagePath, &EntryKind) -> bool;
 
 /// The extended headers before an entry.
 #[derive(Default)]
@@ -223,7 +227,15 @@ impl<R: BufRead> TarReader<R> {
             data_left: 0,
             padding: 0,
             entries: 0,
+            left_out: |_, _| false,
         }
+    }
+
+    /// Leaves out what `left_out` says; it counts as an entry all the same.
+    #[must_use]
+    pub fn without(mut self, left_out: LeftOut) -> Self {
+        self.left_out = left_out;
+        self
     }
 
     /// The source, to read on after the archive's end.
@@ -274,6 +286,11 @@ impl<R: BufRead> TarReader<R> {
                     })?;
                     self.data_left = entry.size;
                     self.padding = padding(entry.size);
+                    if (self.left_out)(&entry.path, &entry.kind) {
+                        extensions = Extensions::default();
+                        extended = false;
+                        continue;
+                    }
                     return Ok(Some(entry));
                 }
             }

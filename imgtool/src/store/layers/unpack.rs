@@ -20,7 +20,6 @@ use crate::layer::metadata::Metadata;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
 use crate::layer::stream::LayerStream;
-use crate::layer::tar::TarReader;
 use crate::layout::digest::Digest;
 use crate::layout::resolve::{Image, Layer};
 use crate::overlay::unmount_from;
@@ -131,7 +130,7 @@ fn unpack_layer(
     } else {
         Applier::new(open_directory_at(CWD, &upper)?, options)?
     };
-    let mut tar = TarReader::new(stream, limits.tar);
+    let mut tar = stream.entries(limits.tar);
     applier.apply_layer(&mut tar)?;
     let bytes = tar.into_inner().finish()?;
     // All descriptors in the overlay go, and the mount with them: what was in its memory alone is
