@@ -285,17 +285,8 @@ impl Client {
     /// Passes on what the client has sent, as far as it is taken.
     fn listen(&mut self, input: &mut impl Input) -> Result<()> {
         for _ in 0..PACKETS_PER_TURN {
-            while self.input_at < self.input.len() {
-                let taken = input.write(&self.input[self.input_at..])?;
-                if taken == 0 {
-                    return Ok(());
-                }
-                self.input_at += taken;
-            }
-            self.input = Vec::new();
-            self.input_at = 0;
-            if !self.speaks {
-                break;
+            if !self.pass_on(input)? || !self.speaks {
+                return Ok(());
             }
             match receive(&self.socket) {
                 Ok(packet) if packet.is_empty() => {
@@ -313,7 +304,22 @@ impl Client {
                 }
             }
         }
-        Ok(())
+        // What is left here has to be waiting for the container, or nobody would come back for it.
+        self.pass_on(input).map(|_| ())
+    }
+
+    /// Whether all of the last packet has been taken.
+    fn pass_on(&mut self, input: &mut impl Input) -> Result<bool> {
+        while self.input_at < self.input.len() {
+            let taken = input.write(&self.input[self.input_at..])?;
+            if taken == 0 {
+                return Ok(false);
+            }
+            self.input_at += taken;
+        }
+        self.input = Vec::new();
+        self.input_at = 0;
+        Ok(true)
     }
 
     fn watch(&mut self, poller: &Poller) -> Result<()> {

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::caller::Caller;
-use crate::harness::{assert_same, eventually, is_alive, pattern};
+use crate::harness::{assert_same, eventually, is_alive, pattern, signal};
 
 /// So many bytes go through a container in the tests of loss: many times what pipes and sockets hold.
 const MUCH: usize = 8 * 1024 * 1024;
@@ -60,6 +62,25 @@ for_both! {
             reader.join().unwrap()
         });
         assert_same(&got[0], &sent, "what came back");
+    }
+
+    fn input_that_has_piled_up_goes_through(program: Program) {
+        let caller = Caller::new(program, "cat");
+        let (_started, _) = caller.create(&["-i"]);
+        let attached = caller.attach();
+        caller.start();
+        attached.send(b"begin\n");
+        assert_eq!(attached.await_text("begin\n"), "begin\n");
+        let supervisor = u32::try_from(caller.supervisor()).unwrap();
+        // More packets than are taken in one turn, and less than the container's pipe holds.
+        signal(supervisor, Signal::STOP);
+        let sent: Vec<String> = (0..40).map(|number| format!("{number}\n")).collect();
+        for line in &sent {
+            attached.send(line.as_bytes());
+        }
+        attached.end_input();
+        signal(supervisor, Signal::CONT);
+        assert_eq!(String::from_utf8_lossy(&attached.rest()[0]), sent.concat());
     }
 
     fn a_client_that_leaves_ends_the_input_too(program: Program) {
