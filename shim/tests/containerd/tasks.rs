@@ -290,3 +290,35 @@ fn the_shim_may_open_more_than_its_containers() {
     assert_eq!(limit(shim_pid(&mut client, &id)), hard);
     end(&mut client, &id);
 }
+
+#[test]
+fn an_execs_name_is_no_name_of_another_file() {
+    let containerd = Containerd::new();
+    let (id, mut client) = running(&containerd, "sleep 600");
+    let pid_file = containerd.shim.bundle().join("init.pid");
+    let before = fs::read_to_string(&pid_file).unwrap();
+    client
+        .call::<Empty>("Exec", &exec(&id, "init", "sleep 600"))
+        .unwrap();
+    let exec_id = "init".to_owned();
+    let request = StartRequest {
+        exec_id,
+        ..start(&id)
+    };
+    client.call::<StartResponse>("Start", &request).unwrap();
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), before);
+    end(&mut client, &id);
+}
+
+#[test]
+fn one_that_has_ended_still_has_a_process_and_so_a_use() {
+    let containerd = Containerd::new();
+    let (id, mut client) = running(&containerd, "exit 3");
+    client.call::<WaitResponse>("Wait", &wait(&id)).unwrap();
+    // What containerd asks when it is started again; without one it would end the shim.
+    let request = PidsRequest { id: id.clone() };
+    let pids: PidsResponse = client.call("Pids", &request).unwrap();
+    let listed: Vec<u32> = pids.processes.iter().map(|process| process.pid).collect();
+    assert_eq!(listed, [state(&mut client, &id, "").pid]);
+    assert_eq!(end(&mut client, &id).exit_status, 3);
+}

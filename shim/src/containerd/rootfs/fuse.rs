@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Mounts by `helper`, whose word for the file system is `kind`.
 pub fn mount(helper: &str, kind: &str, mount: &Mount, target: &Target<'_>) -> Result<()> {
+    // The helper resolves what it is given once more: a link of the image may not lead it elsewhere.
+    let place = std::fs::read_link(target.path()).context("readlink(/proc/self/fd)")?;
     let mut command = Command::new(helper);
-    command
-        .arg(&mount.source)
-        .arg(target.rootfs.join(target.below));
+    command.arg(&mount.source).arg(place);
     for option in &mount.options {
         command.arg("-o").arg(option);
     }

@@ -288,7 +288,8 @@ impl Container {
 pub(super) fn pid_file(bundle: &Path, exec: &str) -> PathBuf {
     match exec {
         "" => bundle.join(crate::containerd::delete::PID_FILE),
-        exec => bundle.join(format!("{exec}.pid")),
+        // No exec is called so that it would be `init.pid`, or another file of the bundle.
+        exec => bundle.join(format!("exec.{exec}.pid")),
     }
 }
 

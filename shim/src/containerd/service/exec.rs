@@ -172,5 +172,5 @@ fn with_terminal(specification: &[u8], terminal: bool) -> serde_json::Result<Vec
 
 /// Where an exec's process is described, for the runtime to read.
 fn process_file(container: &Container, exec: &str) -> PathBuf {
-    container.bundle.join(format!("{exec}.process.json"))
+    container.bundle.join(format!("exec.{exec}.json"))
 }

@@ -227,6 +227,7 @@ impl Service {
             return Ok(());
         }
         self.ending = Some(Instant::now() + LAST_EVENTS);
+        // Without the lock: as long as we listen nobody puts another in its place.
         if let Some(socket) = &self.setting.socket
             && let Err(error) = socket.remove()
         {

@@ -79,7 +79,11 @@ impl Service {
         }))
     }
 
-    /// Asks the runtime, which is answered in [`Service::answer_pids`].
+    /// Asks the runtime, whose answer [`processes`] reads.
+    ///
+    /// Of a container that has ended its first process is told, which is no more: a container without
+    /// any is to containerd, when that is started again, a shim that nobody has a use for ("leaked"),
+    /// which it ends, and with it what is known of the container's end (containerd#12344).
     pub(super) fn pids(
         &mut self,
         call: CallId,
@@ -87,6 +91,14 @@ impl Service {
         core: &mut Supervisor,
     ) -> Outcome {
         let container = self.container(&request.id)?;
+        if container.first.exit.is_some() && !container.shares_pids {
+            return Ok(Reply::with(&PidsResponse {
+                processes: vec![ProcessInfo {
+                    pid: container.first.pid,
+                    info: None,
+                }],
+            }));
+        }
         let arguments = ["--format", "json", request.id.as_str()];
         let (runtime, bundle) = (container.runtime.clone(), container.bundle.clone());
         let undertaking = Undertaking::new(Some(call), &request.id, &bundle, Purpose::Pids);
@@ -128,7 +140,11 @@ pub(super) fn processes(container: &Container, printed: &[u8]) -> Result<PidsRes
         let message = format!("what {} ps printed: {error}", container.runtime.name());
         Failure::new(Code::Unknown, message)
     })?;
-    let processes = pids.unwrap_or_default().into_iter().map(|pid| {
+    let mut pids = pids.unwrap_or_default();
+    if pids.is_empty() && container.first.exit.is_some() {
+        pids.push(container.first.pid);
+    }
+    let processes = pids.into_iter().map(|pid| {
         let mut execs = container.execs.iter();
         let exec = execs.find(|(_, process)| process.pid == pid);
         ProcessInfo {
