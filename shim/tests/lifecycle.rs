@@ -631,3 +631,87 @@ fn what_is_wrong_is_said_in_one_line() {
         assert_eq!(shim.say(&[verb, "--help"]).status, 0);
     }
 }
+
+#[test]
+fn a_create_that_hangs_keeps_nobody_else_unreaped() {
+    let mut shim = Shim::new();
+    shim.script("true");
+    let real = shim.runtime.clone();
+    let id = new_id();
+    // The container's process is the first that has ended, and is kept until its runtime is done.
+    let made = shim.place.path().join("made");
+    shim.fake_runtime(&format!(
+        "case \" $* \" in *' create '*) $RUNTIME \"$@\"; kill -9 \"$(cat {})\"; (true &); (true &); \
+         touch {}; exec sleep 1000;; *) exec $RUNTIME \"$@\";; esac",
+        shim.record(&id).join("init.pid").display(),
+        made.display()
+    ));
+    let run = shim
+        .run_command(&["-d"], &id)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the container is made", || made.exists());
+    let supervisor = shim.state(&id)["supervisor_pid"].to_string();
+    let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+    let has_ended = |pid: &&str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| stat.contains(") Z "))
+    };
+    eventually("only the container's process is left", || {
+        let children = fs::read_to_string(&children).unwrap();
+        children.split_whitespace().filter(has_ended).count() == 1
+    });
+    signal(run.id(), Signal::INT);
+    let said: Said = run.wait_with_output().unwrap().into();
+    assert_eq!(said.status, 125);
+    shim.runtime = real;
+    shim.assert_gone(&id);
+}
+
+#[test]
+fn without_descriptors_a_run_is_refused_and_leaves_no_process() {
+    let shim = Shim::new();
+    shim.script("sleep 1000");
+    let mut has_run = false;
+    for limit in 3..40 {
+        let id = new_id();
+        let mut command = std::process::Command::new("prlimit");
+        command.arg(format!("--nofile={limit}:4096"));
+        let inner = shim.run_command(&["-d"], &id);
+        command.arg(inner.get_program()).args(inner.get_args());
+        let said = harness::finish(command.stdin(Stdio::null()));
+        assert!(said.status == 0 || !has_run, "{limit}: {said:?}");
+        has_run |= said.status == 0;
+        if said.status != 0 {
+            assert_eq!(named(&id), 0, "{limit}: {said:?}");
+        }
+        // To remove the record takes a descriptor, too.
+        assert_eq!(shim.say(&["rm", "--force", &id]).status, 0, "{limit}");
+        shim.assert_gone(&id);
+    }
+    assert!(has_run);
+}
+
+/// How many processes there are with `word` among their arguments.
+fn named(word: &str) -> usize {
+    let has_word = |line: Vec<u8>| {
+        line.split(|byte| *byte == 0)
+            .any(|part| part == word.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|entry| fs::read(entry.path().join("cmdline")).is_ok_and(has_word))
+        .count()
+}
+
+#[test]
+fn an_id_that_cannot_be_one_is_an_error_of_rm_too() {
+    let shim = Shim::new();
+    for id in ["a/b", "..", ""] {
+        let said = shim.say(&["rm", "--force", id]);
+        assert_eq!(said.status, 125, "{said:?}");
+    }
+    assert_eq!(shim.say(&["rm", "--force", "not-there"]).status, 0);
+}

@@ -34,6 +34,7 @@ pub struct Rm {
 
 impl Rm {
     pub fn carry_out(self, root: &Path) -> Result<u8> {
+        Record::check_id(&self.id)?;
         let record = match Record::open(root, &self.id) {
             Ok(record) => record,
             Err(_) if self.force && !root.join(&self.id).exists() => return Ok(0),

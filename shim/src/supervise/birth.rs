@@ -224,6 +224,15 @@ impl Labour {
         })
     }
 
+    /// Whether this process is the one that the runtime says it has made. A runtime's child becomes ours
+    /// when it has ended, and then its pid file is there; but a wrapper around it may still be at work.
+    pub(super) fn makes(&self, pid: Pid) -> bool {
+        match &self.stage {
+            Stage::Making(making) => read_pid(&making.pid_file).is_ok_and(|made| made == pid),
+            Stage::Judging(_) | Stage::Undoing(_) => false,
+        }
+    }
+
     /// Kills the runtime, unless it is undoing what was made already.
     pub(super) fn give_up(&mut self, why: &str) {
         if matches!(self.stage, Stage::Making(_)) {

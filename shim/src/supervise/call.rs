@@ -100,15 +100,22 @@ impl Call {
             message: format!("running {what}: {error:#}"),
             killed: false,
         };
-        let child = command
+        let mut child = command
             .spawn()
             .map_err(|error| refused(anyhow!("{}: {error}", command.get_program().display())))?;
         drop(command);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| refused(anyhow!("its process id is out of range")))?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())
-            .context("pidfd_open")
-            .map_err(refused)?;
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(errno) => {
+                // Nobody would hear of it any more.
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(refused(anyhow!(
+                    "pidfd_open({pid}): {errno}, so it was killed"
+                )));
+            }
+        };
         Ok(Call {
             what,
             pid,
@@ -128,6 +135,12 @@ impl Call {
             poller.add(&ear.fd, token, Interest::IN)?;
         }
         Ok(())
+    }
+
+    /// Ends a call that can't be watched, and waits for its end.
+    pub(super) fn abandon(self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 
     /// Reads what the runtime has said, and says whether it has ended.

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, set_child_subreaper, waitid, waitpid,
+};
 use rustix::termios::Winsize;
 
 use super::birth::{Labour, Progress};
@@ -74,7 +76,10 @@ impl Supervisor {
         let outcome =
             Labour::begin(key, birth).and_then(|labour| match labour.register(key, &self.poller) {
                 Ok(()) => Ok(labour),
-                Err(error) => Err(Refusal::new(format!("{error:#}"))),
+                Err(error) => {
+                    labour.call.abandon();
+                    Err(Refusal::new(format!("{error:#}")))
+                }
             });
         match outcome {
             Ok(labour) => {
@@ -108,10 +113,13 @@ impl Supervisor {
             .call(verb, arguments, wants_output, patience)
             .and_then(|call| match call.register(key.0, &self.poller) {
                 Ok(()) => Ok(call),
-                Err(error) => Err(Failure {
-                    message: format!("{error:#}"),
-                    killed: false,
-                }),
+                Err(error) => {
+                    call.abandon();
+                    Err(Failure {
+                        message: format!("{error:#}"),
+                        killed: true,
+                    })
+                }
             });
         match outcome {
             Ok(call) => {
@@ -345,23 +353,35 @@ impl Supervisor {
     /// runtime, leaves behind. Those whom we know have their own way to be reaped.
     fn reap_orphans<F: Front>(&mut self, front: &mut F) -> Result<()> {
         while let Some(pid) = sys::ended_child() {
-            let known = self
-                .processes
-                .iter()
-                // One that has ended has given its number back.
-                .find(|(_, process)| process.pid == pid && !process.has_ended());
-            if let Some((&key, _)) = known {
-                self.reap(key, front)?;
-            } else if let Some(key) = self.caller(pid) {
-                self.listen(key, front)?;
-            } else if self.births.is_empty() {
-                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
-            } else {
-                // It may be the one that is being born: its end must not be lost.
-                return Ok(());
+            if self.reap_child(pid, front)? {
+                continue;
             }
+            // It stands before all others that have ended, until it is taken over.
+            for other in ended_children() {
+                self.reap_child(other, front)?;
+            }
+            return Ok(());
         }
         Ok(())
+    }
+
+    /// False for one that is being born: its end is not to be lost.
+    fn reap_child<F: Front>(&mut self, pid: Pid, front: &mut F) -> Result<bool> {
+        let known = self
+            .processes
+            .iter()
+            // One that has ended has given its number back.
+            .find(|(_, process)| process.pid == pid && !process.has_ended());
+        if let Some((&key, _)) = known {
+            self.reap(key, front)?;
+        } else if let Some(key) = self.caller(pid) {
+            self.listen(key, front)?;
+        } else if self.births.values().any(|labour| labour.makes(pid)) {
+            return Ok(false);
+        } else {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        Ok(true)
     }
 
     fn caller(&self, pid: Pid) -> Option<u32> {
@@ -419,6 +439,18 @@ impl Supervisor {
         sys::release_memory();
         sys::release_stack();
     }
+}
+
+/// All children of ours that have ended, where the kernel lists children (`CONFIG_PROC_CHILDREN`).
+fn ended_children() -> Vec<Pid> {
+    // Those that we inherit are the first thread's.
+    let list = format!("/proc/self/task/{}/children", rustix::process::getpid());
+    let listed = std::fs::read_to_string(list).unwrap_or_default();
+    let pids = listed.split_ascii_whitespace();
+    let pids = pids.filter_map(|pid| pid.parse().ok().and_then(Pid::from_raw));
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pids.filter(|pid| matches!(waitid(WaitId::Pid(*pid), look), Ok(Some(_))))
+        .collect()
 }
 
 /// What may be done to a process.
