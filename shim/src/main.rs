@@ -6,6 +6,7 @@ mod cgroup;
 mod cli;
 mod conmon;
 mod containerd;
+mod health;
 mod record;
 mod restart;
 mod supervise;

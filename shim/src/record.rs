@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::restart::Policy;
 use crate::supervise::{Exit, Runtime};
 
@@ -82,6 +83,9 @@ pub struct State {
     /// When it will be started again, if it waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start: Option<Timestamp>,
+    /// Whether it is well, in the run that is last; none if nobody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// What went wrong after it had ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,

@@ -10,9 +10,11 @@ use rustix::process::getpid;
 use rustix::termios::Winsize;
 use serde::Serialize;
 
+use super::health_checks::Checks;
 use crate::attach::server::{AttachServer, STARTER};
 use crate::cgroup::Cgroups;
-use crate::record::{State, Status};
+use crate::health::Plan;
+use crate::record::{Entry, State, Status};
 use crate::restart::{Restarts, is_meant_to_end};
 use crate::supervise::log::{Log, LogOptions, LogStatus};
 use crate::supervise::oom::{News, OomWatch};
@@ -63,6 +65,7 @@ pub(super) struct Container {
     /// When this run began.
     began: Instant,
     oom: Option<OomWatch>,
+    checks: Option<Checks>,
     /// How the run before this one ended.
     exit_before: Option<Exit>,
     /// How this run ended, and what comes then.
@@ -93,7 +96,7 @@ enum Stage {
 
 /// What `inspect` tells beyond the record.
 #[derive(Debug, Serialize)]
-struct Health {
+struct Report {
     /// Bytes that came out of the container, in all of its runs.
     stdout_bytes: u64,
     stderr_bytes: u64,
@@ -105,7 +108,12 @@ struct Health {
 }
 
 impl Container {
-    pub(super) fn new(server: AttachServer, streams: Streams, keep: bool) -> Self {
+    pub(super) fn new(
+        server: AttachServer,
+        streams: Streams,
+        keep: bool,
+        health: Option<Plan>,
+    ) -> Self {
         Container {
             restarts: Restarts::new(server.entry.state.restart),
             server,
@@ -117,6 +125,7 @@ impl Container {
             has_run: false,
             began: Instant::now(),
             oom: None,
+            checks: health.map(Checks::new),
             exit_before: None,
             exit: None,
             drained: false,
@@ -221,6 +230,9 @@ impl Container {
         state.pid = pid;
         state.started = Some(Timestamp::now());
         state.next_start = None;
+        if let Some(checks) = &mut self.checks {
+            checks.begin(state);
+        }
         if let Err(error) = self.server.entry.write() {
             // The record can't be kept, which is the worse of two troubles.
             self.undo(format!("{error:#}"), core);
@@ -258,6 +270,9 @@ impl Container {
     }
 
     fn ended(&mut self, exit: Exit, core: &mut Supervisor) {
+        if let Some(checks) = &mut self.checks {
+            checks.end(core);
+        }
         let news = self.oom.take().map(|mut oom| oom.news());
         self.server.entry.state.oom_killed = news == Some(News::OutOfMemory);
         self.note_end(exit);
@@ -300,6 +315,32 @@ impl Container {
         if let Err(error) = self.server.entry.write() {
             self.troubles.push(format!("{error:#}"));
         }
+    }
+
+    fn is_check(&self, key: ProcessKey) -> bool {
+        self.checks.as_ref().is_some_and(|checks| checks.own(key))
+    }
+
+    /// The checks of its health have something to do, as `turn` says. What comes of it is written
+    /// down, and may be the container's end.
+    fn check_health(
+        &mut self,
+        core: &mut Supervisor,
+        turn: impl FnOnce(&mut Checks, &mut Entry, &mut Supervisor) -> Result<bool>,
+    ) -> Result<()> {
+        let Some(checks) = &mut self.checks else {
+            return Ok(());
+        };
+        let has_news = turn(checks, &mut self.server.entry, core)?;
+        let is_condemned = has_news && checks.condemn(&self.server.entry.state);
+        if has_news {
+            self.write();
+        }
+        let process = self.process.filter(|_| is_condemned);
+        if let Some((_, handle)) = process.and_then(|process| core.handle(process)) {
+            handle.signal(libc::SIGKILL);
+        }
+        Ok(())
     }
 
     fn deleted(&mut self, core: &mut Supervisor) {
@@ -423,13 +464,13 @@ impl Container {
             Some(process) => core.log(process).map(|log| log.status()),
             None => self.streams.log.as_ref().map(Log::status),
         };
-        let health = Health {
+        let report = Report {
             stdout_bytes: self.written[0] + running[0],
             stderr_bytes: self.written[1] + running[1],
             log_state,
             unrotated: unrotated.map(|error| format!("{error:#}")),
         };
-        let json = serde_json::to_string(&health).context("the report")?;
+        let json = serde_json::to_string(&report).context("the report")?;
         self.server.report(&json, core.poller())
     }
 }
@@ -456,10 +497,15 @@ impl Front for Container {
 
     fn born(
         &mut self,
-        _key: ProcessKey,
+        key: ProcessKey,
         outcome: Result<Born, Refusal>,
         core: &mut Supervisor,
     ) -> Result<()> {
+        if self.is_check(key) {
+            return self.check_health(core, |checks, entry, core| {
+                Ok(checks.born(outcome, &mut entry.state, core))
+            });
+        }
         match outcome {
             Ok(born) => {
                 self.warnings = born.warnings;
@@ -501,16 +547,20 @@ impl Front for Container {
 
     fn output(
         &mut self,
-        _key: ProcessKey,
+        key: ProcessKey,
         source: Source,
         bytes: &[u8],
         poller: &Poller,
     ) -> Result<()> {
+        if let Some(checks) = self.checks.as_mut().filter(|checks| checks.own(key)) {
+            checks.hear(bytes);
+            return Ok(());
+        }
         self.server.output(source, bytes, poller)
     }
 
-    fn holds_back(&self, _key: ProcessKey) -> bool {
-        self.is_before_start() || self.server.holds_back()
+    fn holds_back(&self, key: ProcessKey) -> bool {
+        !self.is_check(key) && (self.is_before_start() || self.server.holds_back())
     }
 
     fn input_wanted(&mut self, key: ProcessKey, core: &mut Supervisor) -> Result<()> {
@@ -520,7 +570,11 @@ impl Front for Container {
         }
     }
 
-    fn exited(&mut self, _key: ProcessKey, exit: Exit, core: &mut Supervisor) -> Result<()> {
+    fn exited(&mut self, key: ProcessKey, exit: Exit, core: &mut Supervisor) -> Result<()> {
+        if let Some(checks) = self.checks.as_mut().filter(|checks| checks.own(key)) {
+            checks.exited(exit, core);
+            return Ok(());
+        }
         self.exit = Some(exit);
         // Otherwise the answer of `start` is waited for.
         if matches!(self.stage, Stage::Running) {
@@ -531,10 +585,15 @@ impl Front for Container {
 
     fn drained(
         &mut self,
-        _key: ProcessKey,
+        key: ProcessKey,
         troubles: Vec<String>,
         core: &mut Supervisor,
     ) -> Result<()> {
+        if self.is_check(key) {
+            return self.check_health(core, |checks, entry, core| {
+                checks.drained(&mut entry.state, core)
+            });
+        }
         self.troubles.extend(troubles);
         self.drained = true;
         self.pause_if_all_is_over(core)
@@ -558,11 +617,14 @@ impl Front for Container {
             Stage::Pausing(until) => Some(until),
             _ => None,
         };
-        pause.into_iter().chain(self.server.next_alarm()).min()
+        let check = self.checks.as_ref().and_then(Checks::next_alarm);
+        let server = self.server.next_alarm();
+        [pause, check, server].into_iter().flatten().min()
     }
 
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
         self.server.alarm(core.poller())?;
+        self.check_health(core, |checks, entry, core| Ok(checks.alarm(entry, core)))?;
         if matches!(self.stage, Stage::Pausing(until) if until <= Instant::now()) {
             self.run_again(core);
         }
@@ -572,7 +634,7 @@ impl Front for Container {
     fn is_done(&self) -> bool {
         match &self.stage {
             Stage::Refused(_) => true,
-            Stage::Deleted => self.drained,
+            Stage::Deleted => self.drained && self.checks.as_ref().is_none_or(Checks::rest),
             _ => false,
         }
     }

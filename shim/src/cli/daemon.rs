@@ -11,6 +11,7 @@ use rustix::termios::Winsize;
 
 use super::container::{Container, Outcome, Streams};
 use crate::attach::server::{AttachServer, Starter};
+use crate::health::Plan;
 use crate::record::{Entry, Record, State};
 use crate::supervise::Supervisor;
 use crate::supervise::log::{Log, LogOptions};
@@ -38,6 +39,7 @@ pub(super) struct Daemon {
     pub(super) terminal: Option<Winsize>,
     pub(super) stdin: bool,
     pub(super) keep: bool,
+    pub(super) health: Option<Plan>,
     pub(super) remove: bool,
     pub(super) detached: bool,
 }
@@ -54,6 +56,7 @@ pub(super) fn supervise(daemon: Daemon, starter: OwnedFd, blocked: &[i32]) -> i3
         terminal,
         stdin,
         keep,
+        health,
         remove,
         detached,
     } = daemon;
@@ -73,7 +76,7 @@ pub(super) fn supervise(daemon: Daemon, starter: OwnedFd, blocked: &[i32]) -> i3
         log,
         log_options,
     };
-    let mut container = Container::new(server, streams, keep);
+    let mut container = Container::new(server, streams, keep, health);
     let outcome = settle(blocked)
         .and_then(|()| Supervisor::new(&PASSED_ON))
         .and_then(|mut core| {

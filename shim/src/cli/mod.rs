@@ -3,6 +3,8 @@
 mod attach;
 mod container;
 mod daemon;
+mod health_checks;
+mod health_options;
 mod inspect;
 mod kill;
 mod log_options;

@@ -10,7 +10,7 @@ use crate::record::{Record, State, Status};
 
 /// List the containers that have a record
 ///
-/// STATUS is creating, running, restarting (N) (it has ended with status N and waits to be started
+/// STATUS is creating, running (with --health-cmd: starting, healthy or unhealthy), restarting (N) (it has ended with status N and waits to be started
 /// again), exited (N), or orphaned: the supervisor was killed and knows of no end; windlass-shim rm
 /// --force cleans up.
 #[derive(Debug, Args)]
@@ -71,7 +71,7 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         .max(2);
     writeln!(
         out,
-        "{:width$}  {:>7}  {:16}  {:20}  BUNDLE",
+        "{:width$}  {:>7}  {:19}  {:20}  BUNDLE",
         "ID", "PID", "STATUS", "STARTED"
     )?;
     for Row { state, supervised } in rows {
@@ -83,7 +83,10 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             (Status::Exited, _) => format!("exited ({})", state.exit_status.unwrap_or(0)),
             (_, false) => "orphaned".to_owned(),
             (Status::Creating, true) => "creating".to_owned(),
-            (Status::Running, true) => "running".to_owned(),
+            (Status::Running, true) => match &state.health {
+                Some(health) => format!("running ({})", health.status.name()),
+                None => "running".to_owned(),
+            },
             (Status::Restarting, true) => {
                 format!("restarting ({})", state.last_exit_status.unwrap_or(0))
             }
@@ -94,7 +97,7 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         let (id, bundle) = (&state.id, state.bundle.display());
         writeln!(
             out,
-            "{id:width$}  {pid:>7}  {status:16}  {started:20}  {bundle}"
+            "{id:width$}  {pid:>7}  {status:19}  {started:20}  {bundle}"
         )?;
     }
     Ok(())

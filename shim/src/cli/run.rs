@@ -14,6 +14,7 @@ use rustix::termios::Winsize;
 
 use super::daemon::{self, Daemon};
 use super::exit_status;
+use super::health_options::HealthArguments;
 use super::log_options::LogArguments;
 use crate::attach::client::{self, Joining, Parting};
 use crate::attach::protocol::{MAX_PAYLOAD, Reply, Request, receive, send};
@@ -74,6 +75,8 @@ pub struct Run {
     restart: Policy,
     #[command(flatten)]
     log: LogArguments,
+    #[command(flatten)]
+    health: HealthArguments,
     /// The bundle: the directory with config.json
     #[arg(short, long, value_name = "DIR")]
     bundle: PathBuf,
@@ -157,6 +160,7 @@ impl Run {
             last_exit_status: None,
             last_exited: None,
             next_start: None,
+            health: None,
             troubles: Vec::new(),
         };
         let joining = Joining {
@@ -173,6 +177,7 @@ impl Run {
             terminal: size,
             stdin: !self.no_stdin,
             keep: self.keep,
+            health: self.health.plan(),
             remove: self.rm,
             detached: self.detach,
         };
