@@ -89,7 +89,7 @@ in_private_place() {
     local points
     mapfile -t points < <(hierarchies | cut -d' ' -f1)
     for point in "${points[@]}"; do
-        make_cgroup "$point/$cgroup" && make_cgroup "$point/$cgroup/lane"
+        make_cgroup "$point/$cgroup" && make_cgroup "$point/$cgroup/processes"
         if [[ -e $point/cgroup.controllers ]]; then
             for controller in $(<"$point/cgroup.controllers"); do
                 # One at a time: v1 hierarchies may hold some of them.
@@ -100,12 +100,13 @@ in_private_place() {
     (
         enter_cgroup "$cgroup"
         # The root of the namespace is where its first process is. On cgroup v2 a root that has limits
-        # for its children may have no processes, so all go one further down.
+        # for its children may have no processes, so all go one further down; not into a cgroup that
+        # engines make as well, such as containerd's for the namespace `lane`.
         WINDLASS_LANE=$lane_root exec unshare --cgroup -- bash -c '
             points=() script=$1 cgroup=$2
             shift 2
             while [[ $1 != -- ]]; do points+=("$1"); shift; done
-            for point in "${points[@]}"; do echo $$ >"$point/$cgroup/lane/cgroup.procs"; done
+            for point in "${points[@]}"; do echo $$ >"$point/$cgroup/processes/cgroup.procs"; done
             shift
             exec unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private -- \
                 "$script" "$@"' - "$lane_script" "$cgroup" "${points[@]}" -- "$@"
@@ -246,6 +247,21 @@ within() {
 
 # ended PID: there is no such process any more.
 ended() { ! kill -0 "$1" 2>/dev/null; }
+
+# has_nat: whether this kernel and the tools here can translate addresses, without which engines have no
+# networks. A list of what there is says nothing: in a kernel without it, it is empty.
+has_nat() {
+    if iptables --table nat --new-chain lane &>/dev/null; then
+        iptables --table nat --delete-chain lane
+    else
+        nft 'add table ip lane; add chain ip lane c { type nat hook postrouting priority 0; }' &>/dev/null &&
+            nft delete table ip lane
+    fi
+}
+
+# How many bytes a container writes to each of its streams where none may be lost; fewer on a slow machine.
+much=67108864
+(($(nproc) > 1)) || much=8388608
 
 # The size of a terminal, for a shell in a container: engines tell it only after the start, and until
 # then busybox's stty says nothing and is content.
