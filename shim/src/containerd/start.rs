@@ -80,8 +80,8 @@ pub fn start(line: CommandLine) -> Result<()> {
     socket.write_into(&bundle)?;
     if let Claim::Ours(listener) = socket.claim()? {
         spawn(&wish, &bundle, listener).inspect_err(|_| {
-            // The first error is the one to be told.
-            let _ = socket.remove();
+            // The first error is the one to be told; and since we listen no more, somebody else may.
+            let _ = socket.remove_unless_served();
         })?;
     }
     std::io::stdout()

@@ -303,3 +303,24 @@ fn a_root_in_use_is_unmounted_all_the_same() {
     assert_eq!(mounted_at(&rootfs), None);
     drop(held);
 }
+
+#[test]
+fn a_helper_is_given_a_place_without_links_of_the_image() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let stage = tempfile::tempdir().unwrap();
+    let rootfs = stage.path().join("rootfs");
+    fs::create_dir_all(rootfs.join("inside")).unwrap();
+    // Outside of the root there is something of that name as well.
+    fs::create_dir(stage.path().join("inside")).unwrap();
+    symlink("../../../../inside", rootfs.join("link")).unwrap();
+    let (helper, noted) = (stage.path().join("helper"), stage.path().join("noted"));
+    let script = format!("#!/bin/sh\nprintf %s \"$2\" >{}\n", noted.display());
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let target = Target::open(&rootfs, "link").unwrap();
+    let request = request("fuse3.any", Path::new("source"), "link", &[]);
+    fuse::mount(helper.to_str().unwrap(), "any", &request, &target).unwrap();
+    let expected = fs::canonicalize(&rootfs).unwrap().join("inside");
+    assert_eq!(Path::new(&fs::read_to_string(noted).unwrap()), expected);
+}
