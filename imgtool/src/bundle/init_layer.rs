@@ -12,7 +12,7 @@ use crate::layer::rootfs::RootFs;
 
 /// Makes what is missing for mounts to be mounted on; `rootfs` is the overlay whose upper
 /// directory becomes the init layer. What lies in another mount isn't ours to make.
-pub(super) fn make_mount_points(mounts: &[Mount], rootfs: &mut RootFs) -> Result<()> {
+pub(crate) fn make_mount_points(mounts: &[Mount], rootfs: &mut RootFs) -> Result<()> {
     let mut above: Vec<ImagePath> = Vec::new();
     for mount in mounts {
         let context = || format!("a mount point for {}", mount.destination);

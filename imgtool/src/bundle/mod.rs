@@ -19,8 +19,9 @@ mod repack;
 mod rootless;
 pub(crate) mod runtime_config;
 mod unpack;
-mod user;
+pub(crate) mod user;
 
+pub(crate) use init_layer::make_mount_points;
 pub use repack::{RepackOptions, mask, repack};
 pub(crate) use unpack::start_layer;
 pub use unpack::{UnpackOptions, unpack, unpack_rootfs};

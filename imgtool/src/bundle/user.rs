@@ -11,11 +11,11 @@ use crate::layout::store::read_at_most;
 
 /// The user that a process is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) additional_gids: Vec<u32>,
-    pub(super) home: Option<String>,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) additional_gids: Vec<u32>,
+    pub(crate) home: Option<String>,
 }
 
 /// Bytes of passwd and group; a file that a stranger made as large as he liked (CVE-2026-47262).
@@ -39,7 +39,7 @@ struct GroupEntry<'a> {
 }
 
 /// Resolves `Config.User` in the image's root file system.
-pub(super) fn resolve(user: &str, rootfs: Option<&RootFs>) -> Result<User> {
+pub(crate) fn resolve(user: &str, rootfs: Option<&RootFs>) -> Result<User> {
     let passwd = database(rootfs, b"etc/passwd")?;
     let group = database(rootfs, b"etc/group")?;
     resolve_in(user, &passwd, &group).with_context(|| format!("user '{}'", user.escape_debug()))

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod arguments;
+mod build;
 mod bundle;
 mod commit;
 mod config;
@@ -77,6 +78,8 @@ enum Verb {
     #[command(alias = "list")]
     Ls(list::List),
     Stat(stat::Stat),
+    Build(Box<build::Build>),
+    BuildGuard(build::BuildGuard),
     Bundle(Box<bundle::Bundle>),
     Unbundle(unbundle::Unbundle),
     Mount(mount::Mount),
@@ -121,6 +124,8 @@ impl CommandLine {
             Verb::Raw(raw) => raw.run(),
             Verb::Ls(list) => list.run(),
             Verb::Stat(stat) => stat.run(),
+            Verb::Build(build) => build.run(),
+            Verb::BuildGuard(guard) => guard.run(),
             Verb::Bundle(bundle) => bundle.run(),
             Verb::Unbundle(unbundle) => unbundle.run(),
             Verb::Mount(mount) => mount.run(),

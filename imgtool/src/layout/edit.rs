@@ -1,6 +1,8 @@
 //! Changing an image: new configuration, manifest and index documents that keep what we don't know
 //! of the old ones.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
@@ -32,8 +34,27 @@ pub struct NewLayer {
 /// Where umoci notes a layer's uncompressed length.
 const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
 
+impl NewLayer {
+    /// What a manifest says of it.
+    pub fn descriptor(&self) -> Descriptor {
+        let mut annotations = BTreeMap::new();
+        if self.uncompressed != self.blob.size {
+            annotations.insert(UNCOMPRESSED_SIZE.to_owned(), self.uncompressed.to_string());
+        }
+        Descriptor {
+            media_type: self.compression.layer_media_type().to_owned(),
+            digest: self.blob.digest.clone(),
+            size: self.blob.size,
+            urls: Vec::new(),
+            annotations,
+            platform: None,
+            other: Map::new(),
+        }
+    }
+}
+
 /// An image being changed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ImageEdit {
     /// From the layout's index to the manifest; of the last, only what is around the manifest.
     way: Vec<Descriptor>,
@@ -126,17 +147,34 @@ impl ImageEdit {
             .unwrap_or(Compression::Gzip)
     }
 
+    /// Begins a new image on top of an image of a layout: what is said of that manifest is not said
+    /// of the new one.
+    pub fn on_top_of(image: &Image) -> Result<Self> {
+        let mut edit = ImageEdit::of(image)?;
+        edit.way = Vec::new();
+        edit.manifest.remove("annotations");
+        Ok(edit)
+    }
+
+    /// Puts a layer on top whose blob is in the layout already.
+    pub fn add_stored_layer(
+        &mut self,
+        layer: &Descriptor,
+        diff_id: &Digest,
+        history: History,
+    ) -> Result<()> {
+        array_in(&mut self.manifest, "layers")?.push(serde_json::to_value(layer)?);
+        let rootfs = object_in(&mut self.config, "rootfs")?;
+        array_in(rootfs, "diff_ids")?.push(serde_json::to_value(diff_id)?);
+        self.add_history(&History {
+            empty_layer: false,
+            ..history
+        })
+    }
+
     /// Puts a layer on top.
     pub fn add_layer(&mut self, layer: &NewLayer, history: Option<History>) -> Result<()> {
-        let mut descriptor = json!({
-            "mediaType": layer.compression.layer_media_type(),
-            "digest": layer.blob.digest,
-            "size": layer.blob.size,
-        });
-        if layer.uncompressed != layer.blob.size {
-            descriptor["annotations"] =
-                json!({ UNCOMPRESSED_SIZE: layer.uncompressed.to_string() });
-        }
+        let descriptor = serde_json::to_value(layer.descriptor())?;
         array_in(&mut self.manifest, "layers")?.push(descriptor);
         let rootfs = object_in(&mut self.config, "rootfs")?;
         array_in(rootfs, "diff_ids")?.push(serde_json::to_value(&layer.diff_id)?);

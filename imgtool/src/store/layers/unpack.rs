@@ -31,8 +31,13 @@ impl Store {
     /// The layers of an image, unpacked: those that aren't are now, verified on the way. They stay
     /// while this store is open; a bundle's reference ([`crate::store::bundles`]) keeps them longer.
     pub fn unpacked_layers(&self, image: &Image, limits: Limits) -> Result<LayerChain> {
-        let layers = image.layers()?;
-        let chain = self.chain_of(&image.config.rootfs.diff_ids);
+        self.unpacked(&image.layers()?, limits)
+    }
+
+    /// The same of layers of which no image may have been made yet, the lowest first.
+    pub fn unpacked(&self, layers: &[Layer<'_>], limits: Limits) -> Result<LayerChain> {
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        let chain = self.chain_of(&diff_ids);
         let is_missing = |number: &usize| !chain.directories[*number].exists();
         let missing: Vec<usize> = (0..layers.len()).filter(is_missing).collect();
         if missing.is_empty() {
@@ -41,7 +46,7 @@ impl Store {
         if !rustix::process::geteuid().is_root() || in_user_namespace() {
             bail!("only the host's root can mount an overlay of layers: use --flat");
         }
-        self.unpack(&chain, &layers, &missing, limits)?;
+        self.unpack(&chain, layers, &missing, limits)?;
         Ok(chain)
     }
 

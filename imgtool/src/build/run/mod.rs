@@ -1,0 +1,161 @@
+//! RUN: a command in a container, on the layers so far.
+//!
+//! The container is windlass's (or another runtime's), supervised by windlass-shim; both are called
+//! by their public command lines. All that it needs beside the store's layers (config.json, secrets,
+//! the records of shim and runtime) lies in a tmpfs that is mounted in a mount namespace of the
+//! build's own: it is gone with the build, however that ends, and [`guard`] ends the container then.
+
+mod config;
+pub mod guard;
+mod mounts;
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+
+use super::dockerfile::mount::Network;
+use super::report::{Report, Step};
+use super::steps::layer::{Workplace, remove_tree};
+use crate::bundle::make_mount_points;
+use crate::store::layers::LayerChain;
+use crate::sys::namespace;
+pub use config::Command;
+pub use mounts::{Prepared, SecretSource, Secrets, Sources};
+
+/// The programs that steps run with.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// windlass-shim.
+    pub shim: PathBuf,
+    /// The runtime: windlass, or another with runc's command line.
+    pub runtime: PathBuf,
+}
+
+impl Programs {
+    /// Finds them: beside this program, or else on PATH, unless given.
+    pub fn find(runtime: Option<&Path>) -> Result<Self> {
+        Ok(Programs {
+            shim: find("windlass-shim")?,
+            runtime: match runtime {
+                Some(path) if path.components().count() > 1 => std::fs::canonicalize(path)
+                    .with_context(|| format!("the runtime {}", path.display()))?,
+                Some(name) => find(&name.to_string_lossy())?,
+                None => find("windlass")?,
+            },
+        })
+    }
+}
+
+fn find(name: &str) -> Result<PathBuf> {
+    let beside = std::env::current_exe().ok();
+    let beside = beside.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = beside.into_iter().chain(std::env::split_paths(&path));
+    let mut candidates = directories
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name));
+    let is_program = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    candidates.find(is_program).with_context(|| {
+        format!("RUN needs {name}, which is neither beside windlass-img nor on PATH")
+    })
+}
+
+/// Runs commands, one after the other.
+#[derive(Debug)]
+pub struct Runner {
+    programs: Programs,
+    /// The tmpfs.
+    private: PathBuf,
+    guard: guard::Guard,
+    report: Report,
+    count: usize,
+}
+
+impl Runner {
+    /// Gets ready, in `work`: from here on, this process has a mount namespace of its own.
+    pub fn start(programs: Programs, work: &Path, report: Report) -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            bail!("RUN needs root's rights, to mount layers");
+        }
+        namespace::leave_mount_namespace()?;
+        mount_change(
+            "/",
+            MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+        )
+        .context("mount / rslave, recursively")?;
+        let private = work.join("private");
+        std::fs::create_dir(&private).with_context(|| format!("mkdir {}", private.display()))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        mount("tmpfs", &private, "tmpfs", flags, Some(c"mode=0700"))
+            .with_context(|| format!("mount a tmpfs on {}", private.display()))?;
+        let guard = guard::Guard::start(&programs.shim, work)?;
+        Ok(Runner {
+            programs,
+            private,
+            guard,
+            report,
+            count: 0,
+        })
+    }
+
+    /// A new directory of the tmpfs, for one step.
+    pub fn new_directory(&mut self) -> Result<PathBuf> {
+        self.count += 1;
+        let directory = self.private.join(self.count.to_string());
+        std::fs::create_dir(&directory)
+            .with_context(|| format!("mkdir {}", directory.display()))?;
+        Ok(directory)
+    }
+
+    /// Runs a command on top of layers; what it changes is in the workplace then.
+    pub fn run(
+        &mut self,
+        step: &Step,
+        command: &Command,
+        prepared: &Prepared,
+        network: Network,
+        workplace: &Workplace,
+        below: &LayerChain,
+    ) -> Result<()> {
+        let bundle = &prepared.directory;
+        let mut init = workplace.init_root(below)?;
+        let mut config = config::make(command, prepared, network, &init)?;
+        make_mount_points(&config.mounts, &mut init)?;
+        drop(init);
+        let root = workplace.mount(below)?;
+        config.set_root(&root);
+        std::fs::write(bundle.join("config.json"), config.to_json()?)
+            .context("write config.json")?;
+        let id = format!("windlass-build-{}-{}", std::process::id(), self.count);
+        let result = process::run(
+            &self.programs,
+            &self.private,
+            bundle,
+            &id,
+            step,
+            self.report,
+        );
+        let unmounted = workplace.unmount();
+        let status = result?;
+        unmounted?;
+        if status != 0 {
+            bail!("'{}' ended with status {status}", command.shown());
+        }
+        Ok(())
+    }
+
+    /// What a step had in the tmpfs goes.
+    pub fn forget(&self, prepared: Prepared) -> Result<()> {
+        prepared.unmount()?;
+        remove_tree(&prepared.directory)
+    }
+
+    /// Ends: the tmpfs goes, and the guard.
+    pub fn finish(self) -> Result<()> {
+        rustix::mount::unmount(&self.private, rustix::mount::UnmountFlags::DETACH)
+            .with_context(|| format!("umount {}", self.private.display()))?;
+        self.guard.dismiss()
+    }
+}
