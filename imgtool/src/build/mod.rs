@@ -371,27 +371,29 @@ fn one_line(keyword: &str, text: &str) -> String {
     format!("{keyword} {first}{more}")
 }
 
-/// Removes what killed builds left, and with `all` the cache and the directories that RUN mounted
-/// from it. Only for who has the store alone. Returns how many things went.
-pub fn collect(store: &Store, all: bool) -> Result<u64> {
-    let build = store.layout().path().join(BUILD);
-    let mut directories = vec![WORK];
+/// Removes what killed builds left. Only for who has the store alone.
+pub fn remove_unfinished(store: &Store) -> Result<u64> {
+    remove_all_in(&store.layout().path().join(BUILD).join(WORK))
+}
+
+/// Forgets all steps, and the directories that RUN mounted with `type=cache`; how many. Only for who
+/// has the store alone.
+pub fn forget_steps(store: &Store) -> Result<u64> {
+    let caches = store.layout().path().join(BUILD).join(cache::CACHES);
+    Ok(Cache::of(store).clear()? + remove_all_in(&caches)?)
+}
+
+fn remove_all_in(directory: &Path) -> Result<u64> {
+    let context = || format!("read directory {}", directory.display());
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error).with_context(context),
+    };
     let mut removed = 0;
-    if all {
-        directories.push(cache::CACHES);
-        removed += Cache::of(store).clear()?;
-    }
-    for name in directories {
-        let path = build.join(name);
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-        };
-        for entry in entries {
-            remove_tree(&entry.context("read a directory of builds")?.path())?;
-            removed += 1;
-        }
+    for entry in entries {
+        remove_tree(&entry.with_context(context)?.path())?;
+        removed += 1;
     }
     Ok(removed)
 }

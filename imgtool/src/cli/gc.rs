@@ -31,6 +31,11 @@ pub struct Gc {
     #[allow(clippy::option_option)]
     #[arg(long, value_name = "DIR", num_args = 0..=1, group = "where")]
     store: Option<Option<PathBuf>>,
+
+    /// Forget also the steps of builds, which otherwise keep their layers, and what RUN keeps with
+    /// --mount=type=cache.
+    #[arg(long, conflicts_with = "layout")]
+    build_cache: bool,
 }
 
 impl Gc {
@@ -44,7 +49,12 @@ impl Gc {
             (None, Some(path)) => path,
             (None, None) => default_path()?,
         };
-        let collected = Store::open_to_collect(&path)?
+        let store = Store::open_to_collect(&path)?;
+        if self.build_cache {
+            let steps = crate::build::forget_steps(&store)?;
+            warnings::note(|| format!("forgot {steps} steps and caches of builds"));
+        }
+        let collected = store
             .collect_garbage()
             .with_context(|| format!("can't collect garbage in {}", path.display()))?;
         warnings::note(|| {

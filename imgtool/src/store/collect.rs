@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Store;
 use super::bundles::BundleReference;
+use crate::build::cache::Cache;
 use crate::bundle::container_record::ContainerRecord;
 use crate::bundle::remove::{remove_recorded, user_of};
 use crate::layout::digest::Digest;
@@ -27,13 +28,19 @@ pub struct StoreCollected {
 }
 
 impl Store {
-    /// Removes blobs and unpacked layers that no image of the store and no bundle needs, and what
-    /// killed commands left of bundles. Only for who opened the store to collect.
+    /// Removes blobs and unpacked layers that no image of the store, no bundle and no cached step of
+    /// a build needs, and what killed commands left of bundles and builds. Only for who opened the
+    /// store to collect.
     pub fn collect_garbage(&self) -> Result<StoreCollected> {
         let (kept, bundles) = self.collect_bundles()?;
         network::hook::collect(&self.layout().path().join(network::DIRECTORY))?;
-        let images: Vec<Descriptor> = kept.iter().map(|kept| kept.image.clone()).collect();
+        let mut images: Vec<Descriptor> = kept.iter().map(|kept| kept.image.clone()).collect();
         let mut layers: HashSet<Digest> = kept.into_iter().flat_map(|kept| kept.layers).collect();
+        crate::build::remove_unfinished(self)?;
+        for step in Cache::of(self).layers()? {
+            images.push(step.descriptor);
+            layers.insert(step.chain_id);
+        }
         layers.extend(self.layers_of_images()?);
         Ok(StoreCollected {
             blobs: self.layout().collect_garbage_but(&images)?,
