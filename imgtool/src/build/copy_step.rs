@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Build;
 use super::cache::Key;
+use super::configuration;
 use super::context::ignore::Ignore;
 use super::dockerfile::instruction::{Copy, Source, Statement};
 use super::report::Step;
@@ -107,7 +108,7 @@ pub(super) fn carry_out(
     })
 }
 
-/// WORKDIR: the directory is made if it isn't there.
+/// WORKDIR: the directory is made if it isn't there, and is USER's then.
 pub(super) fn workdir(
     stage: &mut Stage,
     build: &mut Build<'_>,
@@ -122,14 +123,17 @@ pub(super) fn workdir(
     let path = stage.absolute(&path)?;
     let process = stage.edit.process()?;
     process.insert("WorkingDir".to_owned(), path.clone().into());
+    let user = configuration::text(stage.edit.process()?, "User").to_owned();
     let key = stage.key(&statement.keyword)?.finish();
     let created_by = format!("WORKDIR {path}");
     stage.with_cache(build, step, &key, created_by, |stage, build| {
         let chain = stage.chain(build)?;
         let workplace = build.workplace(&chain)?;
         let mut root = workplace.root(&chain)?;
+        // As BuildKit and buildah do it: who works there owns it.
+        let user = user::resolve(&user, Some(&root))?;
         let manner = Manner {
-            owner: Some((0, 0)),
+            owner: Some((user.uid, user.gid)),
             mode: None,
             now: now()?,
         };
@@ -305,13 +309,14 @@ fn mode(text: &str) -> Result<u32> {
     })
 }
 
-/// `--chown`: names are the image's; without a group, the group's number is the user's.
+/// `--chown`: names are the image's. Without a group, a user by name has his own, and one by number
+/// the group of that number (docker/dockerfile, "COPY --chown").
 fn owner(text: &str, root: &RootFs) -> Result<(u32, u32)> {
     let user = user::resolve(text, Some(root)).context("--chown")?;
-    if text.contains(':') {
-        return Ok((user.uid, user.gid));
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((user.uid, user.uid));
     }
-    Ok((user.uid, user.uid))
+    Ok((user.uid, user.gid))
 }
 
 fn now() -> Result<Timestamp> {

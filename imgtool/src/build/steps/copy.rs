@@ -146,12 +146,8 @@ impl<'a> Copier<'a> {
             }
         }
         if is_directory {
-            let existed = self.root.directory(&destination.path)?.is_some();
             let directory = self.directory(&destination.path)?;
-            return Ok(Target::Directory {
-                path: directory.path().clone(),
-                existed,
-            });
+            return Ok(Target::Directory(directory.path().clone()));
         }
         self.file_target(&found.called, &destination)
     }
@@ -173,13 +169,9 @@ impl<'a> Copier<'a> {
         let metadata = self.metadata(inode)?;
         match target {
             Target::File(..) => self.inode(target, inode, metadata),
-            Target::Directory { path, existed } if visited.relative.is_root() => {
-                if !existed {
-                    self.directories.insert(path.clone(), metadata);
-                }
-                Ok(())
-            }
-            Target::Directory { path, .. } => {
+            // What is in the directory is copied, not the directory.
+            Target::Directory(_) if visited.relative.is_root() => Ok(()),
+            Target::Directory(path) => {
                 // Made when something needs it.
                 if visited.only_on_the_way {
                     return Ok(());
@@ -276,7 +268,7 @@ pub struct Destination {
 
 #[derive(Debug)]
 enum Target {
-    Directory { path: ImagePath, existed: bool },
+    Directory(ImagePath),
     File(Rc<Directory>, Vec<u8>),
 }
 
