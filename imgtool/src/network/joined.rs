@@ -30,6 +30,22 @@ pub struct Runtime {
     pub root: Option<PathBuf>,
 }
 
+impl Runtime {
+    /// The caller's, or else windlass: the one that was installed beside us comes before others of
+    /// its name.
+    pub fn find(program: Option<PathBuf>, root: Option<PathBuf>) -> Self {
+        let beside = || {
+            let ours = std::env::current_exe().ok()?.with_file_name("windlass");
+            ours.is_file().then_some(ours)
+        };
+        let program = program.or_else(beside);
+        Runtime {
+            program: program.unwrap_or_else(|| "windlass".into()),
+            root,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct State {
     status: String,

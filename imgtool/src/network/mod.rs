@@ -105,7 +105,8 @@ impl Network {
             NetworkMode::Namespace(path) => Kind::Namespace(namespace(path)?),
             NetworkMode::Container(id) => {
                 let networks = Networks::of_store(&store)?;
-                Kind::Joined(joined::join(&id, &runtime(options), &networks)?)
+                let runtime = Runtime::find(options.runtime.clone(), options.runtime_root.clone());
+                Kind::Joined(joined::join(&id, &runtime, &networks)?)
             }
             NetworkMode::Bridge(name) => {
                 let name = name.as_deref();
@@ -225,19 +226,6 @@ fn namespace(path: PathBuf) -> Result<PathBuf> {
         bail!("{} is no network namespace", path.display());
     }
     Ok(path)
-}
-
-fn runtime(options: &NetworkOptions) -> Runtime {
-    // The one that was installed with us comes before others of its name.
-    let beside = || {
-        let ours = std::env::current_exe().ok()?.with_file_name("windlass");
-        ours.is_file().then_some(ours)
-    };
-    let program = options.runtime.clone().or_else(beside);
-    Runtime {
-        program: program.unwrap_or_else(|| "windlass".into()),
-        root: options.runtime_root.clone(),
-    }
 }
 
 fn bridge(options: &NetworkOptions, name: Option<&str>, store: &Path) -> Result<Bridge> {

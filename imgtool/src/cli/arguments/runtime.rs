@@ -20,16 +20,8 @@ pub struct RuntimeArguments {
 }
 
 impl RuntimeArguments {
-    /// The runtime. The one that was installed beside us comes before others of its name.
+    /// The runtime.
     pub fn runtime(self) -> Runtime {
-        let beside = || {
-            let ours = std::env::current_exe().ok()?.with_file_name("windlass");
-            ours.is_file().then_some(ours)
-        };
-        let program = self.runtime.or_else(beside);
-        Runtime {
-            program: program.unwrap_or_else(|| "windlass".into()),
-            root: self.runtime_root,
-        }
+        Runtime::find(self.runtime, self.runtime_root)
     }
 }
