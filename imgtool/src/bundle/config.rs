@@ -123,7 +123,7 @@ fn set_process(
 
 /// Adds `NAME=value`; a later one replaces an earlier one. An entry without `=` is refused:
 /// engines take it for "copy the host's value" (CVE-2026-57231).
-fn set_variable(env: &mut Vec<String>, variable: &str) -> Result<()> {
+pub(super) fn set_variable(env: &mut Vec<String>, variable: &str) -> Result<()> {
     let shown = variable.chars().take(100).collect::<String>();
     let Some((name, _)) = variable.split_once('=') else {
         bail!("Env entry '{}' has no '='", shown.escape_debug());
@@ -140,7 +140,7 @@ fn set_variable(env: &mut Vec<String>, variable: &str) -> Result<()> {
 }
 
 /// A path in the container that an image names: absolute, and without a way up (CVE-2022-23648).
-fn absolute(path: &str) -> Result<String> {
+pub(super) fn absolute(path: &str) -> Result<String> {
     let bad = |problem: &str| format!("'{}' {problem}", path.escape_debug());
     if !path.starts_with('/') {
         bail!(bad("is not an absolute path"));
@@ -170,7 +170,7 @@ pub(super) fn volume(path: &str) -> Result<Mount> {
     Ok(Mount::new(&destination, "tmpfs", "none", &options))
 }
 
-fn set_user_namespace(config: &mut RuntimeConfig, mapping: &IdMapping) {
+pub(super) fn set_user_namespace(config: &mut RuntimeConfig, mapping: &IdMapping) {
     if mapping.users.is_empty() && mapping.groups.is_empty() {
         return;
     }
@@ -182,7 +182,11 @@ fn set_user_namespace(config: &mut RuntimeConfig, mapping: &IdMapping) {
     });
 }
 
-fn warn_of_unmapped_user(process: &Process, mapping: &IdMapping, warnings: &mut Warnings) {
+pub(super) fn warn_of_unmapped_user(
+    process: &Process,
+    mapping: &IdMapping,
+    warnings: &mut Warnings,
+) {
     let (uid, gid) = (process.user.uid, process.user.gid);
     if to_host(&mapping.users, uid).is_none() || to_host(&mapping.groups, gid).is_none() {
         warnings.add("unmapped-user", || {

@@ -10,6 +10,7 @@ use super::directory::BundleDirectory;
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
 use crate::store::bundles::BundleReference;
+use crate::store::volumes::VolumeName;
 
 /// The name of the record.
 pub const CONTAINER_RECORD: &str = "windlass.json";
@@ -33,6 +34,9 @@ pub struct ContainerRecord {
     pub rootfs: RootfsKind,
     /// The chainIDs of the image's layers, the lowest first.
     pub layers: Vec<Digest>,
+    /// The store's volumes that it mounts.
+    #[serde(default)]
+    pub volumes: Vec<VolumeName>,
 }
 
 /// What a bundle's root file system is.

@@ -14,7 +14,7 @@ use super::container_record::{ContainerRecord, RootfsKind};
 use super::directory::BundleDirectory;
 use super::host_files;
 use super::init_layer;
-use super::options::BundleOptions;
+use super::options::{self, BundleOptions, Container};
 use super::unpack::unpack_into;
 use crate::layer::apply::ApplyOptions;
 use crate::layer::ids::IdMapping;
@@ -23,6 +23,7 @@ use crate::layout::document::ImageConfig;
 use crate::layout::resolve::Image;
 use crate::network::Network;
 use crate::store::layers::{LayerChain, copy_directory_metadata};
+use crate::store::volumes::UsedVolumes;
 use crate::store::{Store, Stored};
 use crate::warnings::Warnings;
 
@@ -61,6 +62,9 @@ pub(crate) struct BundleInMaking<'a> {
     pub(crate) warnings: &'a mut Warnings,
 }
 
+/// How much of its id a container is called by, as Docker's are.
+const HOSTNAME_LENGTH: usize = 12;
+
 /// Directories of a bundle with an overlay.
 pub(super) const INIT: &str = "init";
 pub(super) const UPPER: &str = "upper";
@@ -97,6 +101,7 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
             RootfsKind::Overlay
         },
         layers: chain.ids.clone(),
+        volumes: Vec::new(),
     };
     store.begin_bundle(&record.reference(path.clone())?)?;
     let made = fill(
@@ -108,7 +113,11 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
         &mut record,
         request,
     )
-    .and_then(|config| directory.complete(&config));
+    .and_then(|(config, volumes)| {
+        directory.complete(&config)?;
+        volumes.keep();
+        Ok(())
+    });
     match made {
         Ok(()) => store.complete_bundle(&record.id),
         Err(error) => {
@@ -129,7 +138,7 @@ fn check_shareable(options: &ApplyOptions) -> Result<()> {
     Ok(())
 }
 
-/// Makes all of the bundle but config.json, which it returns.
+/// Makes all of the bundle but config.json, which it returns, with the volumes that are in it.
 fn fill(
     store: &Store,
     image: &Image,
@@ -138,7 +147,7 @@ fn fill(
     path: &Path,
     record: &mut ContainerRecord,
     request: &BundleRequest,
-) -> Result<Vec<u8>> {
+) -> Result<(Vec<u8>, UsedVolumes)> {
     record.write(directory)?;
     let root = directory.make_rootfs()?;
     let mut rootfs = if request.flat {
@@ -153,13 +162,14 @@ fn fill(
         view_with_init_layer(chain, directory, path)?
     };
     let mut warnings = Warnings::default();
-    let mut config = config::from_image(
-        &image.config,
-        Some(&rootfs),
-        &request.apply.mapping,
-        &mut warnings,
-    )
-    .context("convert the image's configuration to config.json")?;
+    let hostname = request.network.hostname();
+    let container = Container {
+        image: &image.config,
+        rootfs: &rootfs,
+        hostname: hostname.as_deref().unwrap_or(&record.id[..HOSTNAME_LENGTH]),
+        mapping: &request.apply.mapping,
+    };
+    let mut config = request.options.config(container, &mut warnings)?;
     let mut making = BundleInMaking {
         store,
         image: &image.config,
@@ -170,10 +180,10 @@ fn fill(
         warnings: &mut warnings,
     };
     host_files::add(&mut config, &mut making)?;
-    request.network.configure_hostname(&mut config);
     // What the caller says comes last, and wins.
-    request.options.configure(&mut config, &mut making)?;
+    let volumes = request.options.mount(&mut config, &mut making)?;
     request.network.configure(&mut config, &mut making)?;
+    options::settle_network(&mut config)?;
     host_files::write_hostname(&config, &mut making)?;
     if !request.flat {
         init_layer::make_mount_points(&config.mounts, &mut rootfs)?;
@@ -182,7 +192,7 @@ fn fill(
     }
     record.write(directory)?;
     warnings.summarize();
-    config::to_json(&config)
+    Ok((config::to_json(&config)?, volumes))
 }
 
 /// The image as the init layer is made on top of it.

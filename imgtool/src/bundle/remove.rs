@@ -16,12 +16,14 @@ use crate::layer::rootfs::RootFs;
 use crate::network::{self, hook};
 use crate::overlay::unmount_from;
 use crate::store::Store;
+use crate::store::volumes::{VolumeName, Volumes};
 use crate::warnings;
 
 /// Removes the bundle at `path`: unmounts its root file system, removes what the container wrote,
 /// and lets its layers go. What is in the directory that isn't the bundle's stays. It is fine if
-/// there is nothing, or if an earlier removal was killed.
-pub fn remove(path: &Path) -> Result<()> {
+/// there is nothing, or if an earlier removal was killed. With `with_volumes` its volumes go too,
+/// but for those that have a name.
+pub fn remove(path: &Path, with_volumes: bool) -> Result<()> {
     if !path.exists() {
         warnings::note(|| format!("there is no {} to remove", path.display()));
         return Ok(());
@@ -46,7 +48,28 @@ pub fn remove(path: &Path) -> Result<()> {
     } else {
         None
     };
-    remove_recorded(path, &record, store.as_ref())
+    remove_recorded(path, &record, store.as_ref())?;
+    match store {
+        Some(store) if with_volumes => remove_volumes(&record.volumes, &store),
+        _ => Ok(()),
+    }
+}
+
+/// Removes volumes that nobody has named and no other bundle uses.
+fn remove_volumes(names: &[VolumeName], store: &Store) -> Result<()> {
+    let volumes = Volumes::open_to_remove(store.layout().path())?;
+    let users = store.users_of_volumes()?;
+    for name in names {
+        if users.contains_key(name) {
+            continue;
+        }
+        if let Some(volume) = volumes.find(name)?
+            && volume.record.anonymous
+        {
+            volumes.remove(&volume)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a bundle that nobody uses. The record goes last of what is in it, so that what is left

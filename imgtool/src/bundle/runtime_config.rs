@@ -89,6 +89,14 @@ pub(crate) struct Linux {
     pub(crate) gid_mappings: Vec<IdRange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sysctl: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) devices: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seccomp: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rootfs_propagation: Option<String>,
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,

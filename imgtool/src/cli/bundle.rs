@@ -20,8 +20,10 @@ use crate::sys::signal;
 /// left of it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: windlass-img pull debian:13 && windlass-img bundle debian:13 /run/web && \
-        windlass run --bundle /run/web web"
+    after_help = "Examples: windlass-img pull debian:13 && windlass-img bundle debian:13 /run/web && \
+        windlass run --bundle /run/web web\n          \
+        windlass-img bundle --read-only --tmpfs /run --memory 512m --cpus 1.5 --volume data:/srv \
+        --env LANG=C debian:13 /run/job -- ls -l /srv"
 )]
 pub struct Bundle {
     /// Unpack the image into DIR/rootfs instead of mounting its layers: slower and larger, and
@@ -29,8 +31,6 @@ pub struct Bundle {
     #[arg(long)]
     flat: bool,
 
-    #[command(flatten)]
-    options: BundleOptions,
     #[command(flatten)]
     network: NetworkOptions,
     #[command(flatten, next_help_heading = "Unpacking")]
@@ -47,6 +47,10 @@ pub struct Bundle {
     /// The bundle's directory.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+
+    // Its COMMAND comes last on the command line.
+    #[command(flatten)]
+    options: BundleOptions,
 }
 
 impl Bundle {

@@ -11,6 +11,7 @@ use crate::layout::Layout;
 
 /// Lists the tags in an image layout, one a line.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: windlass-img ls --layout images")]
 pub struct List {
     /// The layout's directory.
     #[arg(long, value_name = "LAYOUT", value_parser = layout_path)]

@@ -39,6 +39,7 @@ mod unpack;
 mod untag;
 mod usage;
 mod verify;
+mod volume;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -103,6 +104,7 @@ enum Verb {
     Import(import::Import),
     Df(usage::DiskUsage),
     Verify(verify::Verify),
+    Volume(volume::Volume),
     #[command(hide = true)]
     NetworkHook(network_hook::NetworkHook),
 }
@@ -149,7 +151,35 @@ impl CommandLine {
             Verb::Import(import) => import.run(),
             Verb::Df(usage) => usage.run(),
             Verb::Verify(verify) => verify.run(),
+            Verb::Volume(volume) => volume.run(),
             Verb::NetworkHook(hook) => hook.run(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    #[test]
+    fn every_verb_has_an_example() {
+        fn without(command: &Command, found: &mut Vec<String>) {
+            let mut verbs = command.get_subcommands().peekable();
+            let says = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            if verbs.peek().is_none() && !says.contains("Example") {
+                found.push(command.get_name().to_owned());
+            }
+            verbs
+                .filter(|verb| !verb.is_hide_set())
+                .for_each(|verb| without(verb, found));
+        }
+        let mut found = Vec::new();
+        without(&CommandLine::command(), &mut found);
+        assert_eq!(found, [""; 0]);
     }
 }

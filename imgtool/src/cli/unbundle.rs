@@ -15,6 +15,10 @@ use crate::sys::signal;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: windlass delete web && windlass-img unbundle /run/web")]
 pub struct Unbundle {
+    /// Remove their volumes too, as far as nobody has named them and no other bundle uses them.
+    #[arg(long, short = 'v')]
+    volumes: bool,
+
     /// The bundles' directories.
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
@@ -24,7 +28,7 @@ impl Unbundle {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         for directory in &self.directories {
-            remove::remove(directory)
+            remove::remove(directory, self.volumes)
                 .with_context(|| format!("can't remove bundle {}", directory.display()))?;
         }
         Ok(())

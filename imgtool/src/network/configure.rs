@@ -11,13 +11,6 @@ use crate::bundle::create::BundleInMaking;
 use crate::bundle::runtime_config::{self, Mount, RuntimeConfig};
 
 impl Network {
-    /// Gives the container the host name that comes with the network. Before all that the caller says.
-    pub(crate) fn configure_hostname(&self, config: &mut RuntimeConfig) {
-        if let Some(hostname) = self.hostname() {
-            config.hostname = hostname;
-        }
-    }
-
     /// Adds namespace and hooks to config.json, and fills the bundle's `hosts` and `resolv.conf`.
     /// After all other options: what the container is called has been decided by now.
     pub(crate) fn configure(

@@ -128,7 +128,7 @@ impl Network {
     }
 
     /// The host name that comes with the network, where the caller names none.
-    fn hostname(&self) -> Option<String> {
+    pub(crate) fn hostname(&self) -> Option<String> {
         match &self.kind {
             Kind::Host => {
                 let name = rustix::system::uname();

@@ -11,6 +11,7 @@ pub mod import;
 pub mod layers;
 pub mod name;
 pub mod verify;
+pub mod volumes;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;

@@ -19,6 +19,7 @@ use crate::layout::resolve::Image;
 ///
 /// Only the output of --json is for programs; it is umoci's.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: windlass-img stat --image images:debian --json | jq .config.blob")]
 pub struct Stat {
     /// The image; the tag is 'latest' unless given.
     #[arg(long, value_name = "LAYOUT[:TAG]")]

@@ -43,6 +43,12 @@ pub fn insert<W: Write>(
     add(target, &inode, below.as_ref(), layer)
 }
 
+/// Writes a directory, and all that is in it, as the image's root.
+pub fn add_tree<W: Write>(directory: &Directory, layer: &mut LayerWriter<W>) -> Result<()> {
+    let inode = Inode::open(directory, b".")?;
+    add(&ImagePath::root(), &inode, Some(directory), layer)
+}
+
 fn add<W: Write>(
     path: &ImagePath,
     inode: &Inode,

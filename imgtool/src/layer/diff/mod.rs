@@ -11,5 +11,6 @@ pub mod overlay;
 mod sink;
 mod writer;
 
+pub use insert::add_tree;
 pub use sink::LayerSink;
 pub use writer::{LayerWriter, PackOptions};
