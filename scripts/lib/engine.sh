@@ -299,10 +299,11 @@ make_image() {
     mkdir -p "$work/rootfs"/{bin,dev,etc,home,proc,root,sys,tmp,var}
     cp "$(program busybox)" "$work/rootfs/bin/busybox"
     for applet in $(busybox --list); do
-        [[ $applet == busybox ]] || ln -sf busybox "$work/rootfs/bin/$applet"
+        # Not symbolic: who masks one of them doesn't mean all.
+        [[ $applet == busybox ]] || ln -f "$work/rootfs/bin/busybox" "$work/rootfs/bin/$applet"
     done
-    printf 'root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/home:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n' >"$work/rootfs/etc/passwd"
-    printf 'root:x:0:\nwww-data:x:33:\nuser:x:1000:\nlane:x:50000:user\n' >"$work/rootfs/etc/group"
+    printf 'root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/home:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n' >"$work/rootfs/etc/passwd"
+    printf 'root:x:0:\nwww-data:x:33:\nuser:x:1000:\nlane:x:50000:user\nnobody:x:65534:\n' >"$work/rootfs/etc/group"
     chmod 1777 "$work/rootfs/tmp"
     tar -C "$work/rootfs" --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" .
     layer=$(sha256sum <"$work/layer.tar")
