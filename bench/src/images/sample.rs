@@ -27,7 +27,7 @@ pub struct Size {
 }
 
 /// A larger file is left out, so that no layer is one file.
-const LARGEST: u64 = 60 << 20;
+const LARGEST: u64 = 16 << 20;
 
 /// Makes the image `sample` in a new layout, out of whole directories of `tree`, and the list of its files
 /// that the floor writes.
