@@ -340,6 +340,7 @@ fn make_work_directory(store: &Store) -> Result<PathBuf> {
         .create(&parent)
         .with_context(context)?;
     let work = tempfile::Builder::new()
+        .prefix("build-")
         .tempdir_in(&parent)
         .with_context(context)?;
     Ok(work.keep())

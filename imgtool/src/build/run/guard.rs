@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::steps::layer::remove_tree;
+use crate::build::steps::layer::{remove_tree, unmount_step};
 
 /// The hidden verb that is the guard.
 pub const VERB: &str = "build-guard";
@@ -56,6 +56,10 @@ pub fn watch(shim: &Path, work: &Path) -> Result<()> {
     let private = work.join("private");
     for name in containers(&state_directory(&private)) {
         remove_container(shim, &private, &name)?;
+    }
+    for entry in std::fs::read_dir(work).context("read the build's directory")? {
+        let entry = entry.context("read the build's directory")?;
+        unmount_step(&entry.path())?;
     }
     rustix::mount::unmount(&private, rustix::mount::UnmountFlags::DETACH)
         .with_context(|| format!("umount {}", private.display()))?;

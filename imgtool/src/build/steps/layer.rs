@@ -139,6 +139,15 @@ impl Workplace {
     }
 }
 
+/// Unmounts what a killed step left mounted in its directory, if it is a step's and did.
+pub fn unmount_step(directory: &Path) -> Result<()> {
+    let place = directory.join(PLACE);
+    if place.exists() {
+        crate::overlay::unmount_from(&place, true)?;
+    }
+    Ok(())
+}
+
 /// Removes a directory with all that is in it, whatever that is.
 pub fn remove_tree(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {

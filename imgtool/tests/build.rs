@@ -1,0 +1,678 @@
+//! `build`: Dockerfiles, carried out by us and by buildah: the same trees and configurations; and what
+//! only we promise: a cache by content, the same bytes each time, nothing left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod image_builder;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use image_builder::{run, windlass_img};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A store with the image `base:1`, a busybox with two users.
+struct Site {
+    directory: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let script = r#"
+            mkdir -p base/bin base/etc base/tmp base/root base/home/app
+            cp "$(command -v busybox)" base/bin/busybox
+            for program in sh ls cat echo mkdir rm chmod chown touch ln id env sleep test mv mkfifo; do
+                ln -s busybox base/bin/$program
+            done
+            chmod 1777 base/tmp; chown 1000:1001 base/home/app
+            printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n' > base/etc/passwd
+            printf 'root:x:0:\napp:x:1001:\nstaff:x:50:\n' > base/etc/group
+            tar -C base -c . > base.tar"#;
+        let site = Site { directory };
+        run(Command::new("sh")
+            .args(["-euc", script])
+            .current_dir(site.path("")));
+        site.ours(&["import", site.path("base.tar").to_str().unwrap(), "base:1"]);
+        fill_context(&site.path("context"));
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = windlass_img();
+        command
+            .arg(arguments[0])
+            .arg("--store")
+            .arg(self.path("store"));
+        command.args(&arguments[1..]);
+        command
+    }
+
+    fn ours(&self, arguments: &[&str]) -> String {
+        run(&mut self.command(arguments)).trim().to_owned()
+    }
+
+    /// Builds the context with this Dockerfile.
+    fn build(&self, dockerfile: &str, arguments: &[&str]) -> Output {
+        fs::write(self.path("context/Dockerfile"), dockerfile).unwrap();
+        let mut command = self.command(&["build", "-t", "built"]);
+        command.args(arguments).arg(self.path("context"));
+        command.output().unwrap()
+    }
+
+    fn built(&self, dockerfile: &str, arguments: &[&str]) -> String {
+        let output = self.build(dockerfile, arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{complaint}");
+        complaint
+    }
+
+    /// A file of the image that was built last.
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.unpacked().join(name)).unwrap()
+    }
+
+    /// The tree of the image that was built last.
+    fn unpacked(&self) -> PathBuf {
+        let bundle = self.path("bundle");
+        let _ = fs::remove_dir_all(&bundle);
+        let image = format!("{}:localhost/built:latest", self.path("store").display());
+        run(windlass_img()
+            .args(["unpack", "--image", &image])
+            .arg(&bundle));
+        bundle.join("rootfs")
+    }
+
+    fn config(&self) -> Value {
+        let image: Value = serde_json::from_str(&self.ours(&["inspect", "built"])).unwrap();
+        image["Image"].clone()
+    }
+
+    /// What builds left in the store.
+    fn unfinished(&self) -> usize {
+        fs::read_dir(self.path("store/build/work")).map_or(0, Iterator::count)
+    }
+
+    fn buildah(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("buildah");
+        command.arg("--root").arg(self.path("buildah/root"));
+        command.arg("--runroot").arg(self.path("buildah/run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments);
+        command
+    }
+}
+
+fn fill_context(context: &Path) {
+    fs::create_dir_all(context.join("dir/sub/deep")).unwrap();
+    fs::create_dir(context.join("empty")).unwrap();
+    for (name, content) in [
+        ("a.txt", "a\n"),
+        ("b.txt", "b\n"),
+        ("dir/c.md", "c"),
+        ("dir/sub/d.txt", "d"),
+        ("dir/sub/deep/e", "e"),
+        ("x y", "space"),
+    ] {
+        fs::write(context.join(name), content).unwrap();
+    }
+    for (name, mode) in [("b.txt", 0o600), ("dir/sub", 0o711), ("x y", 0o755)] {
+        fs::set_permissions(context.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    chown(context.join("dir/c.md"), Some(1234), Some(1234)).unwrap();
+    symlink("sub/d.txt", context.join("dir/link")).unwrap();
+    symlink("/etc/passwd", context.join("dir/absolute")).unwrap();
+    symlink("a.txt", context.join("toplink")).unwrap();
+    symlink("dir", context.join("dirlink")).unwrap();
+    run(Command::new("tar").current_dir(context).args([
+        "--owner=55",
+        "--group=66",
+        "-czf",
+        "archive.tar.gz",
+        "dir",
+        "a.txt",
+    ]));
+}
+
+fn can_run() -> bool {
+    let programs = windlass_img().get_program().to_owned();
+    let beside = Path::new(&programs).parent().unwrap();
+    let have = |name: &str| beside.join(name).exists() || on_path(name);
+    let ok = rustix::process::geteuid().is_root()
+        && on_path("busybox")
+        && have("windlass")
+        && have("windlass-shim");
+    if !ok {
+        eprintln!("SKIPPED: RUN needs root, busybox, windlass and windlass-shim");
+    }
+    ok
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).exists())
+}
+
+/// Mode, owner and content of every file but the root directory and what buildah leaves of mount
+/// points.
+fn tree(root: &Path) -> BTreeMap<String, String> {
+    const LEFT: [&str; 7] = [
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "etc/hosts",
+        "etc/hostname",
+        "etc/resolv.conf",
+    ];
+    let mut found = BTreeMap::new();
+    let mut to_do = vec![root.to_owned()];
+    while let Some(directory) = to_do.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path
+                .strip_prefix(root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                to_do.push(path.clone());
+            }
+            let content = if metadata.is_symlink() {
+                fs::read_link(&path).unwrap().display().to_string()
+            } else if metadata.is_file() && metadata.len() < 100_000 {
+                String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
+            } else {
+                String::new()
+            };
+            let (mode, uid, gid) = (metadata.mode(), metadata.uid(), metadata.gid());
+            if !LEFT.contains(&name.as_str()) {
+                found.insert(name, format!("{mode:o} {uid}:{gid} {content}"));
+            }
+        }
+    }
+    found
+}
+
+/// What Docker's configuration and ours say alike. A PATH that only buildah writes isn't compared.
+fn comparable(process: &Value, field: &str) -> Value {
+    let value = process.get(field).cloned().unwrap_or(Value::Null);
+    match (field, value) {
+        ("Env", Value::Array(list)) => list
+            .into_iter()
+            .filter(|variable| !variable.as_str().unwrap().starts_with("PATH="))
+            .collect(),
+        ("Env", Value::Null) => Value::Array(Vec::new()),
+        ("Labels", Value::Object(mut labels)) => {
+            labels.retain(|name, _| !name.starts_with("io.buildah"));
+            Value::Object(labels)
+        }
+        ("Labels", Value::Null) => Value::Object(serde_json::Map::new()),
+        ("WorkingDir", Value::String(path)) if path == "/" => Value::Null,
+        (_, Value::String(text)) if text.is_empty() => Value::Null,
+        (_, Value::Array(list)) if list.is_empty() => Value::Null,
+        (_, Value::Object(map)) if map.is_empty() => Value::Null,
+        (_, value) => value,
+    }
+}
+
+/// Dockerfiles that both carry out: arguments, files beside it, the Dockerfile.
+const CORPUS: &[(&[&str], &str, &str)] = &[
+    (
+        &[],
+        "",
+        "FROM base:1\nRUN echo a > /a && mkdir /d && echo b > /d/b\nRUN [\"/bin/sh\", \"-c\", \"rm /a; chmod 700 /d; chown 1000:50 /d/b\"]\nRUN rm -rf /home/app && mkdir -p /home/app && touch /home/app/new",
+    ),
+    (
+        &["--build-arg", "W=given"],
+        "",
+        "ARG TAG=1\nFROM base:${TAG}\nARG V=x\nARG W\nENV A=1 B=\"two words\" C=it\\'s D=$A\nENV OLD style  value\nENV E=${A:-x}${N:-def}${A:+alt} Q=$V$W\nLABEL a=1 \"b c\"=\"d e\" multi=\"x \\\n y\"\nLABEL from=$B\nRUN echo \"$A|$B|$C|$D|$OLD|$E|$Q|$V|$W\" > /out",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nEXPOSE 80 443/tcp 53/udp\nVOLUME /data\nVOLUME [\"/v 1\", \"/v2\"]\nUSER app:staff\nWORKDIR /work\nWORKDIR sub\nSTOPSIGNAL SIGINT\nHEALTHCHECK --interval=5s --timeout=3s --retries=2 --start-period=1m CMD [\"/bin/true\"]\nENTRYPOINT [\"/bin/echo\"]\nCMD [\"a\", \"b\"]\nSHELL [\"/bin/sh\", \"-ec\"]\nMAINTAINER me",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nENTRYPOINT exec echo $HOME\nCMD echo \"x\"\nHEALTHCHECK CMD test -e /x",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1 AS a\nCMD [\"x\"]\nFROM a\nENTRYPOINT [\"y\"]",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nCOPY a.txt /a.txt\nCOPY a.txt b.txt /files/\nCOPY dir /dir\nCOPY dir/ /dir2/\nCOPY . /all/\nCOPY *.txt /glob/\nCOPY toplink /followed\nCOPY dirlink /fdir\nCOPY [\"x y\", \"/sp ace\"]\nWORKDIR /w/x\nCOPY a.txt .\nCOPY a.txt rel\nCOPY dir/sub ./\nCOPY a.txt /etc\nCOPY dir/su? /pat/\nCOPY empty /emptydir",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nCOPY --chown=1000 a.txt /u\nCOPY --chown=app a.txt /n\nCOPY --chown=app:staff dir /d\nCOPY --chown=5:6 a.txt /newdir/sub/a\nCOPY --chmod=640 a.txt /m",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nADD archive.tar.gz /arch/\nADD a.txt /x/\nADD dir /dd\nADD archive.tar.gz a.txt /mix/",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1 AS build\nRUN mkdir -p /out/d && echo built > /out/f && chown 1000:50 /out/f && ln -s f /out/l && chmod 750 /out/d\nFROM build AS second\nRUN echo two > /out/two\nFROM base:1\nCOPY --from=build /out /one\nCOPY --from=1 /out/two /two\nCOPY --from=base:1 /etc/passwd /pw",
+    ),
+    (
+        &["--target", "a"],
+        "",
+        "FROM base:1 AS a\nRUN echo a > /a\nFROM base:1 AS b\nRUN exit 7",
+    ),
+    (
+        &[],
+        "",
+        "FROM scratch\nCOPY a.txt /\nCOPY dir /d/e\nENV X=1\nCMD [\"/a\"]",
+    ),
+    (
+        &[],
+        "*.txt\n!b.txt\ndir/sub/*\n!dir/sub/deep\n# x\n**/*.md\n",
+        "FROM base:1\nCOPY . /c/",
+    ),
+    (&[], "dir\n!dir/sub/d.txt\n", "FROM base:1\nCOPY . /c/"),
+    (
+        &[],
+        "",
+        "FROM base:1\nUSER app\nWORKDIR /home/app/new\nRUN id -u > id; id -g >> id; echo $HOME > home\nCOPY a.txt .\nUSER 1000:50\nRUN id -g > id2\nUSER 0\nRUN touch r",
+    ),
+    (
+        &[],
+        "",
+        "# syntax=docker/dockerfile:1\nFROM base:1\n# comment\nRUN echo a \\\n  # in between\n  && echo b > /b \\\n\n  && echo c > /c",
+    ),
+    (
+        &["--build-arg", "A=cli"],
+        "",
+        "FROM base:1\nARG A=default\nRUN echo $A > /a\nENV A=env\nRUN echo $A > /b\nARG A=again\nRUN echo $A > /c",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nRUN mkdir -p /real && ln -s real /lnk && ln -s /real /abs && echo x > /real/f\nCOPY dir /lnk/\nCOPY a.txt /abs/",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nRUN mkdir /t && echo x > /t/file && ln /t/file /t/hard && mkfifo /t/p; rm -f /etc/group; ln -s /nowhere /t/dangling\nRUN mv /t /t2",
+    ),
+    (
+        &[],
+        "",
+        "FROM base:1\nRUN mkdir /s && chmod 1777 /s && touch /s/f && chown 1000 /s/f && chmod 6711 /s/f\nCOPY dir /s",
+    ),
+];
+
+#[test]
+fn trees_and_configurations_are_buildahs() {
+    if !can_run() {
+        return;
+    }
+    if !on_path("buildah") {
+        eprintln!("SKIPPED: buildah isn't here");
+        return;
+    }
+    let site = Site::new();
+    let archive = site.path("base.oci.tar");
+    site.ours(&[
+        "save",
+        "--format",
+        "oci-archive",
+        "-o",
+        archive.to_str().unwrap(),
+        "base:1",
+    ]);
+    let source = format!("oci-archive:{}", archive.display());
+    let id = run(&mut site.buildah(&["pull", "--quiet", &source]));
+    run(&mut site.buildah(&["tag", id.trim(), "localhost/base:1"]));
+    for (arguments, ignore, dockerfile) in CORPUS {
+        fs::write(site.path("context/.dockerignore"), ignore).unwrap();
+        site.built(dockerfile, arguments);
+        let context = site.path("context");
+        let bud = [
+            "bud",
+            "--quiet",
+            "--format",
+            "docker",
+            "--isolation",
+            "chroot",
+            "--network",
+            "host",
+        ];
+        let mut theirs = site.buildah(&bud);
+        theirs
+            .args(["--pull-never", "-t", "localhost/built"])
+            .args(*arguments)
+            .arg(&context);
+        run(&mut theirs);
+        let image = run(&mut site.buildah(&["inspect", "--type", "image", "localhost/built"]));
+        let image: Value = serde_json::from_str(&image).unwrap();
+        let (ours, theirs) = (&site.config()["config"], &image["Docker"]["config"]);
+        for field in [
+            "Env",
+            "Cmd",
+            "Entrypoint",
+            "WorkingDir",
+            "User",
+            "ExposedPorts",
+            "Volumes",
+            "Labels",
+            "Shell",
+            "StopSignal",
+            "Healthcheck",
+            "OnBuild",
+        ] {
+            let (ours, theirs) = (comparable(ours, field), comparable(theirs, field));
+            assert_eq!(ours, theirs, "{field} of {dockerfile}");
+        }
+        let container = run(&mut site.buildah(&["from", "--pull-never", "localhost/built"]));
+        let root = run(&mut site.buildah(&["mount", container.trim()]));
+        assert_eq!(
+            tree(&site.unpacked()),
+            tree(Path::new(root.trim())),
+            "{dockerfile}"
+        );
+        run(&mut site.buildah(&["rm", container.trim()]));
+    }
+    run(&mut site.buildah(&["rmi", "--all", "--force"]));
+    assert_eq!(site.unfinished(), 0);
+}
+
+#[test]
+fn steps_are_found_by_what_they_are_made_from() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let dockerfile = "FROM base:1\nARG V=1\nRUN echo $V > /v\nCOPY a.txt /\nRUN cat /a.txt > /b";
+    let cached = |output: &str| {
+        output
+            .lines()
+            .filter(|line| line.ends_with("] cached"))
+            .count()
+    };
+    assert_eq!(cached(&site.built(dockerfile, &[])), 0);
+    let digest = site.config();
+    assert_eq!(cached(&site.built(dockerfile, &[])), 4);
+    assert_eq!(site.config(), digest);
+    // A time is no content.
+    let touched = fs::File::open(site.path("context/a.txt")).unwrap();
+    touched
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert_eq!(cached(&site.built(dockerfile, &[])), 4);
+    fs::write(site.path("context/a.txt"), "changed").unwrap();
+    assert_eq!(cached(&site.built(dockerfile, &[])), 2);
+    assert_eq!(site.read("b"), "changed");
+    assert_eq!(cached(&site.built(dockerfile, &["--build-arg", "V=2"])), 1);
+    assert_eq!(site.read("v"), "2\n");
+    assert_eq!(cached(&site.built(dockerfile, &["--no-cache"])), 0);
+    // gc keeps them, until it is told not to.
+    let gc = |more: &[&str]| {
+        let mut gc = windlass_img();
+        run(gc
+            .arg("gc")
+            .args(more)
+            .arg("--store")
+            .arg(site.path("store")));
+    };
+    gc(&[]);
+    assert_eq!(cached(&site.built(dockerfile, &["--build-arg", "V=2"])), 4);
+    gc(&["--build-cache"]);
+    assert_eq!(cached(&site.built(dockerfile, &["--build-arg", "V=2"])), 0);
+    assert_eq!(site.read("v"), "2\n");
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    if !can_run() {
+        return;
+    }
+    let dockerfile =
+        "FROM base:1\nWORKDIR /w\nCOPY dir .\nRUN echo x > new && rm c.md && touch /home/app/f";
+    let digests: Vec<String> = (0..2)
+        .map(|_| {
+            let site = Site::new();
+            fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
+            // The base image has to be the same as well.
+            let script =
+                "find base -exec touch -h -d @1000 {} + && tar -C base --sort=name -c . > base.tar";
+            run(Command::new("sh")
+                .args(["-euc", script])
+                .current_dir(site.path("")));
+            let epoch = ("SOURCE_DATE_EPOCH", "1000000000");
+            let archive = site.path("base.tar");
+            let import = ["import", archive.to_str().unwrap(), "base:1"];
+            run(site.command(&import).env(epoch.0, epoch.1));
+            let mut build = site.command(&["build", "-q", "-t", "built"]);
+            run(build.arg(site.path("context")).env(epoch.0, epoch.1))
+        })
+        .collect();
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn runs_have_documents_mounts_and_secrets() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    fs::write(site.path("context/.dockerignore"), "b.txt\n").unwrap();
+    fs::write(site.path("secret"), "hidden").unwrap();
+    let secret = format!("id=key,src={}", site.path("secret").display());
+    let dockerfile = "FROM base:1 AS other\nRUN echo other > /o\nFROM base:1\n\
+        ENV NAME=value\n\
+        RUN <<EOF\nset -e\necho \"$NAME\" > /script\nEOF\n\
+        RUN <<EOF cat > /piped && cat 3<<'E2' <<-E3 >> /piped\n$NAME\nEOF\nraw\nE2\n\t$NAME tabs\n\tE3\n\
+        RUN <<EOF\n#!/bin/cat\nprogram\nEOF\n\
+        COPY <<one <<'two' /docs/\n$NAME\none\n$NAME\ntwo\n\
+        RUN --mount=type=bind,target=/ctx,rw test ! -e /ctx/b.txt && cat /ctx/a.txt > /bound && echo x > /ctx/written\n\
+        RUN --mount=from=other,source=/o,target=/in/o cat /in/o > /from && ls /in > /in-list\n\
+        RUN --mount=type=cache,target=/c,id=c echo kept > /c/f\n\
+        RUN --mount=type=cache,target=/d,id=c cat /d/f > /cached\n\
+        RUN --mount=type=tmpfs,target=/t echo x > /t/gone\n\
+        RUN --mount=type=secret,id=key --mount=type=secret,id=key,env=KEY cat /run/secrets/key > /s && echo $KEY >> /s\n\
+        RUN --network=none ls /sys/class/net > /net\n";
+    site.built(dockerfile, &["--secret", &secret]);
+    for (name, content) in [
+        ("script", "value\n"),
+        ("docs/one", "value\n"),
+        ("docs/two", "$NAME\n"),
+        ("bound", "a\n"),
+        ("from", "other\n"),
+        ("in-list", "o\n"),
+        ("cached", "kept\n"),
+        ("s", "hiddenhidden\n"),
+        ("net", "lo\n"),
+    ] {
+        assert_eq!(site.read(name), content, "{name}");
+    }
+    let root = site.unpacked();
+    for name in [
+        "t",
+        "c",
+        "ctx",
+        "in",
+        "run/secrets",
+        "proc",
+        "etc/resolv.conf",
+    ] {
+        assert!(!root.join(name).exists(), "{name} is none of the image's");
+    }
+    assert!(!site.path("context/written").exists());
+    // A secret that isn't there is none, unless it is required.
+    site.built(
+        "FROM base:1\nRUN --mount=type=secret,id=x test ! -e /run/secrets/x",
+        &[],
+    );
+    let output = site.build(
+        "FROM base:1\nRUN --mount=type=secret,id=x,required true",
+        &[],
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no secret 'x'"));
+    assert_eq!(site.unfinished(), 0);
+}
+
+#[test]
+fn triggers_and_empty_steps() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    site.built(
+        "FROM base:1\nONBUILD COPY a.txt /trigger\nONBUILD RUN cat /trigger > /ran",
+        &[],
+    );
+    assert_eq!(
+        site.config()["config"]["OnBuild"].as_array().unwrap().len(),
+        2
+    );
+    run(&mut site.command(&["tag", "built", "trigger"]));
+    site.built("FROM trigger\nRUN true\nRUN echo x > /x", &[]);
+    assert_eq!(site.read("ran"), "a\n");
+    let config = site.config();
+    assert_eq!(config["config"]["OnBuild"], Value::Null);
+    let empty: Vec<bool> = config["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["empty_layer"] == Value::Bool(true))
+        .collect();
+    assert_eq!(empty, [false, true, true, false, false, true, false]);
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn errors_say_where_and_leave_nothing() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    fs::write(site.path("outside"), "o").unwrap();
+    symlink("../outside", site.path("context/out")).unwrap();
+    for (dockerfile, expected) in [
+        (
+            "FROM base:1\nRUN exit 3",
+            ":2: RUN: '/bin/sh -c exit 3' ended with status 3",
+        ),
+        (
+            "FROM base:1\n\nCOPY nosuch /",
+            ":3: COPY: there is no 'nosuch' in the context",
+        ),
+        (
+            "FROM base:1\nCOPY ../outside /",
+            ":2: COPY: '../outside': it leads out",
+        ),
+        (
+            "FROM base:1\nCOPY out /",
+            ":2: COPY: there is no 'out' in the context",
+        ),
+        ("FROM base:1\nFOO bar", ":2: there is no instruction 'FOO'"),
+        (
+            "FROM base:1\nCOPY a.txt b.txt /x",
+            ":2: COPY: several files need a directory",
+        ),
+        (
+            "FROM base:1 AS x\nCOPY --from=later / /\nFROM base:1 AS later\nFROM x",
+            ":2: COPY: stage 'later' comes later",
+        ),
+        ("FROM base:1\nCOPY a.txt /bin", ""),
+        (
+            "FROM base:1\nCOPY dir /etc/passwd",
+            ":2: COPY: /etc/passwd is no directory",
+        ),
+        ("FROM nosuch:1", ":1: FROM: "),
+        (
+            "FROM base:1\nENV A=${B?needed}",
+            ":2: ENV: '${B?needed}': variable B: needed",
+        ),
+        (
+            "FROM base:1\nUSER nobody\nRUN true",
+            ":3: RUN: user 'nobody'",
+        ),
+    ] {
+        let output = site.build(dockerfile, &["--pull", "never"]);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let last = complaint.lines().last().unwrap_or_default();
+        assert_eq!(
+            output.status.success(),
+            expected.is_empty(),
+            "{dockerfile}: {complaint}"
+        );
+        assert!(
+            expected.is_empty() || last.contains(expected),
+            "{dockerfile}: {last}"
+        );
+    }
+    assert_eq!(site.unfinished(), 0);
+}
+
+#[test]
+fn a_killed_build_leaves_no_container() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    for signal in ["INT", "TERM", "KILL"] {
+        let seconds = format!("{}.5", 3000 + std::process::id() % 1000);
+        let dockerfile = format!("FROM base:1\nRUN echo started; sleep {seconds}");
+        fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
+        let mut build = site
+            .command(&[
+                "build",
+                "--no-cache",
+                "-t",
+                "built",
+                site.path("context").to_str().unwrap(),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let is_running = || {
+            let processes = fs::read_dir("/proc").unwrap().flatten();
+            processes
+                .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+                .any(|line| line == format!("sleep\0{seconds}\0").into_bytes())
+        };
+        wait_until(is_running);
+        run(Command::new("kill").args(["-s", signal, &build.id().to_string()]));
+        assert!(!build.wait().unwrap().success());
+        wait_until(|| !is_running());
+        let cgroup = format!("windlass-build-{}-", build.id());
+        wait_until(|| site.unfinished() == 0);
+        let found = run(Command::new("find").args([
+            "/sys/fs/cgroup",
+            "-type",
+            "d",
+            "-name",
+            &format!("{cgroup}*"),
+        ]));
+        assert_eq!(found, "", "after SIG{signal}");
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it doesn't come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
