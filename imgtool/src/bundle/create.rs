@@ -180,13 +180,19 @@ fn fill(
         warnings: &mut warnings,
     };
     host_files::add(&mut config, &mut making)?;
+    let own = config.mounts.iter().map(|mount| mount.destination.clone());
+    let own: Vec<String> = own.collect();
     // What the caller says comes last, and wins.
     let volumes = request.options.mount(&mut config, &mut making)?;
     request.network.configure(&mut config, &mut making)?;
     options::settle_network(&mut config)?;
     host_files::write_hostname(&config, &mut making)?;
     if !request.flat {
-        init_layer::make_mount_points(&config.mounts, &mut rootfs)?;
+        // For the caller's mounts and for volumes the runtime makes them, as under Docker: in the
+        // writable layer, so that what is committed has a place for them.
+        let mut mounts = config.mounts.clone();
+        mounts.retain(|mount| own.contains(&mount.destination));
+        init_layer::make_mount_points(&mounts, &mut rootfs)?;
         drop(rootfs);
         mount(chain, directory, path, root.as_fd())?;
     }

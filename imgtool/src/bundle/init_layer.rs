@@ -1,4 +1,4 @@
-//! The init layer: empty files and directories for what a container mounts, where the image has
+//! The init layer: empty files and directories for what every container mounts, where the image has
 //! none. It lies between the image's layers and the writable layer, so that neither the image nor
 //! what is committed of the container has them.
 
