@@ -5,6 +5,7 @@ use std::fmt::{Debug, Display};
 use serde::Serialize;
 
 use crate::harness::Context;
+use crate::known;
 
 /// How binding the clause of a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -123,6 +124,8 @@ pub struct Case {
     pub needs: &'static [Need],
     /// Runtimes that are known to fail it.
     pub known: &'static [Known],
+    /// How many times the usual time limit it may take.
+    pub patience: u32,
     /// Carries it out.
     pub run: fn(&Context) -> Verdict,
 }
@@ -148,6 +151,7 @@ impl Case {
             level,
             needs: &[],
             known: &[],
+            patience: 1,
             run,
         }
     }
@@ -203,21 +207,34 @@ impl Case {
         self
     }
 
+    /// Says that it takes so many times longer than others.
+    pub const fn patience(mut self, times: u32) -> Self {
+        self.patience = times;
+        self
+    }
+
     /// Says which runtimes are known to fail it, and why.
     pub const fn known(mut self, known: &'static [Known]) -> Self {
         self.known = known;
         self
     }
 
+    /// Its chapter: the part of its id before the slash.
+    pub fn chapter(&self) -> &'static str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
     /// Why the runtime whose `--version` begins with `version` is known to fail this case.
-    pub fn known_for(&self, version: &str) -> Option<&'static str> {
+    /// `reason` says how it failed.
+    pub fn known_for(&self, version: &str, reason: &str) -> Option<&'static str> {
         let fails = |known: &&Known| {
             known
                 .runtimes
                 .iter()
                 .any(|beginning| version.starts_with(beginning))
         };
-        self.known.iter().find(fails).map(|known| known.why)
+        let here = self.known.iter().find(fails).map(|known| known.why);
+        here.or_else(|| known::why(self, version, reason))
     }
 }
 

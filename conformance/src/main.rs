@@ -3,27 +3,32 @@
 //! - `cases/`: the cases, one file a chapter
 //! - `harness/`: bundles, the runtime's command line, containers, the host's side
 //! - `probe/`: this same program inside the container, reporting what it sees
+//! - `tracer/`: this same program around a call of the runtime: kills it, or imitates resctrl
 //! - `runner`: several cases at a time, each in a process of its own
 //! - `report/`: text, TAP, JSON, JUnit
 //! - `catalogue`: `--list` and `--explain`
+//! - `compare/`: several runtimes side by side: `compare`
 //! - `demands/`: every demand of the specification, and which cases test it: `coverage`
 
 mod case;
 mod cases;
 mod catalogue;
+mod compare;
 mod demands;
 mod harness;
+mod known;
 mod probe;
 mod report;
 mod runner;
 mod sys;
+mod tracer;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use case::Case;
 use report::{Format, Outcome};
@@ -32,30 +37,25 @@ use report::{Format, Outcome};
 ///
 /// Needs root, and no network and no image. Exits with 0 when every case passed or was skipped,
 /// with 1 when the runtime failed one, with 2 when the suite itself could not do its work.
-///
-/// windlass-conformance coverage [--markdown] prints every demand of the specification and the cases
-/// that test it.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The runtime: a path, or a name to look for in PATH.
     #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain"])]
     runtime: Option<PathBuf>,
-    /// Where bundles and state directories are made (default: below $TMPDIR, else /tmp).
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-    /// Only cases whose id matches; `*` stands for anything (repeatable).
-    #[arg(long, value_name = "GLOB")]
-    filter: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    conduct: Conduct,
     /// How results are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// How many cases run at a time (default: one more than there are processors).
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
-    /// How long a case may take.
-    #[arg(long, value_name = "SECONDS", default_value = "30")]
-    timeout: u64,
     /// Let failures count that are known of this version of the runtime.
     #[arg(long)]
     strict: bool,
@@ -70,14 +70,55 @@ struct Options {
     explain: Option<String>,
 }
 
+/// What the suite does besides testing one runtime.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Tests several runtimes and prints what each does of each case.
+    Compare(compare::CompareOptions),
+    /// Prints every demand of the specification and the cases that test it.
+    Coverage {
+        /// Print docs/conformance.md.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// Which cases.
+#[derive(Debug, Args)]
+struct Choice {
+    /// Only cases whose id matches, or a whole chapter; `*` stands for anything (repeatable).
+    #[arg(long, value_name = "GLOB")]
+    filter: Vec<String>,
+    /// No cases whose id or chapter matches (repeatable).
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+}
+
+/// How and where cases are run.
+#[derive(Debug, Args)]
+struct Conduct {
+    /// Where bundles and state directories are made (default: below $TMPDIR, else /tmp).
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// How many cases run at a time (default: one more than there are processors).
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// How long a case may take; one that needs longer by its nature has more.
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    timeout: u64,
+    /// Run the cases that make very many containers or calls in full (minutes).
+    #[arg(long)]
+    big: bool,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match arguments.get(1).map(String::as_str) {
         Some("probe") => return probe::main(&arguments[2..]),
+        Some("tracer") => return tracer::main(&arguments[2..]),
         Some("worker") if arguments.len() == 3 => return runner::worker(&arguments[2]),
-        Some("coverage") => return coverage(&arguments[2..]),
         _ => {}
     }
     match run(Options::parse()) {
@@ -90,46 +131,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// `coverage [--markdown]`.
-fn coverage(options: &[String]) -> ExitCode {
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let text = match options.as_slice() {
-        [] => demands::table(),
-        ["--markdown"] => demands::markdown(),
-        _ => {
-            eprintln!("windlass-conformance: usage: windlass-conformance coverage [--markdown]");
-            return ExitCode::from(2);
-        }
-    };
-    // A closed pipe (`coverage | head`) is no failure.
-    let _ = print(&text);
-    ExitCode::SUCCESS
-}
-
 fn run(options: Options) -> io::Result<ExitCode> {
+    match &options.verb {
+        Some(Verb::Compare(options)) => return compare::compare(options),
+        Some(Verb::Coverage { markdown: true }) => return print(&demands::markdown()),
+        Some(Verb::Coverage { markdown: false }) => return print(&demands::table()),
+        None => {}
+    }
     if let Some(id) = &options.explain {
         return print(&catalogue::explain(id)?);
     }
-    let chosen: Vec<&'static Case> = cases::all()
-        .filter(|case| {
-            options.filter.is_empty() || options.filter.iter().any(|glob| matches(glob, case.id))
-        })
-        .collect();
-    if chosen.is_empty() {
-        return Err(io::Error::other(format!(
-            "no case matches {}",
-            options.filter.join(" or ")
-        )));
-    }
+    let chosen = options.choice.cases()?;
     if options.list {
         return print(&catalogue::list(&chosen));
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(io::Error::other(
-            "needs root: containers are made without user namespaces",
-        ));
+    let mut settings = options
+        .conduct
+        .settings(options.runtime.as_deref().unwrap_or(Path::new("")))?;
+    if let Some(keep) = &options.keep {
+        settings.root = directory_in(keep)?;
+        settings.keep = true;
     }
-    let settings = settings(&options)?;
     let run = runner::run(&settings, chosen)?;
     print(&run.render(options.format)?)?;
     let failed = run.count(Outcome::Failed)
@@ -150,28 +172,67 @@ fn print(text: &str) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(options: &Options) -> io::Result<runner::Settings> {
-    let name = options.runtime.clone().unwrap_or_default();
-    let runtime = find_program(&name)
-        .ok_or_else(|| io::Error::other(format!("no program {}", name.display())))?;
-    let place = match (&options.keep, &options.root) {
-        (Some(keep), _) => keep.clone(),
-        (None, Some(root)) => root.clone(),
-        (None, None) => std::env::temp_dir(),
-    };
-    std::fs::create_dir_all(&place)?;
+impl Choice {
+    /// The cases, in the suite's order.
+    ///
+    /// # Errors
+    /// There are none, or a pattern is of no case.
+    fn cases(&self) -> io::Result<Vec<&'static Case>> {
+        let is_meant =
+            |glob: &String, case: &Case| matches(glob, case.id) || matches(glob, case.chapter());
+        for glob in self.filter.iter().chain(&self.exclude) {
+            if !cases::all().any(|case| is_meant(glob, case)) {
+                return Err(io::Error::other(format!(
+                    "no case matches {glob}; --list prints them"
+                )));
+            }
+        }
+        let chosen: Vec<_> = cases::all()
+            .filter(|case| {
+                (self.filter.is_empty() || self.filter.iter().any(|glob| is_meant(glob, case)))
+                    && !self.exclude.iter().any(|glob| is_meant(glob, case))
+            })
+            .collect();
+        if chosen.is_empty() {
+            return Err(io::Error::other("--exclude leaves no case"));
+        }
+        Ok(chosen)
+    }
+}
+
+impl Conduct {
+    /// What the runner needs to know to test this runtime.
+    ///
+    /// # Errors
+    /// No such program, no root, and those of making the directory.
+    fn settings(&self, runtime: &Path) -> io::Result<runner::Settings> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(io::Error::other(
+                "needs root: containers are made without user namespaces",
+            ));
+        }
+        let runtime = find_program(runtime)
+            .ok_or_else(|| io::Error::other(format!("no program {}", runtime.display())))?;
+        let place = self.root.clone().unwrap_or_else(std::env::temp_dir);
+        let processors = std::thread::available_parallelism()?.get();
+        Ok(runner::Settings {
+            runtime,
+            root: directory_in(&place)?,
+            jobs: self.jobs.unwrap_or(processors + 1),
+            limit: Duration::from_secs(self.timeout.max(1)),
+            keep: false,
+            big: self.big,
+        })
+    }
+}
+
+/// A name in `place`, which is made, for all that this process makes.
+fn directory_in(place: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(place)?;
     // A short name: paths of sockets have at most 107 bytes (unix(7)).
-    let root = place
+    Ok(place
         .canonicalize()?
-        .join(format!("wconf-{}", std::process::id()));
-    let processors = std::thread::available_parallelism()?.get();
-    Ok(runner::Settings {
-        runtime,
-        root,
-        jobs: options.jobs.unwrap_or(processors + 1),
-        limit: Duration::from_secs(options.timeout.max(1)),
-        keep: options.keep.is_some(),
-    })
+        .join(format!("wconf-{}", std::process::id())))
 }
 
 /// Looks a program up as a shell does, and makes its path absolute. Links stay, since a runtime

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -36,6 +36,8 @@ pub struct Settings {
     pub limit: Duration,
     /// Whether the directories stay.
     pub keep: bool,
+    /// Whether cases that make very many containers or calls do so in full.
+    pub big: bool,
 }
 
 /// What a case's process is told.
@@ -47,6 +49,7 @@ struct Order {
     probe: PathBuf,
     word: String,
     seconds: f32,
+    big: bool,
     host: Host,
 }
 
@@ -65,7 +68,8 @@ pub fn run(settings: &Settings, cases: Vec<&'static Case>) -> io::Result<Run> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
 
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(cases.len()));
+    let total = cases.len();
+    let results = Mutex::new(Vec::with_capacity(total));
     thread::scope(|scope| {
         for _ in 0..settings.jobs.max(1) {
             scope.spawn(|| {
@@ -77,6 +81,7 @@ pub fn run(settings: &Settings, cases: Vec<&'static Case>) -> io::Result<Run> {
                     let result = attend(settings, &host, &probe, number, case);
                     if let Ok(mut results) = results.lock() {
                         results.push((number, case, result));
+                        progress(results.len(), total);
                     }
                 }
             });
@@ -101,6 +106,15 @@ pub fn run(settings: &Settings, cases: Vec<&'static Case>) -> io::Result<Run> {
     })
 }
 
+/// Tells a person who waits how far it is.
+fn progress(done: usize, all: usize) {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        let end = if done == all { "\r\x1b[K" } else { "" };
+        let _ = write!(stderr, "\r{done} of {all} cases{end}");
+    }
+}
+
 /// Sees one case through, and makes sure that nothing of it is left.
 fn attend(
     settings: &Settings,
@@ -118,16 +132,21 @@ fn attend(
             calls: Vec::new(),
         };
     }
+    let mut limit = settings.limit * case.patience;
+    if settings.big {
+        limit *= 20;
+    }
     let order = Order {
         case: case.id.to_owned(),
         runtime: settings.runtime.clone(),
         directory: settings.root.join(number.to_string()),
         probe: probe.to_owned(),
         word: format!("wconf-{}-{number}", std::process::id()),
-        seconds: settings.limit.as_secs_f32(),
+        seconds: limit.as_secs_f32(),
+        big: settings.big,
         host: host.clone(),
     };
-    let mut result = delegate(&order, settings.limit).unwrap_or_else(|error| CaseResult {
+    let mut result = delegate(&order, limit).unwrap_or_else(|error| CaseResult {
         outcome: Outcome::Broken,
         reason: error.to_string(),
         seconds: 0.0,
@@ -142,7 +161,7 @@ fn attend(
         );
     }
     if result.outcome == Outcome::Failed
-        && let Some(why) = case.known_for(&host.runtime_version)
+        && let Some(why) = case.known_for(&host.runtime_version, &result.reason)
     {
         result.outcome = Outcome::Known;
         result.reason = format!("{why} ({})", result.reason);
@@ -298,6 +317,7 @@ fn work(order: &str) -> Result<String, Stop> {
         limit,
     )?;
     context.host = order.host;
+    context.big = order.big;
     let (outcome, reason) = match (case.run)(&context) {
         Ok(()) => (Outcome::Passed, String::new()),
         Err(Stop::Failed(reason)) => (Outcome::Failed, reason),

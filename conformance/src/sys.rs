@@ -1,6 +1,8 @@
 //! The system calls that neither the standard library nor rustix offers safely.
 #![allow(unsafe_code)]
 
+pub mod trace;
+
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -96,6 +98,19 @@ pub fn in_own_session(command: &mut Command) {
     unsafe {
         command.pre_exec(|| {
             if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Gives the command a network namespace of its own.
+pub fn in_new_network(command: &mut Command) {
+    // SAFETY: unshare(2) is a bare system call.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::unshare(libc::CLONE_NEWNET) == -1 {
                 return Err(io::Error::last_os_error());
             }
             Ok(())

@@ -135,6 +135,16 @@ fn what_create_refuses_is_said_in_its_words() {
             "rlimits",
             json!([{ "type": "RLIMIT_X", "soft": 1, "hard": 1 }]),
         ),
+        (
+            "/linux",
+            "seccomp",
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x" }),
+        ),
+        (
+            "/linux/resources",
+            "blockIO",
+            json!({ "weightDevice": [{ "major": 8, "minor": 0 }] }),
+        ),
         ("", "ociVersion", json!("2.0.0")),
         ("", "ociVersion", json!(1)),
     ] {

@@ -10,7 +10,7 @@ use crate::harness::{Bundle, Context};
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
     Case::must(
-        "bad_input/no-config",
+        "bad-input/no-config",
         "a bundle without config.json is refused",
         "creates from an empty bundle",
         no_config,
@@ -21,7 +21,7 @@ pub const CASES: &[Case] = &[
         "This REQUIRED file MUST reside in the root of the bundle",
     ),
     Case::must(
-        "bad_input/truncated-config",
+        "bad-input/truncated-config",
         "a config.json that ends in the middle is refused",
         "cuts the file in half",
         truncated,
@@ -32,7 +32,7 @@ pub const CASES: &[Case] = &[
         "MUST generate an error when invalid or unsupported values",
     ),
     Case::must(
-        "bad_input/wrong-types",
+        "bad-input/wrong-types",
         "a field of the wrong JSON type is refused",
         "makes process.args a string, mounts an object, uid a string",
         wrong_types,
@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
         why: "skips process.args that is no array",
     }]),
     Case::must(
-        "bad_input/no-bundle",
+        "bad-input/no-bundle",
         "a bundle directory that is not there is refused",
         "names /no/such/bundle",
         no_bundle,
@@ -58,7 +58,7 @@ pub const CASES: &[Case] = &[
         "if it is not provided a path to the bundle",
     ),
     Case::must(
-        "bad_input/oci-version",
+        "bad-input/oci-version",
         "an ociVersion that the runtime can't know is refused",
         "sets 99.0.0 and `latest`",
         version,
@@ -79,14 +79,14 @@ pub const CASES: &[Case] = &[
         },
     ]),
     Case::must(
-        "bad_input/empty-args",
+        "bad-input/empty-args",
         "an empty process.args is refused",
         "sets []",
         empty_args,
     )
     .clause("config.md", "Process", "at least one entry is REQUIRED"),
     Case::must(
-        "bad_input/no-root",
+        "bad-input/no-root",
         "a config.json without root is refused",
         "takes root out",
         no_root,
@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
         "On all other platforms, this field is REQUIRED",
     ),
     Case::must(
-        "bad_input/ids",
+        "bad-input/ids",
         "an id that is no plain name is refused",
         "tries the empty id, .., ../x, a/b, a\\nb",
         ids,
@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
         why: "takes an id with a newline",
     }]),
     Case::must(
-        "bad_input/unknown-mount-type",
+        "bad-input/unknown-mount-type",
         "a file system type that no kernel has is refused",
         "mounts `conformancefs`",
         mount_type,
@@ -123,7 +123,7 @@ pub const CASES: &[Case] = &[
         "If the runtime cannot apply a property [...] MUST generate an error",
     ),
     Case::must(
-        "bad_input/unknown-propagation",
+        "bad-input/unknown-propagation",
         "a rootfsPropagation that is none is refused",
         "sets `sideways`",
         propagation,
@@ -138,7 +138,7 @@ pub const CASES: &[Case] = &[
         why: "takes any word",
     }]),
     Case::must(
-        "bad_input/unknown-fields",
+        "bad-input/unknown-fields",
         "a field that the runtime doesn't know is ignored",
         "adds one at three levels",
         unknown_fields,
@@ -149,7 +149,7 @@ pub const CASES: &[Case] = &[
         "unknown properties but MUST otherwise ignore them",
     ),
     Case::must(
-        "bad_input/nothing-left-early",
+        "bad-input/nothing-left-early",
         "after a refusal of config.json nothing is left",
         "names an unknown namespace; looks for state, mounts and cgroups",
         nothing_left_early,
@@ -164,7 +164,7 @@ pub const CASES: &[Case] = &[
         why: "on cgroup v2 the cgroup is left",
     }]),
     Case::must(
-        "bad_input/nothing-left-late",
+        "bad-input/nothing-left-late",
         "after a failure in the middle of create nothing is left",
         "lets the last mount fail; looks for state, mounts and cgroups",
         nothing_left_late,
@@ -175,7 +175,7 @@ pub const CASES: &[Case] = &[
         "MUST leave the state of the environment as if the operation were never",
     ),
     Case::contract(
-        "bad_input/one-clear-line",
+        "bad-input/one-clear-line",
         "each of these refusals is a short message, and no backtrace",
         "counts lines of four different failures",
         clear_lines,
@@ -186,7 +186,7 @@ pub const CASES: &[Case] = &[
         "Errors: one logrus line on stderr",
     ),
     Case::must(
-        "bad_input/long-values",
+        "bad-input/long-values",
         "60 KiB of environment and 500 arguments reach the program",
         "passes them",
         long_values,
@@ -197,7 +197,7 @@ pub const CASES: &[Case] = &[
         "with the same semantics as IEEE Std 1003.1-2008's environ",
     ),
     Case::contract(
-        "bad_input/many-mounts",
+        "bad-input/many-mounts",
         "200 mounts are no problem",
         "mounts 200 tmpfs",
         many_mounts,

@@ -11,7 +11,7 @@ use crate::harness::{Context, Output, observation};
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
     Case::contract(
-        "engine_contract/version",
+        "engine-contract/version",
         "--version names the program, its version and the spec's",
         "reads the lines that dockerd looks for",
         version,
@@ -22,21 +22,21 @@ pub const CASES: &[Case] = &[
         "dockerd parses `NAME version X` and `spec: X`",
     ),
     Case::contract(
-        "engine_contract/spec",
+        "engine-contract/spec",
         "spec writes a config.json, and the runtime itself can run it",
         "calls spec in an empty bundle, puts the probe into process.args and runs it",
         spec,
     )
     .clause("runc command line", "spec", "--bundle, -b"),
     Case::contract(
-        "engine_contract/spec-refuses-to-overwrite",
+        "engine-contract/spec-refuses-to-overwrite",
         "spec does not overwrite a config.json",
         "calls it where one is",
         spec_existing,
     )
     .clause("runc", "spec", "File config.json exists. Remove it first"),
     Case::must(
-        "engine_contract/features",
+        "engine-contract/features",
         "features prints the versions that the runtime takes, and namespaces and hooks",
         "creates a container with each of the two versions",
         features,
@@ -48,14 +48,14 @@ pub const CASES: &[Case] = &[
     )
     .needs(&[crate::case::Need::Verb("features")]),
     Case::contract(
-        "engine_contract/pid-file",
+        "engine-contract/pid-file",
         "--pid-file holds the process id of state, without more",
         "creates with one and compares",
         pid_file,
     )
     .clause("runc command line", "create", "--pid-file"),
     Case::contract(
-        "engine_contract/pid-file-relative",
+        "engine-contract/pid-file-relative",
         "a relative --pid-file counts from the caller's directory, not from the bundle",
         "calls create in a directory of its own",
         pid_file_relative,
@@ -70,14 +70,14 @@ pub const CASES: &[Case] = &[
         why: "takes it as relative to the bundle",
     }]),
     Case::contract(
-        "engine_contract/bundle-is-the-directory",
+        "engine-contract/bundle-is-the-directory",
         "without --bundle the caller's directory is the bundle",
         "calls run inside the bundle",
         bundle_default,
     )
     .clause("runc command line", "create", "--bundle, -b"),
     Case::contract(
-        "engine_contract/exit-status",
+        "engine-contract/exit-status",
         "run exits with the program's status",
         "runs a program that exits with 42",
         exit_status,
@@ -88,14 +88,14 @@ pub const CASES: &[Case] = &[
         "run returns the container's exit status",
     ),
     Case::contract(
-        "engine_contract/exit-status-of-a-signal",
+        "engine-contract/exit-status-of-a-signal",
         "run exits with 128 + N after a death by signal N",
         "kills the container's process with SIGKILL while run waits",
         exit_signal,
     )
     .clause("runc command line", "General behaviour", "128+signal"),
     Case::contract(
-        "engine_contract/reaped-by-the-caller",
+        "engine-contract/reaped-by-the-caller",
         "a detached container's process is a child of the caller's reaper, with its exit status",
         "creates, starts, and waits as containerd's shim does",
         reaped,
@@ -106,7 +106,7 @@ pub const CASES: &[Case] = &[
         "the shim is a subreaper and waits for init",
     ),
     Case::contract(
-        "engine_contract/log-json",
+        "engine-contract/log-json",
         "--log with --log-format json holds level and msg of a failure",
         "lets create fail and reads each line of the file",
         log_json,
@@ -117,7 +117,7 @@ pub const CASES: &[Case] = &[
         "{\"level\":\"error\",\"msg\":\"...\",\"time\":\"...\"}",
     ),
     Case::contract(
-        "engine_contract/log-text",
+        "engine-contract/log-text",
         "an error is on standard error, in one line or few",
         "starts an unknown id",
         log_text,
@@ -128,14 +128,14 @@ pub const CASES: &[Case] = &[
         "Errors: one logrus line on stderr",
     ),
     Case::contract(
-        "engine_contract/preserve-fds",
+        "engine-contract/preserve-fds",
         "--preserve-fds N hands over descriptors 3 to 2+N, and no more",
         "opens 3, 4 and 5, and preserves two",
         preserve_fds,
     )
     .clause("runc command line", "run", "--preserve-fds"),
     Case::contract(
-        "engine_contract/listen-fds",
+        "engine-contract/listen-fds",
         "LISTEN_FDS of the caller's is handed over as systemd defines it",
         "opens 3 with LISTEN_FDS=1 and reads LISTEN_FDS and LISTEN_PID inside",
         listen_fds,
@@ -150,7 +150,7 @@ pub const CASES: &[Case] = &[
         why: "hands them over whoever LISTEN_PID names",
     }]),
     Case::contract(
-        "engine_contract/stdin",
+        "engine-contract/stdin",
         "the program reads what the caller has on standard input",
         "starts with a file as standard input and looks where descriptor 0 leads",
         stdin,
@@ -161,7 +161,7 @@ pub const CASES: &[Case] = &[
         "pass-through: the container's stdio is the runtime's",
     ),
     Case::contract(
-        "engine_contract/create-returns-stdio",
+        "engine-contract/create-returns-stdio",
         "create does not hold the caller's standard streams open itself",
         "after create and start only the container's process has the output file open",
         stdio_released,
@@ -172,7 +172,7 @@ pub const CASES: &[Case] = &[
         "the shim reads to the end of the pipes",
     ),
     Case::contract(
-        "engine_contract/unknown-verb",
+        "engine-contract/unknown-verb",
         "an unknown verb is an error",
         "calls `conjure`",
         unknown_verb,
@@ -183,7 +183,7 @@ pub const CASES: &[Case] = &[
         "Unknown command: runc foo exits 3",
     ),
     Case::contract(
-        "engine_contract/unknown-option",
+        "engine-contract/unknown-option",
         "an unknown option is an error",
         "calls create --conjure",
         unknown_option,
@@ -194,7 +194,7 @@ pub const CASES: &[Case] = &[
         "flag provided but not defined: -x",
     ),
     Case::contract(
-        "engine_contract/option-with-equals",
+        "engine-contract/option-with-equals",
         "--option=value works as --option value",
         "calls run --bundle=DIR",
         option_equals,

@@ -6,6 +6,7 @@ mod capabilities;
 mod cgroups;
 mod console;
 mod control;
+mod crash;
 mod devices;
 mod engine_contract;
 mod exec;
@@ -15,18 +16,23 @@ mod hostile;
 mod hostile_callers;
 mod hostile_configs;
 mod hostile_races;
+mod intel_rdt;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
 mod required_fields;
+mod resources;
 mod rootfs;
+mod rootless;
 mod scheduling;
 mod seccomp;
 mod security_modules;
 mod state;
+mod systemd;
 mod user_and_time;
 
 use crate::case::Case;
@@ -50,6 +56,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         devices::CASES,
         seccomp::CASES,
         cgroups::CASES,
+        resources::CASES,
+        systemd::CASES,
+        intel_rdt::CASES,
         hooks::CASES,
         control::CASES,
         console::CASES,
@@ -62,6 +71,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile_races::CASES,
         hostile_callers::CASES,
         hostile_configs::CASES,
+        rootless::CASES,
+        limits::CASES,
+        crash::CASES,
     ]
     .into_iter()
     .flatten()

@@ -84,6 +84,18 @@ pub const CASES: &[Case] = &[
         "MUST check if moving the network interface [...] is possible",
     )
     .known(CAME_LATER),
+    Case::must(
+        "net-devices/not-moved-back",
+        "a device stays in the namespace when the container goes",
+        "joins a network namespace that outlives the container",
+        not_moved_back,
+    )
+    .clause(
+        "config-linux.md",
+        "Network Devices",
+        "MUST NOT attempt to move the interface out of the namespace",
+    )
+    .known(CAME_LATER),
     Case::contract(
         "net-devices/back-after-failure",
         "when create fails, the device is what and where it was",
@@ -213,6 +225,35 @@ fn refused(context: &Context) -> Verdict {
     with(json!({ "one": {} }))(&mut bundle.config);
     context.must_refuse(&bundle)?;
     check(is_here("one"), "the device is gone from the host")
+}
+
+fn not_moved_back(context: &Context) -> Verdict {
+    devices()?;
+    let mut holder = Command::new("/proc/self/exe");
+    holder.args(["probe", "wait"]);
+    sys::in_new_network(&mut holder);
+    let mut holder = holder.spawn()?;
+    let verdict = moved_into(context, holder.id());
+    holder.kill()?;
+    holder.wait()?;
+    verdict
+}
+
+/// Moves a device to the network namespace of a process and deletes the container.
+fn moved_into(context: &Context, process: u32) -> Verdict {
+    let mut bundle = context.bundle()?;
+    bundle.drop_namespace("network");
+    bundle.add_namespace(json!({ "type": "network", "path": format!("/proc/{process}/ns/net") }));
+    bundle.set_probe(&["wait"]);
+    with(json!({ "one": { "name": "inside" } }))(&mut bundle.config);
+    let mut container = context.create(&bundle)?;
+    let devices = format!("/proc/{process}/net/dev");
+    let is_there =
+        || -> Result<bool, Stop> { Ok(std::fs::read_to_string(&devices)?.contains("inside:")) };
+    check(is_there()?, "the device is not in the namespace")?;
+    container.delete(&["--force"])?;
+    check(is_there()?, "the device is gone from the namespace")?;
+    check(!is_here("one") && !is_here("inside"), "the device is back")
 }
 
 fn back_after_failure(context: &Context) -> Verdict {

@@ -8,7 +8,7 @@ use crate::harness::Context;
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
     Case::must(
-        "bad_input/missing-fields",
+        "bad-input/missing-fields",
         "an object without a field that is REQUIRED in it is refused",
         "adds objects that lack one such field each, to a config.json that works",
         missing_fields,
@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
         Known { runtimes: CRUN, why: "a console size without width, a scheduler without policy, an I/O priority without class, a seccomp rule of no names" },
     ]),
     Case::must(
-        "bad_input/annotations",
+        "bad-input/annotations",
         "annotations that are no map, or have an empty key or a value that is no string, are refused",
         "tries each",
         annotations,

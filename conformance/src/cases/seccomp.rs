@@ -13,6 +13,33 @@ const DOCKER_PROFILE: &str = include_str!("../../profiles/docker-default-seccomp
 /// This chapter's cases.
 pub const CASES: &[Case] = &[
     Case::must(
+        "seccomp/metadata-without-agent",
+        "listenerMetadata without listenerPath is refused",
+        "sets it alone",
+        |context| {
+            context.must_refuse_with(|config| {
+                config["linux"]["seccomp"] =
+                    json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "text" });
+            })?;
+            Ok(())
+        },
+    )
+    .clause(
+        "config-linux.md",
+        "Seccomp",
+        "This field MUST NOT be set if `listenerPath` is not set.",
+    )
+    .known(&[
+        Known {
+            runtimes: crate::case::RUNC,
+            why: "is ignored",
+        },
+        Known {
+            runtimes: crate::case::CRUN,
+            why: "is ignored",
+        },
+    ]),
+    Case::must(
         "seccomp/errno",
         "SCMP_ACT_ERRNO makes a call fail with errnoRet, by default EPERM",
         "refuses getcpu with EPERM and getpriority with errnoRet 42",

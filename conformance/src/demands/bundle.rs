@@ -8,15 +8,15 @@ pub(super) const DEMANDS: &[Demand] = &[
         "Filesystem Bundle",
         "This REQUIRED file MUST reside in the root of the bundle directory",
         &[
-            "bad_input/no-config",
-            "engine_contract/bundle-is-the-directory",
+            "bad-input/no-config",
+            "engine-contract/bundle-is-the-directory",
         ],
     ),
     tested(
         "bundle/config-json-name",
         "Filesystem Bundle",
         "and MUST be named `config.json`.",
-        &["bad_input/no-config"],
+        &["bad-input/no-config"],
     ),
     untestable(
         "bundle/one-directory",

@@ -7,13 +7,13 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/oci-version",
         "Specification version",
         "`ociVersion` (string, REQUIRED) MUST be in SemVer v2.0.0 format",
-        &["bad_input/oci-version"],
+        &["bad-input/oci-version"],
     ),
     tested(
         "config/root",
         "Root",
         "On all other platforms, this field is REQUIRED.",
-        &["bad_input/no-root"],
+        &["bad-input/no-root"],
     ),
     tested(
         "config/root-path",
@@ -22,7 +22,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "rootfs/is-the-root",
             "rootfs/absolute-path",
-            "bad_input/missing-fields",
+            "bad-input/missing-fields",
         ],
     ),
     tested(
@@ -44,14 +44,14 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "mounts/order",
             "mounts/same-destination-twice",
-            "bad_input/many-mounts",
+            "bad-input/many-mounts",
         ],
     ),
     tested(
         "config/mounts-destination",
         "Mounts",
         "`destination` (string, REQUIRED)",
-        &["bad_input/missing-fields"],
+        &["bad-input/missing-fields"],
     ),
     tested(
         "config/mounts-destination-relative",
@@ -342,7 +342,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/console-size",
         "Process",
         "`height` (uint, REQUIRED), `width` (uint, REQUIRED)",
-        &["console/size", "bad_input/missing-fields"],
+        &["console/size", "bad-input/missing-fields"],
     ),
     tested(
         "config/terminal",
@@ -358,7 +358,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/cwd",
         "Process",
         "`cwd` (string, REQUIRED) is the working directory",
-        &["process/cwd", "bad_input/missing-fields"],
+        &["process/cwd", "bad-input/missing-fields"],
     ),
     tested(
         "config/cwd-absolute",
@@ -370,13 +370,13 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/args",
         "Process",
         "at least one entry is REQUIRED (non-Windows)",
-        &["bad_input/empty-args", "process/args-missing-program"],
+        &["bad-input/empty-args", "process/args-missing-program"],
     ),
     tested(
         "config/rlimits-type",
         "POSIX process",
         "`type` (string, REQUIRED) the platform resource being limited",
-        &["process/rlimits", "bad_input/missing-fields"],
+        &["process/rlimits", "bad-input/missing-fields"],
     ),
     tested(
         "config/rlimits-unmappable",
@@ -457,13 +457,13 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/scheduler-policy",
         "Linux Process",
         "`policy` (string, REQUIRED) represents the scheduling policy",
-        &["scheduling/policy", "bad_input/missing-fields"],
+        &["scheduling/policy", "bad-input/missing-fields"],
     ),
     tested(
         "config/io-priority-class",
         "Linux Process",
         "`class` (string, REQUIRED) specifies the I/O scheduling class",
-        &["scheduling/io-priority", "bad_input/missing-fields"],
+        &["scheduling/io-priority", "bad-input/missing-fields"],
     ),
     tested(
         "config/io-priority-priority",
@@ -519,7 +519,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/hooks-path",
         "POSIX-platform Hooks",
         "`path` (string, REQUIRED)",
-        &["hooks/order", "bad_input/missing-fields"],
+        &["hooks/order", "bad-input/missing-fields"],
     ),
     tested(
         "config/hooks-path-absolute",
@@ -675,7 +675,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/annotations-map",
         "Annotations",
         "Annotations MUST be a key-value map.",
-        &["bad_input/annotations"],
+        &["bad-input/annotations"],
     ),
     tested(
         "config/annotations-keys-strings",
@@ -687,7 +687,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/annotations-keys-not-empty",
         "Annotations",
         "Keys MUST NOT be an empty string.",
-        &["bad_input/annotations"],
+        &["bad-input/annotations"],
     ),
     untestable(
         "config/annotations-reserved",
@@ -711,22 +711,22 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config/annotations-values",
         "Annotations",
         "Values MUST be strings.",
-        &["bad_input/annotations"],
+        &["bad-input/annotations"],
     ),
     tested(
         "config/unknown-properties",
         "Extensibility",
         "Runtimes MAY log unknown properties but MUST otherwise ignore them.",
-        &["bad_input/unknown-fields"],
+        &["bad-input/unknown-fields"],
     ),
     tested(
         "config/valid-values",
         "Valid values",
         "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
         &[
-            "bad_input/wrong-types",
-            "bad_input/truncated-config",
-            "bad_input/unknown-propagation",
+            "bad-input/wrong-types",
+            "bad-input/truncated-config",
+            "bad-input/unknown-propagation",
             "seccomp/unknown-action",
             "namespaces/unknown-type",
         ],

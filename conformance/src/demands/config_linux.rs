@@ -1,6 +1,6 @@
 //! config-linux.md.
 
-use super::{Demand, missing, tested, untestable};
+use super::{Demand, tested, untestable};
 
 pub(super) const DEMANDS: &[Demand] = &[
     tested(
@@ -10,7 +10,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "namespaces/new",
             "namespaces/unknown-type",
-            "bad_input/missing-fields",
+            "bad-input/missing-fields",
         ],
     ),
     tested(
@@ -67,7 +67,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "namespaces/user",
             "user-and-time/capabilities",
-            "bad_input/missing-fields",
+            "bad-input/missing-fields",
         ],
     ),
     tested(
@@ -86,7 +86,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config-linux/devices-type",
         "Devices",
         "`type` (string, REQUIRED) - type of device: `c`, `b`, `u` or `p`",
-        &["devices/configured", "bad_input/missing-fields"],
+        &["devices/configured", "bad-input/missing-fields"],
     ),
     tested(
         "config-linux/devices-path",
@@ -135,11 +135,11 @@ pub(super) const DEMANDS: &[Demand] = &[
         "a network device with the specified name already exists [...] MUST generate an error",
         &["net-devices/name-taken"],
     ),
-    missing(
+    tested(
         "config-linux/net-devices-name-template",
         "Network Devices",
         "In that case, the runtime MUST allow the move, and the kernel will generate a unique name",
-        "a name with %d: no case yet",
+        &["net-devices/renamed"],
     ),
     tested(
         "config-linux/net-devices-attributes",
@@ -159,11 +159,11 @@ pub(super) const DEMANDS: &[Demand] = &[
         "MUST NOT actively manage the interface's lifecycle and configuration",
         "that nothing is done for as long as a container runs can only be seen where the runtime has a process, which none has",
     ),
-    missing(
+    tested(
         "config-linux/net-devices-not-moved-back",
         "Network Devices",
         "MUST NOT attempt to move the interface out of the namespace",
-        "what happens at delete is decided by the kernel when the namespace goes; no case yet",
+        &["net-devices/not-moved-back"],
     ),
     tested(
         "config-linux/net-devices-uniqueness",
@@ -189,23 +189,23 @@ pub(super) const DEMANDS: &[Demand] = &[
         "MUST consistently attach to the same place in the cgroups hierarchy",
         &["cgroups/path-consistent"],
     ),
-    missing(
+    tested(
         "config-linux/cgroups-path-invalid",
         "Cgroups Path",
         "MAY consider certain `cgroupsPath` values to be invalid, and MUST generate an error",
-        "which values are invalid is the runtime's own choice; a path that leads out of the hierarchy: hostile, no case of this name yet",
+        &["cgroups/path-out-of-the-hierarchy"],
     ),
-    missing(
+    tested(
         "config-linux/cgroup-ownership-not-fail",
         "Cgroup ownership",
         "Runtimes MUST NOT fail in this scenario",
-        "needs cgroup v2 and a user namespace: windlass's own tests have it, the suite not yet",
+        &["cgroups/ownership"],
     ),
-    missing(
+    tested(
         "config-linux/cgroup-ownership-files",
         "Cgroup ownership",
         "runtime MUST fall back to using the following list of files",
-        "needs a kernel without /sys/kernel/cgroup/delegate",
+        &["cgroups/ownership-without-the-kernels-list"],
     ),
     tested(
         "config-linux/device-list-order",
@@ -217,13 +217,16 @@ pub(super) const DEMANDS: &[Demand] = &[
         "config-linux/device-list-allow",
         "Allowed Device list",
         "`allow` (boolean, REQUIRED) - whether the entry is allowed or denied",
-        &["devices/denied", "bad_input/missing-fields"],
+        &["devices/denied", "bad-input/missing-fields"],
     ),
-    missing(
+    tested(
         "config-linux/memory-check-before-update",
         "Memory",
         "`checkBeforeUpdate` [...] MUST reject the new limit",
-        "a MAY that turns into a MUST: no case yet",
+        &[
+            "cgroups/check-before-update-v1",
+            "cgroups/check-before-update-v2",
+        ],
     ),
     tested(
         "config-linux/memory",
@@ -236,17 +239,17 @@ pub(super) const DEMANDS: &[Demand] = &[
             "cgroups/memory-unlimited-v2",
         ],
     ),
-    missing(
+    tested(
         "config-linux/cpu-quota-burst",
         "CPU",
         "quota: it MUST be no smaller than `burst`",
-        "no case yet",
+        &["cgroups/burst-v1", "cgroups/burst-v2"],
     ),
-    missing(
+    tested(
         "config-linux/cpu-burst-quota",
         "CPU",
         "burst: this value MUST be no larger than any positive `quota`",
-        "no case yet",
+        &["cgroups/burst-v1", "cgroups/burst-v2"],
     ),
     tested(
         "config-linux/cpu",
@@ -259,47 +262,47 @@ pub(super) const DEMANDS: &[Demand] = &[
             "cgroups/cpuset-v2",
         ],
     ),
-    missing(
+    tested(
         "config-linux/block-io-weight-device",
         "Block IO",
         "major, minor numbers for device",
-        "needs a block device of its own that takes limits: no case yet",
+        &["cgroups/block-io-weight-device"],
     ),
-    missing(
+    tested(
         "config-linux/block-io-weight-device-rate",
         "Block IO",
         "You MUST specify at least one of `weight` or `leafWeight`",
-        "needs a block device of its own that takes limits: no case yet",
+        &["cgroups/block-io-weight-device"],
     ),
-    missing(
+    tested(
         "config-linux/block-io-throttle-device",
         "Block IO",
         "`rate` (uint64, REQUIRED) - bandwidth rate limit in bytes per second",
-        "needs a block device of its own that takes limits: no case yet",
+        &["cgroups/block-io-rates-v1", "cgroups/block-io-rates-v2"],
     ),
-    missing(
+    tested(
         "config-linux/block-io-throttle-iops",
         "Block IO",
         "`rate` (uint64, REQUIRED) - IO rate limit for the device",
-        "needs a block device of its own that takes limits: no case yet",
+        &["cgroups/block-io-rates-v1", "cgroups/block-io-rates-v2"],
     ),
-    missing(
+    tested(
         "config-linux/hugepage-page-size",
         "Huge page limits",
         "`pageSize` (string, REQUIRED) - hugepage size",
-        "no case yet",
+        &["cgroups/huge-pages"],
     ),
-    missing(
+    tested(
         "config-linux/hugepage-limit",
         "Huge page limits",
         "`limit` (uint64, REQUIRED)",
-        "no case yet",
+        &["cgroups/huge-pages"],
     ),
-    missing(
+    tested(
         "config-linux/network-priorities",
         "Network",
         "`name` (string, REQUIRED), `priority` (uint32, REQUIRED)",
-        "needs the net_prio controller of cgroup v1: no case yet",
+        &["cgroups/network-priorities"],
     ),
     tested(
         "config-linux/pids",
@@ -312,11 +315,11 @@ pub(super) const DEMANDS: &[Demand] = &[
             "cgroups/pids-unlimited-v2",
         ],
     ),
-    missing(
+    tested(
         "config-linux/rdma",
         "RDMA",
         "You MUST specify at least one of the `hcaHandles` or `hcaObjects`",
-        "needs an RDMA device",
+        &["cgroups/rdma-of-nothing"],
     ),
     tested(
         "config-linux/unified-controllers",
@@ -342,119 +345,119 @@ pub(super) const DEMANDS: &[Demand] = &[
         "If the conversion is not possible the runtime MUST generate an error.",
         &["cgroups/bad-value"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-tasks",
         "IntelRdt",
         "MUST write the container process ID to the `tasks` file in a proper sub-directory",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/tasks"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-no-resctrl",
         "IntelRdt",
         "If no mounted `resctrl` pseudo-filesystem is available [...] MUST generate an error",
-        "a case could ask for it on a host without resctrl",
+        &["intel-rdt/no-resctrl"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-unset",
         "IntelRdt",
         "If `intelRdt` is not set, the runtime MUST NOT manipulate any `resctrl`",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/unset"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-default-clos",
         "IntelRdt",
         "value `/` means that the container MUST be assigned to the default CLOS",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/default-group"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-mem-bw-form",
         "IntelRdt",
         "The value MUST start with `MB:` and MUST NOT contain newlines.",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/forms"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-schemata-lines",
         "IntelRdt",
         "The value MUST NOT contain newlines.",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/forms"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-both-schemas",
         "IntelRdt",
         "If both `l3CacheSchema` and `memBwSchema` are set, runtimes MUST write the values",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/schemata-of-two"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-one-schema",
         "IntelRdt",
         "If either `l3CacheSchema` or `memBwSchema` is set, runtimes MUST write the value",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/schemata-of-two"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-schemata",
         "IntelRdt",
         "If `schemata` field is set, runtimes MUST write the value to the `schemata` file",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/schemata"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-no-schema",
         "IntelRdt",
         "runtimes MUST NOT write to `schemata` files in any `resctrl` pseudo-filesystems",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/no-schema"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-of-id",
         "IntelRdt",
         "If `closID` is not set, runtimes MUST use the container ID from start",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/tasks"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-made",
         "IntelRdt",
         "directory in a mounted `resctrl` pseudo-filesystem doesn't exist, the runtimes MUST create it",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/group-made"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-compared",
         "IntelRdt",
         "runtimes MUST compare `l3CacheSchema` and/or `memBwSchema` value with `schemata` file",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/group-compared"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-pre-configured",
         "IntelRdt",
         "runtime MUST check if corresponding pre-configured directory `closID` is present",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/group-pre-configured"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-removed",
         "IntelRdt",
         "the runtime MUST remove the sub-directory when the container is deleted",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/group-removed"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-clos-kept",
         "IntelRdt",
         "the runtime MUST NOT remove the sub-directory when the container is deleted",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/group-made", "intel-rdt/group-pre-configured"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-monitoring",
         "IntelRdt",
         "the runtime MUST create a dedicated MON group for the container",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/monitoring"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-monitoring-id",
         "IntelRdt",
         "The runtime MUST use the container ID from start as the name of the MON group",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/monitoring"],
     ),
-    missing(
+    tested(
         "config-linux/intel-rdt-monitoring-fails",
         "IntelRdt",
         "if creating the MON group fails [...] the runtime MUST generate an error",
-        "needs a mounted resctrl file system, which only processors with resource control have; none of ours does",
+        &["intel-rdt/monitoring-fails"],
     ),
     tested(
         "config-linux/sysctl",
@@ -478,7 +481,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "seccomp/filter-mode",
             "seccomp/none",
-            "bad_input/missing-fields",
+            "bad-input/missing-fields",
         ],
     ),
     tested(
@@ -517,17 +520,17 @@ pub(super) const DEMANDS: &[Demand] = &[
         "`seccompFd` (string, REQUIRED) is the seccomp file descriptor",
         &["seccomp/notify", "seccomp/notify-state"],
     ),
-    missing(
+    tested(
         "config-linux/seccomp-metadata",
         "Seccomp",
         "`listenerMetadata`: This field MUST NOT be set if `listenerPath` is not set.",
-        "no case yet",
+        &["seccomp/metadata-without-agent"],
     ),
     tested(
         "config-linux/seccomp-names",
         "Seccomp",
         "`names` MUST contain at least one entry.",
-        &["bad_input/missing-fields"],
+        &["bad-input/missing-fields"],
     ),
     tested(
         "config-linux/seccomp-action",
@@ -553,7 +556,7 @@ pub(super) const DEMANDS: &[Demand] = &[
             "seccomp/arguments-equal",
             "seccomp/arguments-operators",
             "seccomp/arguments-64-bit",
-            "bad_input/missing-fields",
+            "bad-input/missing-fields",
         ],
     ),
     tested(
@@ -593,7 +596,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "rootfs/propagation-private",
             "rootfs/propagation-slave",
-            "bad_input/unknown-propagation",
+            "bad-input/unknown-propagation",
         ],
     ),
     tested(

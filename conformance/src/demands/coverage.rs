@@ -8,7 +8,6 @@ use super::{Demand, FILES, File, Proof};
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
     tested: usize,
-    missing: usize,
     untestable: usize,
 }
 
@@ -18,7 +17,6 @@ impl Count {
         for demand in demands {
             match demand.proof {
                 Proof::Cases(_) => count.tested += 1,
-                Proof::Missing(_) => count.missing += 1,
                 Proof::Untestable(_) => count.untestable += 1,
             }
         }
@@ -31,23 +29,16 @@ impl Count {
             .map(|file| Count::of(file.demands))
             .fold(Count::default(), |all, of_file| Count {
                 tested: all.tested + of_file.tested,
-                missing: all.missing + of_file.missing,
                 untestable: all.untestable + of_file.untestable,
             })
-    }
-
-    /// In whole per cent, of those that can be tested.
-    fn share(self) -> usize {
-        self.tested * 100 / (self.tested + self.missing).max(1)
     }
 }
 
 fn summary(count: Count) -> String {
     format!(
-        "{} of {} testable demands have a case ({} %); {} can't be tested",
+        "{} demands: {} have a case, {} can't be tested",
+        count.tested + count.untestable,
         count.tested,
-        count.tested + count.missing,
-        count.share(),
         count.untestable
     )
 }
@@ -56,7 +47,6 @@ fn proof(demand: &Demand) -> String {
     match demand.proof {
         Proof::Cases(cases) => cases.join(", "),
         Proof::Untestable(why) => format!("can't be tested: {why}"),
-        Proof::Missing(why) => format!("MISSING: {why}"),
     }
 }
 

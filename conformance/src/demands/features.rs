@@ -13,7 +13,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "features/version-min",
         "Specification version",
         "`ociVersionMin` (string, REQUIRED)",
-        &["engine_contract/features"],
+        &["engine-contract/features"],
     ),
     tested(
         "features/version-min-accepted",
@@ -25,7 +25,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         "features/version-max",
         "Specification version",
         "`ociVersionMax` (string, REQUIRED)",
-        &["engine_contract/features"],
+        &["engine-contract/features"],
     ),
     tested(
         "features/version-max-accepted",

@@ -72,8 +72,8 @@ pub(super) const DEMANDS: &[Demand] = &[
         "Lifecycle",
         "If the runtime is unable to create the environment [...] it MUST generate an error",
         &[
-            "bad_input/nothing-left-late",
-            "bad_input/unknown-mount-type",
+            "bad-input/nothing-left-late",
+            "bad-input/unknown-mount-type",
         ],
     ),
     tested(
@@ -182,8 +182,8 @@ pub(super) const DEMANDS: &[Demand] = &[
         "Errors",
         "generating an error MUST leave the state of the environment as if [...] never attempted",
         &[
-            "bad_input/nothing-left-early",
-            "bad_input/nothing-left-late",
+            "bad-input/nothing-left-early",
+            "bad-input/nothing-left-late",
             "cgroups/bad-value",
         ],
     ),
@@ -221,13 +221,13 @@ pub(super) const DEMANDS: &[Demand] = &[
         "runtime/create-needs-bundle-and-id",
         "Create",
         "if it is not provided a path to the bundle and the container ID",
-        &["lifecycle/create-needs-id", "bad_input/no-bundle"],
+        &["lifecycle/create-needs-id", "bad-input/no-bundle"],
     ),
     tested(
         "runtime/create-unique-id",
         "Create",
         "If the ID provided is not unique [...] or is not valid in any other way",
-        &["lifecycle/create-duplicate-id", "bad_input/ids"],
+        &["lifecycle/create-duplicate-id", "bad-input/ids"],
     ),
     tested(
         "runtime/create-creates",
@@ -257,8 +257,8 @@ pub(super) const DEMANDS: &[Demand] = &[
         "If the runtime cannot apply a property [...] it MUST generate an error",
         &[
             "cgroups/bad-value",
-            "bad_input/unknown-propagation",
-            "bad_input/unknown-mount-type",
+            "bad-input/unknown-propagation",
+            "bad-input/unknown-mount-type",
         ],
     ),
     tested(
@@ -284,7 +284,7 @@ pub(super) const DEMANDS: &[Demand] = &[
         &[
             "process/args",
             "process/args-path-search",
-            "bad_input/long-values",
+            "bad-input/long-values",
         ],
     ),
     tested(

@@ -42,6 +42,8 @@ pub struct Context {
     pub host: Host,
     /// No other case uses this word: container ids and cgroups begin with it.
     pub word: String,
+    /// Whether very many containers or calls are wanted.
+    pub big: bool,
     limit: Duration,
     counter: Cell<u32>,
     calls: RefCell<Vec<String>>,
@@ -63,6 +65,7 @@ impl Context {
         fs::create_dir_all(&state)?;
         Ok(Context {
             host: Host::default(),
+            big: false,
             state,
             directory,
             probe,

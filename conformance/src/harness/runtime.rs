@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -108,6 +108,8 @@ pub struct Call<'a> {
     environment: Vec<(String, String)>,
     descriptors: Vec<(OwnedFd, RawFd)>,
     terminal: Option<OwnedFd>,
+    tracer: Vec<OsString>,
+    user: Option<u32>,
 }
 
 impl<'a> Call<'a> {
@@ -122,6 +124,8 @@ impl<'a> Call<'a> {
             environment: Vec::new(),
             descriptors: Vec::new(),
             terminal: None,
+            tracer: Vec::new(),
+            user: None,
         }
     }
 
@@ -167,6 +171,18 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Makes the call as a user without rights, and in its group alone.
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
+        self
+    }
+
+    /// Has this program follow the call, with these words of its verb `tracer`.
+    pub fn tracer(mut self, words: &[&str]) -> Self {
+        self.tracer = words.iter().map(OsString::from).collect();
+        self
+    }
+
     /// Makes the call and waits for its end.
     ///
     /// # Errors
@@ -184,7 +200,17 @@ impl<'a> Call<'a> {
         let number = context.next_number();
         let stdout_file = context.directory.join(format!("{number}.stdout"));
         let stderr_file = context.directory.join(format!("{number}.stderr"));
-        let mut command = Command::new(&context.runtime);
+        let mut command = if self.tracer.is_empty() {
+            Command::new(&context.runtime)
+        } else {
+            // The probe is this program, under a name that can be typed again.
+            let mut command = Command::new(&context.probe);
+            command
+                .arg("tracer")
+                .args(&self.tracer)
+                .arg(&context.runtime);
+            command
+        };
         command
             .arg("--root")
             .arg(&self.root)
@@ -193,6 +219,9 @@ impl<'a> Call<'a> {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
+        }
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
         }
         let line = shell_line(&command, self.directory.as_deref(), &self.environment);
         if let Some(terminal) = self.terminal {
@@ -269,6 +298,11 @@ impl Running<'_> {
     /// A failure of the runtime when that does not come within 5 s.
     pub fn wait_for_output(&self, enough: impl Fn(&str) -> bool) -> Result<String, Stop> {
         super::wait_for_text(&self.stdout_file, enough)
+    }
+
+    /// The process of the runtime.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(0)
     }
 
     /// Whether it has ended.

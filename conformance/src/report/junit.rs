@@ -20,18 +20,14 @@ pub fn render(run: &Run) -> String {
     );
     for cases in run
         .cases
-        .chunk_by(|(one, _), (other, _)| chapter(one) == chapter(other))
+        .chunk_by(|(one, _), (other, _)| one.chapter() == other.chapter())
     {
         if let Some((first, _)) = cases.first() {
-            suite(&mut text, chapter(first), cases);
+            suite(&mut text, first.chapter(), cases);
         }
     }
     text.push_str("</testsuites>\n");
     text
-}
-
-fn chapter(case: &Case) -> &'static str {
-    case.id.split('/').next().unwrap_or_default()
 }
 
 fn suite(text: &mut String, chapter: &str, cases: &[(&'static Case, CaseResult)]) {

@@ -77,6 +77,19 @@ impl Run {
             .count()
     }
 
+    /// The counts and the time, in a line.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} passed, {} failed, {} known to fail, {} skipped, {} broken in {:.1} s",
+            self.count(Outcome::Passed),
+            self.count(Outcome::Failed),
+            self.count(Outcome::Known),
+            self.count(Outcome::Skipped),
+            self.count(Outcome::Broken),
+            self.elapsed.as_secs_f64(),
+        )
+    }
+
     /// Renders the run in a format, with its last newline.
     ///
     /// # Errors

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::{Outcome, Run};
 
+/// How many of a failed case's calls are shown.
+const CALLS: usize = 12;
+
 /// Renders the run.
 pub fn render(run: &Run) -> String {
     let list = |set: &std::collections::BTreeSet<String>| {
@@ -49,21 +52,16 @@ pub fn render(run: &Run) -> String {
             Outcome::Failed | Outcome::Broken => {
                 explained(&mut text);
                 let _ = writeln!(text, "       {}", result.reason);
-                for call in &result.calls {
+                let earlier = result.calls.len().saturating_sub(CALLS);
+                if earlier > 0 {
+                    let _ = writeln!(text, "         ({earlier} earlier calls: --format json)");
+                }
+                for call in &result.calls[earlier..] {
                     let _ = writeln!(text, "         {call}");
                 }
             }
         }
     }
-    let _ = writeln!(
-        text,
-        "\n{} passed, {} failed, {} known to fail, {} skipped, {} broken in {:.1} s",
-        run.count(Outcome::Passed),
-        run.count(Outcome::Failed),
-        run.count(Outcome::Known),
-        run.count(Outcome::Skipped),
-        run.count(Outcome::Broken),
-        run.elapsed.as_secs_f64(),
-    );
+    let _ = writeln!(text, "\n{}", run.summary());
     text
 }

@@ -1,11 +1,16 @@
-//! The faulty runtime: runc, with one thing wrong.
+//! The faulty runtime: a sound one, with one thing wrong.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
+
+/// The sound runtime.
+fn base() -> String {
+    std::env::var("WINDLASS_FAULT_OF").unwrap_or_else(|_| "runc".to_owned())
+}
 
 /// A call of the runtime, taken apart as far as faults need it.
 struct Call {
@@ -53,8 +58,11 @@ impl Call {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("runc");
-        command.args(&self.words).env_remove("WINDLASS_FAULT");
+        let mut command = Command::new(base());
+        command
+            .args(&self.words)
+            .env_remove("WINDLASS_FAULT")
+            .env_remove("WINDLASS_FAULT_OF");
         command
     }
 
@@ -67,10 +75,7 @@ impl Call {
 
     /// Runs runc and goes on.
     fn status(&self) -> u8 {
-        let status = self.command().status().unwrap();
-        status
-            .code()
-            .map_or(125, |code| u8::try_from(code).unwrap_or(125))
+        code(self.command().status().unwrap())
     }
 
     /// Runs runc and returns what it printed.
@@ -80,11 +85,10 @@ impl Call {
             .stderr(std::process::Stdio::inherit())
             .output()
             .unwrap();
-        let code = output
-            .status
-            .code()
-            .map_or(125, |code| u8::try_from(code).unwrap_or(125));
-        (code, String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            code(output.status),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     }
 
     fn id(&self) -> &str {
@@ -100,6 +104,7 @@ impl Call {
 }
 
 /// Is the runtime with this fault.
+#[allow(clippy::too_many_lines)] // one arm a fault
 pub fn run(fault: &str) -> ExitCode {
     let mut call = Call::of_this_process();
     let verb = call.verb().to_owned();
@@ -110,7 +115,7 @@ pub fn run(fault: &str) -> ExitCode {
         ("leak-a-descriptor", "run" | "create") | ("leak-a-descriptor-into-exec", "exec") => {
             call.add_options(&["--preserve-fds", "1"]);
             let error = Command::new("sh")
-                .args(["-c", "exec 3</etc/passwd; exec runc \"$@\"", "runc"])
+                .args(["-c", "exec 3</etc/passwd; exec \"$0\" \"$@\"", &base()])
                 .args(&call.words)
                 .env_remove("WINDLASS_FAULT")
                 .exec();
@@ -131,7 +136,8 @@ pub fn run(fault: &str) -> ExitCode {
         }
         ("exit-with-0", "run")
         | ("start-never-fails", "start")
-        | ("create-never-fails", "create") => {
+        | ("create-never-fails", "create")
+        | ("update-never-fails", "update") => {
             call.status();
             ExitCode::SUCCESS
         }
@@ -183,6 +189,22 @@ pub fn run(fault: &str) -> ExitCode {
             fs::write(root.join(call.id()), "").unwrap();
             ExitCode::from(status)
         }
+        ("wrong-status-for-users", "state") => print_state(&call, |state| {
+            state["status"] = json!("running");
+        }),
+        ("list-ten", "list") => {
+            let (status, text) = call.printed();
+            for line in text.lines().take(10) {
+                println!("{line}");
+            }
+            ExitCode::from(status)
+        }
+        ("silent-errors", "create" | "run") => {
+            let mut command = call.command();
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            ExitCode::from(code(command.status().unwrap()))
+        }
+        (fault, verb) if fault == format!("leak-when-{verb}-is-killed") => leak_when_killed(&call),
         ("exec-ignores-user", "exec") => {
             call.drop_option("--user");
             call.become_runc()
@@ -193,6 +215,35 @@ pub fn run(fault: &str) -> ExitCode {
         }
         _ => call.become_runc(),
     }
+}
+
+/// The exit status; 125 where there is none.
+fn code(status: ExitStatus) -> u8 {
+    status
+        .code()
+        .map_or(125, |code| u8::try_from(code).unwrap_or(125))
+}
+
+/// Makes a cgroup that only a call that comes to its end takes away.
+fn leak_when_killed(call: &Call) -> ExitCode {
+    let word = call
+        .words
+        .iter()
+        .find(|word| word.starts_with("wconf-"))
+        .and_then(|id| id.rsplit_once('-'))
+        .map_or("", |(word, _)| word);
+    let top = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|directory| directory.join("cgroup.procs").exists())
+        .unwrap();
+    let leak = top.join(word).join("leak");
+    fs::create_dir_all(&leak).unwrap();
+    let status = call.command().status().unwrap();
+    if status.code().is_some() {
+        fs::remove_dir(&leak).unwrap();
+    }
+    ExitCode::from(code(status))
 }
 
 fn print_state(call: &Call, change: impl FnOnce(&mut Value)) -> ExitCode {
@@ -311,6 +362,24 @@ fn break_config(fault: &str, config: &mut Value) {
         "drop-empty-arguments" => retain(config, "/process/args", |word| word != ""),
         "ignore-cwd" => config["process"]["cwd"] = json!("/"),
         "ignore-oom-score" => forget(config, "/process", "oomScoreAdj"),
+        "cut-environment" => truncate(config, "/process/env", 100),
+        "cut-arguments" => truncate(config, "/process/args", 1_000),
+        "cut-long-values" => each(config, "/process/env", |variable| {
+            let text: String = variable
+                .as_str()
+                .unwrap_or_default()
+                .chars()
+                .take(4_096)
+                .collect();
+            *variable = json!(text);
+        }),
+        "ignore-long-cwd"
+            if config["process"]["cwd"]
+                .as_str()
+                .is_some_and(|cwd| cwd.len() > 1_000) =>
+        {
+            config["process"]["cwd"] = json!("/");
+        }
         _ => break_surroundings(fault, config),
     }
 }
@@ -388,6 +457,102 @@ fn break_surroundings(fault: &str, config: &mut Value) {
         "forget-devices" => forget(config, "/linux", "devices"),
         "forget-annotations" => forget(config, "", "annotations"),
         "ignore-console-size" => forget(config, "/process", "consoleSize"),
+        "cut-mounts" => truncate(config, "/mounts", 100),
+        "cut-masks" => {
+            truncate(config, "/linux/maskedPaths", 100);
+            truncate(config, "/linux/readonlyPaths", 100);
+        }
+        "wrong-id-mapping" => each(config, "/linux/uidMappings", |mapping| {
+            mapping["containerID"] = json!(5);
+        }),
+        "map-own-id" => {
+            let own = config["linux"]["gidMappings"][0]["hostID"].clone();
+            each(config, "/linux/uidMappings", |mapping| {
+                mapping["hostID"] = own.clone();
+            });
+        }
+        "mount-over-dev" => push(
+            config,
+            "/mounts",
+            json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" }),
+        ),
+        "skip-masked-paths-for-users" => forget(config, "/linux", "maskedPaths"),
+        "forget-net-devices" => forget(config, "/linux", "netDevices"),
+        "ignore-metadata" => forget(config, "/linux/seccomp", "listenerMetadata"),
+        _ => {
+            break_resources(fault, config);
+            break_resctrl(fault, config);
+        }
+    }
+}
+
+/// Faults in limits.
+fn break_resources(fault: &str, config: &mut Value) {
+    match fault {
+        "lower-the-memory-limit" => config["linux"]["resources"]["memory"]["limit"] = json!(65_536),
+        "ignore-memory-limit" => forget(config, "/linux/resources", "memory"),
+        "ignore-resources" => forget(config, "/linux", "resources"),
+        "forget-hidden-throttles" => {
+            forget(
+                config,
+                "/linux/resources/blockIO",
+                "throttleWriteIOPSDevice",
+            );
+        }
+        "fill-in-a-weight" => each(config, "/linux/resources/blockIO/weightDevice", |device| {
+            device["weight"] = json!(10);
+        }),
+        "ignore-rdma" => forget(config, "/linux/resources", "rdma"),
+        "ignore-huge-pages" => forget(config, "/linux/resources", "hugepageLimits"),
+        "ignore-burst" => forget(config, "/linux/resources/cpu", "burst"),
+        "forget-network-priorities" => forget(config, "/linux/resources", "network"),
         _ => {}
+    }
+}
+
+/// Faults in `linux.intelRdt`.
+fn break_resctrl(fault: &str, config: &mut Value) {
+    const RDT: &str = "/linux/intelRdt";
+    if fault == "always-a-group" && config["linux"]["intelRdt"].is_null() {
+        config["linux"]["intelRdt"] = json!({});
+    }
+    let Some(rdt) = config.pointer_mut(RDT) else {
+        return;
+    };
+    let has_line = ["l3CacheSchema", "memBwSchema", "schemata"]
+        .iter()
+        .any(|field| !rdt[field].is_null());
+    match fault {
+        "ignore-intel-rdt" => forget(config, "/linux", "intelRdt"),
+        "wrong-group" => rdt["closID"] = json!("/"),
+        "own-group-for-the-default" => forget(config, RDT, "closID"),
+        "cut-lines" => {
+            for field in ["/memBwSchema", "/schemata/0"] {
+                if let Some(line) = rdt.pointer_mut(field) {
+                    let first = line.as_str().unwrap_or_default().lines().next();
+                    *line = json!(first.unwrap_or_default().replace("L3:", "MB:"));
+                }
+            }
+        }
+        "forget-bandwidth" => forget(config, RDT, "memBwSchema"),
+        "forget-schemata" => forget(config, RDT, "schemata"),
+        "always-a-line" if !has_line => rdt["schemata"] = json!(["L3:0=1"]),
+        "no-new-group" if rdt["closID"] == "new" => rdt["closID"] = json!("/"),
+        "compare-nothing" => {
+            rdt["schemata"] = json!([rdt["l3CacheSchema"]]);
+            forget(config, RDT, "l3CacheSchema");
+        }
+        "make-any-group" if !has_line => rdt["l3CacheSchema"] = json!("L3:0=fff"),
+        "keep-own-group" => rdt["closID"] = json!("kept"),
+        "forget-monitoring" | "ignore-monitoring-failures" => {
+            forget(config, RDT, "enableMonitoring");
+        }
+        _ => {}
+    }
+}
+
+fn truncate(config: &mut Value, array: &str, length: usize) {
+    if let Some(Value::Array(values)) = config.pointer_mut(array) {
+        values.truncate(length);
     }
 }

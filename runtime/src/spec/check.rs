@@ -234,5 +234,47 @@ fn check_supported(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
             .hint("shared, slave, private or unbindable"),
         )?;
     }
+    check_weights(spec, report)?;
+    if let Some(seccomp) = &linux.seccomp
+        && seccomp
+            .listener_metadata
+            .as_deref()
+            .is_some_and(|text| !text.is_empty())
+        && seccomp
+            .listener_path
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+    {
+        report(
+            Error::config(
+                "/linux/seccomp/listenerMetadata",
+                "listenerMetadata is set, and listenerPath is not",
+            )
+            .hint("it is what the seccomp agent at listenerPath is told"),
+        )?;
+    }
+    Ok(())
+}
+
+/// config-linux.md, Block IO: "You MUST specify at least one of `weight` or `leafWeight` in a given
+/// entry, and MAY specify both."
+fn check_weights(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
+    let block_io = spec
+        .linux
+        .resources
+        .as_ref()
+        .and_then(|all| all.block_io.as_ref());
+    for (index, device) in block_io
+        .iter()
+        .flat_map(|io| io.weight_device.iter().enumerate())
+    {
+        if device.weight.is_none() && device.leaf_weight.is_none() {
+            report(Error::config(
+                format!("/linux/resources/blockIO/weightDevice/{index}"),
+                "neither weight nor leafWeight is given",
+            ))?;
+        }
+    }
     Ok(())
 }
