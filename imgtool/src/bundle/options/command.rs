@@ -11,7 +11,7 @@ pub struct CommandOptions {
     entrypoint: Option<String>,
 
     /// The arguments of the image's ENTRYPOINT, or the program if it has none, in the place of its
-    /// CMD.
+    /// CMD; sh if neither says anything.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -28,8 +28,12 @@ impl CommandOptions {
         } else {
             entrypoint.iter().chain(&self.command).cloned().collect()
         };
+        if arguments.is_empty() && self.entrypoint.is_none() {
+            // Docker refuses it; a bundle is a file that its user can still change, so it is umoci's.
+            return Ok(vec!["sh".to_owned()]);
+        }
         if arguments.is_empty() {
-            bail!("there is nothing to execute: the image has no command, so give one after '--'");
+            bail!("there is nothing to execute: give a command after '--'");
         }
         if arguments[0].is_empty() {
             bail!("the program to execute is an empty string");
@@ -70,7 +74,7 @@ mod tests {
         assert_eq!(image(&[], &["c", "d"], None, &[]), joined("c d"));
         assert_eq!(image(&[], &["c"], None, &["x"]), joined("x"));
         assert_eq!(image(&[], &[], None, &["x"]), joined("x"));
-        assert_eq!(image(&[], &[], None, &[]), None);
+        assert_eq!(image(&[], &[], None, &[]), joined("sh"));
         assert_eq!(image(&[], &[""], None, &[]), None);
     }
 }
