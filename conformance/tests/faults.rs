@@ -100,7 +100,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("ignore-resources", "rootless/limits-refused"),
     ("update-never-fails", "cgroups/check-before-update-v*"),
     ("forget-hidden-throttles", "cgroups/block-io-rates-v*"),
-    ("fill-in-a-weight", "cgroups/block-io-weight-device"),
+    ("ignore-weights", "cgroups/block-io-weight-device"),
     ("ignore-rdma", "cgroups/rdma-of-nothing"),
     ("ignore-huge-pages", "cgroups/huge-pages"),
     ("ignore-burst", "cgroups/burst-v*"),

@@ -58,7 +58,7 @@ fn runc_passes_and_nothing_is_left() {
     assert_eq!(output.status.code(), Some(0));
     let passed = document["counts"]["passed"].as_u64().unwrap();
     assert!(passed >= 200, "only {passed} cases passed");
-    assert!(seconds < 60, "took {seconds} s");
+    assert!(seconds < 300, "took {seconds} s");
 
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

@@ -235,12 +235,17 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Demands that the container's process is in the group.
+    /// Demands that the container's process is in the group: itself, or by one that has started it
+    /// and ended, from which it would have inherited that.
     fn is_member(&self, container: &Container<'_>, group: &str) -> Verdict {
         let pid = container.pid()?.to_string();
-        let tasks = self.lines(group, "tasks")?;
+        let mut tasks = self.lines(group, "tasks")?;
+        tasks.retain(|task| !task.is_empty());
+        let have_ended = tasks
+            .iter()
+            .all(|task| !Path::new("/proc").join(task).exists());
         check(
-            tasks.contains(&pid),
+            tasks.contains(&pid) || (have_ended && !tasks.is_empty()),
             format_args!("process {pid} is not in {group:?}, which has {tasks:?}"),
         )
     }
@@ -291,6 +296,11 @@ fn unset(context: &Context) -> Verdict {
     let host = Host::new(context)?;
     let before = everything(&host.imitation.directory)?;
     let container = host.create(Value::Null)?;
+    equal(
+        "resctrl",
+        everything(&host.imitation.directory)?,
+        before.clone(),
+    )?;
     host.delete(container)?;
     equal("resctrl", everything(&host.imitation.directory)?, before)
 }

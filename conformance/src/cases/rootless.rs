@@ -148,9 +148,16 @@ fn see(
     observation(&attempt(context, &bundle)?.must_work()?)
 }
 
+/// Writes config.json as the user's own.
+fn write(bundle: &Bundle) -> Verdict {
+    bundle.write()?;
+    chown(bundle.directory.join("config.json"), Some(USER), Some(USER))?;
+    Ok(())
+}
+
 /// `run`, whatever comes of it.
 fn attempt(context: &Context, bundle: &Bundle) -> Result<Output, Stop> {
-    bundle.write()?;
+    write(bundle)?;
     let container = context.container()?;
     let directory = bundle.directory.to_string_lossy();
     let output = call(context, &["run", "--bundle", &directory, &container.id]).run()?;
@@ -203,7 +210,7 @@ fn devices(context: &Context) -> Verdict {
 fn lifecycle(context: &Context) -> Verdict {
     let mut bundle = bundle(context)?;
     bundle.set_probe(&["wait"]);
-    bundle.write()?;
+    write(&bundle)?;
     let mut container = context.container()?;
     let id = container.id.clone();
     let directory = bundle.directory.to_string_lossy();

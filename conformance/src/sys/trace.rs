@@ -28,8 +28,6 @@ pub enum Event {
     Call,
     /// It is about to be handed this signal.
     Signal(i32),
-    /// It has started another thread or process: its id.
-    Started(i32),
     /// It stopped for a reason that is only the tracer's.
     Other,
     /// It has ended: exit status as a shell says it.
@@ -103,17 +101,6 @@ pub fn next() -> io::Result<(i32, Event)> {
         Event::Ended(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
         Event::Ended(128 + libc::WTERMSIG(status))
-    } else if [
-        libc::PTRACE_EVENT_FORK,
-        libc::PTRACE_EVENT_VFORK,
-        libc::PTRACE_EVENT_CLONE,
-    ]
-    .contains(&(status >> 16))
-    {
-        let mut started: libc::c_ulong = 0;
-        // SAFETY: the kernel writes one unsigned long, and `started` is one.
-        unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, thread, 0, &raw mut started) };
-        Event::Started(i32::try_from(started).unwrap_or(0))
     } else if status >> 16 != 0 {
         Event::Other
     } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {

@@ -63,17 +63,13 @@ impl Follower for Killer {
         Ok(())
     }
 
-    fn started(&mut self, _thread: i32, _other: i32) -> io::Result<()> {
-        Ok(())
-    }
-
     fn after(&mut self, _thread: i32, _value: i64) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// The process that a thread belongs to (proc_pid_status(5)).
-pub(super) fn process_of(thread: i32) -> io::Result<i32> {
+fn process_of(thread: i32) -> io::Result<i32> {
     let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
     status
         .lines()

@@ -23,8 +23,6 @@ pub use resctrl::{Imitation, NOT_LOOKED};
 trait Follower {
     /// A thread is about to make a call.
     fn before(&mut self, thread: i32, number: i64, arguments: [u64; 6]) -> io::Result<()>;
-    /// It has started another one.
-    fn started(&mut self, thread: i32, other: i32) -> io::Result<()>;
     /// It has made it.
     fn after(&mut self, thread: i32, value: i64) -> io::Result<()>;
 }
@@ -71,7 +69,6 @@ fn follow(program: &[&str], follower: &mut dyn Follower) -> io::Result<i32> {
             Event::Ended(status) if thread == main => return Ok(status),
             Event::Ended(_) => continue,
             Event::Signal(other) => signal = other,
-            Event::Started(other) => follower.started(thread, other)?,
             Event::Other => {}
             Event::Call => match alive(trace::call(thread))?.flatten() {
                 Some(At::Entry { number, arguments }) => {

@@ -10,7 +10,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::kill::process_of;
 use super::{Follower, memory};
 
 /// Where the runtime sees it.
@@ -89,25 +88,6 @@ fn processors(directory: &Path) -> PathBuf {
     let name = directory.to_string_lossy();
     let number = name.rsplit('-').next().unwrap_or_default();
     PathBuf::from(format!("/tmp/wc{number}"))
-}
-
-/// The groups' directories: the top, those in it, and the monitoring groups of both.
-fn groups(top: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut groups = vec![top.to_owned()];
-    for place in [top.to_owned(), top.join("mon_groups")] {
-        groups.extend(fs::read_dir(place)?.flatten().map(|entry| entry.path()));
-    }
-    for index in 1..groups.len() {
-        let monitoring = fs::read_dir(groups[index].join("mon_groups"));
-        groups.extend(
-            monitoring
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.path()),
-        );
-    }
-    Ok(groups)
 }
 
 /// Gives a group the files that the kernel gives it.
@@ -219,27 +199,6 @@ impl Follower for Showing {
             path,
         };
         self.pending.insert(thread, pending);
-        Ok(())
-    }
-
-    /// Who is started by a member of a group is one as well.
-    fn started(&mut self, thread: i32, other: i32) -> io::Result<()> {
-        let Ok(member) = process_of(thread) else {
-            return Ok(());
-        };
-        for directory in groups(&self.directory)? {
-            let file = directory.join("tasks");
-            let Ok(mut text) = fs::read_to_string(&file) else {
-                continue;
-            };
-            if text
-                .split_whitespace()
-                .any(|word| word == member.to_string())
-            {
-                text = format!("{text}\n{other}\n");
-                fs::write(&file, text)?;
-            }
-        }
         Ok(())
     }
 

@@ -237,7 +237,7 @@ fn leak_when_killed(call: &Call) -> ExitCode {
         .into_iter()
         .find(|directory| directory.join("cgroup.procs").exists())
         .unwrap();
-    let leak = top.join(word).join("leak");
+    let leak = top.join(word).join(format!("leak-{}", std::process::id()));
     fs::create_dir_all(&leak).unwrap();
     let status = call.command().status().unwrap();
     if status.code().is_some() {
@@ -499,9 +499,7 @@ fn break_resources(fault: &str, config: &mut Value) {
                 "throttleWriteIOPSDevice",
             );
         }
-        "fill-in-a-weight" => each(config, "/linux/resources/blockIO/weightDevice", |device| {
-            device["weight"] = json!(10);
-        }),
+        "ignore-weights" => forget(config, "/linux/resources/blockIO", "weightDevice"),
         "ignore-rdma" => forget(config, "/linux/resources", "rdma"),
         "ignore-huge-pages" => forget(config, "/linux/resources", "hugepageLimits"),
         "ignore-burst" => forget(config, "/linux/resources/cpu", "burst"),
