@@ -3,12 +3,12 @@
 //! what is committed of the container has them.
 
 use anyhow::{Context, Result};
-use rustix::fs::{FileType, Mode, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::runtime_config::Mount;
 use crate::layer::path::ImagePath;
-use crate::layer::rootfs::RootFs;
+use crate::layer::rootfs::{Directory, RootFs};
 
 /// Makes what is missing for mounts to be mounted on; `rootfs` is the overlay whose upper
 /// directory becomes the init layer. What lies in another mount isn't ours to make.
@@ -58,12 +58,6 @@ fn make_mount_point(rootfs: &mut RootFs, path: &ImagePath, is_file: bool) -> Res
     // A new name changes the times of its directory, which are the image's.
     let times = times_of(&nearest)?;
     let reached = rootfs.make_directories(&parent)?;
-    for made in &reached.made {
-        if let Some(directory) = rootfs.directory(made)? {
-            rustix::fs::fchmod(directory.readable()?, Mode::from_raw_mode(0o755))
-                .with_context(|| format!("fchmod {made}"))?;
-        }
-    }
     let mode = Mode::from_raw_mode(if is_file { 0o644 } else { 0o755 });
     if is_file {
         match reached.directory.make_node(name, FileType::RegularFile, 0) {
@@ -71,22 +65,35 @@ fn make_mount_point(rootfs: &mut RootFs, path: &ImagePath, is_file: bool) -> Res
             Err(errno) => return Err(errno).with_context(|| format!("mknodat {path}")),
         }
     } else {
-        reached
-            .directory
-            .make_directory(name)
-            .with_context(|| format!("mkdirat {path}"))?;
+        let made = reached.directory.make_directory(name);
+        made.with_context(|| format!("mkdirat {path}"))?;
     }
-    rustix::fs::chmodat(
-        reached.directory.fd(),
-        name,
-        mode,
-        rustix::fs::AtFlags::empty(),
-    )
-    .with_context(|| format!("fchmodat {path}"))?;
+    // The same in every container.
+    let set = |directory: &Directory, name: &[u8], mode| {
+        rustix::fs::chmodat(directory.fd(), name, mode, AtFlags::empty())
+            .and_then(|()| {
+                let epoch = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                };
+                let times = Timestamps {
+                    last_access: epoch,
+                    last_modification: epoch,
+                };
+                rustix::fs::utimensat(directory.fd(), name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            })
+            .with_context(|| format!("mode and times of {path}"))
+    };
+    set(&reached.directory, name, mode)?;
+    for made in reached.made.iter().rev() {
+        if let Some(directory) = rootfs.directory(made)? {
+            set(&directory, b".", Mode::from_raw_mode(0o755))?;
+        }
+    }
     rustix::fs::futimens(nearest.readable()?, &times).context("futimens")
 }
 
-fn times_of(directory: &crate::layer::rootfs::Directory) -> Result<Timestamps> {
+fn times_of(directory: &Directory) -> Result<Timestamps> {
     let stat = rustix::fs::fstat(directory.fd()).context("fstat")?;
     let time = |tv_sec, nanoseconds| Timespec {
         tv_sec,

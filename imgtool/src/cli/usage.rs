@@ -31,6 +31,8 @@ impl DiskUsage {
             let shown = json!({
                 "Images": usage.images, "Used": count(usage.used),
                 "Unused": count(usage.unused), "Parts": count(usage.parts),
+                "Layers": count(usage.layers), "UnusedLayers": count(usage.unused_layers),
+                "Bundles": count(usage.bundles),
             });
             writeln!(output, "{}", serde_json::to_string_pretty(&shown)?)?;
             return Ok(());
@@ -43,6 +45,9 @@ impl DiskUsage {
             row("images' blobs", usage.used),
             row("blobs without an image", usage.unused),
             row("parts of blobs", usage.parts),
+            row("unpacked layers", usage.layers),
+            row("unpacked layers without an image", usage.unused_layers),
+            row("bundles' writable layers", usage.bundles),
         ];
         table::write(&mut output, &rows)?;
         Ok(())

@@ -10,6 +10,8 @@ use crate::sys::signal;
 
 /// Hashes every blob of the store and names those that are damaged, and those that are missing.
 ///
+/// Unpacked layers aren't hashed: only those that are missing for a bundle are named.
+///
 /// Fails if there are any, unless it is to --remove them: then a pull of their images brings both kinds
 /// back. The images for other platforms that an index lists aren't missing.
 #[derive(Debug, Args)]
@@ -50,6 +52,14 @@ impl Verify {
                 None => writeln!(output, "{digest}: missing")?,
             }
         }
+        let missing_layers = store.missing_layers()?;
+        for (layer, bundle) in &missing_layers {
+            let bundle = bundle.display();
+            writeln!(
+                output,
+                "unpacked layer {layer}: missing (needed by bundle {bundle})"
+            )?;
+        }
         if damaged > 0 && !self.remove {
             bail!(
                 "{damaged} of {all} blobs are damaged (--remove makes room for good ones), \
@@ -62,6 +72,9 @@ impl Verify {
                 "{} blobs are missing: pull their images again",
                 missing.len()
             );
+        }
+        if !missing_layers.is_empty() {
+            bail!("unpacked layers are missing: mount the bundles again to have them unpacked");
         }
         writeln!(output, "{} of {all} blobs are well", all - damaged)?;
         Ok(())

@@ -34,23 +34,17 @@ impl Store {
     pub fn collect_garbage(&self) -> Result<StoreCollected> {
         let (kept, bundles) = self.collect_bundles()?;
         network::hook::collect(&self.layout().path().join(network::DIRECTORY))?;
-        let mut images: Vec<Descriptor> = kept.iter().map(|kept| kept.image.clone()).collect();
-        let mut layers: HashSet<Digest> = kept.into_iter().flat_map(|kept| kept.layers).collect();
         crate::build::remove_unfinished(self)?;
-        for step in Cache::of(self).layers()? {
-            images.push(step.descriptor);
-            layers.insert(step.chain_id);
-        }
-        layers.extend(self.layers_of_images()?);
+        let needed = self.needed(&kept)?;
         Ok(StoreCollected {
-            blobs: self.layout().collect_garbage_but(&images)?,
-            layers: self.collect_layers(&layers)?,
+            blobs: self.layout().collect_garbage_but(&needed.blobs)?,
+            layers: self.collect_layers(&needed.layers)?,
             bundles,
         })
     }
 
-    /// The bundles that are there, and how many were removed. Forgets those that are gone; removes those that are
-    /// unfinished: nobody is at work on them, for we have the store alone.
+    /// The bundles that are there, and how many were removed. Forgets those that are gone; removes
+    /// those that are unfinished: nobody is at work on them, for we have the store alone.
     fn collect_bundles(&self) -> Result<(Vec<BundleReference>, u64)> {
         let mut kept = Vec::new();
         let mut removed = 0;
@@ -72,15 +66,45 @@ impl Store {
         Ok((kept, removed))
     }
 
-    /// The chainIDs of all layers of the store's images. An image that can't be read (one of which
-    /// parts are missing) needs none.
-    fn layers_of_images(&self) -> Result<HashSet<Digest>> {
-        let mut layers = HashSet::new();
-        for image in self.images()? {
-            if let Ok(image) = Image::below(self.layout(), &image.descriptor) {
-                layers.extend(chain_ids(&image.config.rootfs.diff_ids));
+    /// The bundles that are there, unfinished ones included.
+    pub(super) fn bundles_here(&self) -> Result<Vec<BundleReference>> {
+        let mut here = Vec::new();
+        for (reference, _) in self.bundles()? {
+            let record = ContainerRecord::read(&reference.path)?;
+            if record.is_some_and(|record| record.id == reference.id) {
+                here.push(reference);
             }
         }
-        Ok(layers)
+        Ok(here)
     }
+
+    /// What these bundles, the store's images and cached steps of builds need. An image that can't be
+    /// read (one of which parts are missing) needs no layers.
+    pub(super) fn needed(&self, bundles: &[BundleReference]) -> Result<Needed> {
+        let of_bundles = bundles.iter().flat_map(|bundle| bundle.layers.clone());
+        let mut needed = Needed {
+            blobs: bundles.iter().map(|bundle| bundle.image.clone()).collect(),
+            layers: of_bundles.collect(),
+        };
+        for step in Cache::of(self).layers()? {
+            needed.blobs.push(step.descriptor);
+            needed.layers.insert(step.chain_id);
+        }
+        for image in self.images()? {
+            if let Ok(image) = Image::below(self.layout(), &image.descriptor) {
+                let chain = chain_ids(&image.config.rootfs.diff_ids);
+                needed.layers.extend(chain);
+            }
+        }
+        Ok(needed)
+    }
+}
+
+/// What has to stay in the store, besides its images' blobs.
+#[derive(Debug)]
+pub(super) struct Needed {
+    /// Documents and layers, with all that these lead to.
+    pub(super) blobs: Vec<Descriptor>,
+    /// ChainIDs of unpacked layers.
+    pub(super) layers: HashSet<Digest>,
 }

@@ -1,7 +1,9 @@
 //! Whether the store still holds what its digests say, and how much it holds.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -24,17 +26,38 @@ pub struct Usage {
     pub unused: (u64, u64),
     /// Parts of blobs, and their bytes.
     pub parts: (u64, u64),
+    /// Unpacked layers that images or bundles need, and the bytes that they take on disk.
+    pub layers: (u64, u64),
+    /// Unpacked layers that nothing needs, unfinished ones included.
+    pub unused_layers: (u64, u64),
+    /// Bundles, and the bytes that their containers wrote.
+    pub bundles: (u64, u64),
 }
 
 impl Store {
     /// How much the store holds.
     pub fn usage(&self) -> Result<Usage> {
-        let referenced = self.layout().referenced()?;
+        let bundles = self.bundles_here()?;
+        let needed = self.needed(&bundles)?;
+        let referenced = self.layout().referenced_by(&needed.blobs)?;
         let mut usage = Usage {
             images: self.images()?.len() as u64,
             parts: self.layout().partials_here()?,
             ..Usage::default()
         };
+        for (id, path) in self.layers_here()? {
+            let kind = if id.is_some_and(|id| needed.layers.contains(&id)) {
+                &mut usage.layers
+            } else {
+                &mut usage.unused_layers
+            };
+            kind.0 += 1;
+            kind.1 += bytes_below(&path)?;
+        }
+        for bundle in &bundles {
+            usage.bundles.0 += 1;
+            usage.bundles.1 += bytes_below(&bundle.path.join("upper"))?;
+        }
         for (digest, size) in self.layout().blobs()? {
             let kind = if referenced.contains(&digest) {
                 &mut usage.used
@@ -60,6 +83,19 @@ impl Store {
         Ok(blobs.len() as u64)
     }
 
+    /// Unpacked layers that bundles need, and that aren't here; each with the bundle's directory.
+    pub fn missing_layers(&self) -> Result<Vec<(Digest, PathBuf)>> {
+        let mut missing = Vec::new();
+        for bundle in self.bundles_here()? {
+            for id in bundle.layers {
+                if !self.layer_directory(&id).exists() {
+                    missing.push((id, bundle.path.clone()));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
     /// Blobs that are needed by what is here, and aren't here themselves; each with what needs it,
     /// where that isn't the store's index. An index's images are needed by nobody: those for other
     /// platforms were never fetched. Documents that can't be read lead no further.
@@ -72,7 +108,8 @@ impl Store {
             .collect();
         let mut missing = Vec::new();
         let mut seen = HashSet::new();
-        let top = layout.index()?.manifests;
+        let mut top = layout.index()?.manifests;
+        top.extend(self.bundles_here()?.into_iter().map(|bundle| bundle.image));
         let mut to_do: Vec<_> = top.into_iter().map(|entry| (entry, None, true)).collect();
         while let Some((descriptor, needed_by, is_needed)) = to_do.pop() {
             signal::check()?;
@@ -113,6 +150,33 @@ impl Store {
             hasher.update(&buffer[..count]);
         }
     }
+}
+
+/// The bytes on disk of all that is below a directory, a file of several names once. It may be in
+/// use: what goes away meanwhile doesn't count.
+fn bytes_below(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let mut counted = HashSet::new();
+    let mut to_do = vec![directory.to_owned()];
+    while let Some(path) = to_do.pop() {
+        signal::check()?;
+        let context = || format!("look at {}", path.display());
+        let metadata = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(context),
+        };
+        if metadata.nlink() == 1 || metadata.is_dir() || counted.insert(metadata.ino()) {
+            // What stat(2) counts blocks in.
+            bytes += metadata.blocks() * 512;
+        }
+        if metadata.is_dir() {
+            for entry in std::fs::read_dir(&path).with_context(context)? {
+                to_do.push(entry.with_context(context)?.path());
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// What a document leads to, and whether it is no use without it.

@@ -156,16 +156,19 @@ impl Container {
         let id = format!("bundle-test-{}-{bundle}", std::process::id());
         let root = site.path("runtime-root");
         let container = Container { id, root };
-        let output = container
+        // A file: the container holds it open as long as it lives.
+        let errors = site.path("errors");
+        let status = container
             .runtime(&["run", "--detach", "--bundle"])
             .arg(site.path(bundle))
             .arg(&container.id)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .output()
+            .stderr(std::fs::File::create(&errors).unwrap())
+            .status()
             .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{stderr}");
+        let stderr = std::fs::read_to_string(errors).unwrap();
+        assert!(status.success(), "{stderr}");
         container
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::layer::rootfs::RootFs;
@@ -18,30 +18,42 @@ impl Store {
     /// how many. Only for who has the store alone.
     pub(in crate::store) fn collect_layers(&self, needed: &HashSet<Digest>) -> Result<u64> {
         let mut collected = 0;
-        for algorithm in names(&self.layers_directory())? {
-            let directory = self.layers_directory().join(&algorithm);
-            for name in names(&directory)? {
-                signal::check()?;
-                let id = format!("{algorithm}:{name}").parse::<Digest>();
-                if id.is_ok_and(|id| needed.contains(&id)) {
-                    continue;
-                }
-                remove_layer(&directory, &name)?;
+        for (id, path) in self.layers_here()? {
+            signal::check()?;
+            if id.is_none_or(|id| !needed.contains(&id)) {
+                remove_layer(&path)?;
                 collected += 1;
             }
         }
         Ok(collected)
     }
+
+    /// All that is where unpacked layers are; without a chainID what isn't whole.
+    pub(in crate::store) fn layers_here(&self) -> Result<Vec<(Option<Digest>, PathBuf)>> {
+        let mut layers = Vec::new();
+        for algorithm in names(&self.layers_directory())? {
+            let directory = self.layers_directory().join(&algorithm);
+            for name in names(&directory)? {
+                let id = format!("{algorithm}:{name}").parse().ok();
+                layers.push((id, directory.join(name)));
+            }
+        }
+        Ok(layers)
+    }
 }
 
 /// Removes a layer under another name: it is whole, or not there.
-fn remove_layer(directory: &Path, name: &str) -> Result<()> {
-    let context = || format!("remove layer {}", directory.join(name).display());
+fn remove_layer(path: &Path) -> Result<()> {
+    let context = || format!("remove layer {}", path.display());
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        bail!("{} is no layer's place", path.display());
+    };
+    let name = name.to_string_lossy();
     let doomed = if name.starts_with('.') {
-        name.to_owned()
+        name.into_owned()
     } else {
         let doomed = format!(".removed-{name}");
-        rustix::fs::rename(directory.join(name), directory.join(&doomed)).with_context(context)?;
+        rustix::fs::rename(path, directory.join(&doomed)).with_context(context)?;
         doomed
     };
     unmount_from(&directory.join(&doomed).join("place"), true)?;

@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Where the unpacked layer of a chainID is, or would be.
-    pub(super) fn layer_directory(&self, id: &Digest) -> PathBuf {
+    pub(in crate::store) fn layer_directory(&self, id: &Digest) -> PathBuf {
         self.layers_directory()
             .join(id.algorithm().name())
             .join(id.hex())
