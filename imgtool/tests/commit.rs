@@ -168,6 +168,58 @@ fn the_same_tree_gives_the_same_image() {
     assert_eq!((layers("one"), layers("same")), (2, 2));
 }
 
+#[test]
+fn the_configuration_is_changed_by_instructions() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "demo", "b"]);
+    let changes = [
+        "--change=ENV A=1 B=\"two words\"",
+        "--change=ENV PATH=/opt:$A",
+        "--change=CMD [\"x\", \"y\"]",
+        "--change=ENTRYPOINT run it",
+        "--change=WORKDIR /srv",
+        "--change=WORKDIR below",
+        "--change=EXPOSE 80 53/udp",
+        "--change=LABEL a=b",
+        "--change=USER 5:6",
+        "--change=VOLUME [\"/data\"]",
+    ];
+    let mut arguments = vec!["commit", "--author=me", "--message=why"];
+    arguments.extend(changes);
+    arguments.extend(["b", "changed"]);
+    site.ours(&arguments);
+    let image: Value = serde_json::from_str(&site.ours(&["inspect", "changed"])).unwrap();
+    let image = if image.is_array() {
+        image[0].clone()
+    } else {
+        image
+    };
+    let config = &image["Image"]["config"];
+    assert_eq!(image["Image"]["author"], "me");
+    assert_eq!(
+        config["Env"],
+        serde_json::json!(["A=1", "B=two words", "PATH=/opt:1"])
+    );
+    assert_eq!(config["Cmd"], serde_json::json!(["x", "y"]));
+    assert_eq!(
+        config["Entrypoint"],
+        serde_json::json!(["/bin/sh", "-c", "run it"])
+    );
+    assert_eq!(config["WorkingDir"], "/srv/below");
+    assert_eq!(
+        config["ExposedPorts"],
+        serde_json::json!({"80/tcp": {}, "53/udp": {}})
+    );
+    assert_eq!(config["Labels"], serde_json::json!({"a": "b"}));
+    assert_eq!(config["User"], "5:6");
+    assert_eq!(config["Volumes"], serde_json::json!({"/data": {}}));
+    let refused = site
+        .command(&["commit", "--change=RUN x", "b", "y"])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 /// A container is held still while it is read, and goes on afterwards, whatever happened.
 #[test]
 fn a_running_container_is_paused() {

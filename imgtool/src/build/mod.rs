@@ -9,6 +9,7 @@
 
 pub mod base;
 pub mod cache;
+pub mod changes;
 pub mod configuration;
 pub mod context;
 mod copy_step;

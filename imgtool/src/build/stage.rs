@@ -347,7 +347,7 @@ impl Stage {
 }
 
 /// What an instruction says of the configuration.
-fn configure(
+pub(super) fn configure(
     process: &mut Process,
     instruction: &Instruction,
     scope: &Scope,

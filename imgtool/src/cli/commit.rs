@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 
 use super::arguments::{CompressArguments, RuntimeArguments};
+use crate::build::changes::{Change, change};
 use crate::bundle::commit::{self, CommitOptions};
 use crate::bundle::container_bundle::ContainerBundle;
 use crate::bundle::pause::Paused;
@@ -17,11 +18,12 @@ use crate::sys::signal;
 /// Makes an image of a bundle: its image, with what the container wrote as a new layer.
 ///
 /// Prints the image's digest. What is mounted into the container (volumes, binds, tmpfs, /etc/hosts) is
-/// none of it. The image's configuration stays as it is, whatever the bundle was made with.
+/// none of it. The image's configuration is changed by --change alone, whatever the bundle was made
+/// with.
 /// With SOURCE_DATE_EPOCH set, the same tree gives the same image.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: windlass-img commit --message 'with nginx' /run/web localhost/web:2"
+    after_help = "Example: windlass-img commit --message 'with nginx' --change 'CMD [\"nginx\"]' /run/web localhost/web:2"
 )]
 pub struct Commit {
     /// Who made the change.
@@ -31,6 +33,11 @@ pub struct Commit {
     /// A note about the change.
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
+
+    /// Change the image's configuration by an instruction of a Dockerfile; may be repeated: CMD,
+    /// ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR.
+    #[arg(short, long, value_name = "INSTRUCTION", value_parser = parsed_change)]
+    change: Vec<Change>,
 
     /// Whether to pause the container, if it runs, so that nothing changes meanwhile.
     #[arg(short, long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true,
@@ -53,6 +60,10 @@ pub struct Commit {
 
 fn checked_name(text: &str) -> Result<String, String> {
     stored_name(text).map_err(|error| format!("{error:#}"))
+}
+
+fn parsed_change(text: &str) -> Result<Change, String> {
+    Change::parse(text).map_err(|error| format!("{error:#}"))
 }
 
 impl Commit {
@@ -80,6 +91,8 @@ impl Commit {
         } else {
             None
         };
-        commit::commit(&bundle, &store, &self.name, &options, |_| Ok(()))
+        commit::commit(&bundle, &store, &self.name, &options, |edit| {
+            change(edit, &self.change)
+        })
     }
 }
