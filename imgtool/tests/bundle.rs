@@ -317,6 +317,7 @@ fn a_full_disk_leaves_nothing() {
         let mut command = image_builder::windlass_img();
         command.arg("bundle").arg("--store").arg(&copied);
         command.arg("localhost/demo:latest").arg(small.join(name));
+        command.args(["--", "sh"]);
         command.output().unwrap()
     };
     let output = bundle("b");

@@ -109,6 +109,8 @@ fn mounts_stay_out() {
         "options": ["rbind", "rw"],
     });
     json["mounts"].as_array_mut().unwrap().push(mount);
+    // The file is the user's: it may say what bundle never does.
+    json["domainname"] = "example.com".into();
     std::fs::write(&config, json.to_string()).unwrap();
     // What was in the mount's place before, as some runtimes leave it.
     site.script("b", "echo covered > data/covered");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{CWD, Mode, OFlags};
+use serde::Deserialize;
 
 use super::container_record::{CONTAINER_RECORD, ContainerRecord, RootfsKind};
 use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS};
-use super::runtime_config::RuntimeConfig;
 use crate::layer::limits::Limits;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
@@ -18,6 +18,26 @@ use crate::layout::resolve::Image;
 use crate::store::Store;
 use crate::store::layers::LayerChain;
 use crate::warnings;
+
+/// What we look for in config.json, which is the caller's to change.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    mounts: Vec<MountPoint>,
+    #[serde(default)]
+    process: Process,
+}
+
+#[derive(Deserialize)]
+struct MountPoint {
+    destination: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Process {
+    #[serde(default)]
+    args: Vec<String>,
+}
 
 /// A container's bundle.
 #[derive(Debug)]
@@ -140,7 +160,7 @@ impl ContainerBundle {
         Ok(self.config()?.process.args.join(" "))
     }
 
-    fn config(&self) -> Result<RuntimeConfig> {
+    fn config(&self) -> Result<Config> {
         let path = self.path.join(CONFIG);
         let context = || format!("read {}", path.display());
         let json = std::fs::read(&path).with_context(context)?;
