@@ -74,10 +74,9 @@ impl Site {
     /// Makes a bundle whose container runs `script`, and returns what was printed.
     fn bundle(&self, name: &str, options: &[&str], script: &str) -> String {
         let path = self.path(name);
-        let printed = self.succeeds("bundle", &[options, &["busybox", &path]].concat());
+        let command = ["busybox", &path, "--", "sh", "-c", script];
+        let printed = self.succeeds("bundle", &[options, &command].concat());
         self.edit(name, |config| {
-            config["process"]["terminal"] = json!(false);
-            config["process"]["args"] = json!(["sh", "-c", script]);
             // Other tests have containers of the same name.
             let site = self.host.directory.path().file_name().unwrap();
             let cgroup = format!("/{}-{name}", site.display());
@@ -193,6 +192,7 @@ fn a_bridge_connects_containers_and_publishes_ports() {
         "--network=bridge",
         "--add-host=up:host-gateway",
         "--dns=192.0.2.53",
+        "--hostname=caller",
     ];
     let script = "cat /etc/hosts /etc/resolv.conf; nc -w 5 web 80; nc -w 5 up 4000";
     site.bundle("client", &options, script);
@@ -207,7 +207,7 @@ fn a_bridge_connects_containers_and_publishes_ports() {
         gateway.is_some_and(|gateway| gateway.ends_with(".1")),
         "{said}"
     );
-    assert!(site.file("web/hosts").contains("\twindlass client\n"));
+    assert!(site.file("web/hosts").contains("\tcaller client\n"));
 
     // A container that has ended is still known, until it is deleted.
     site.delete("client");
@@ -457,7 +457,10 @@ fn the_standard_network_avoids_what_the_host_uses_and_is_its_owners() {
     network["plugins"][0]["ipam"]["ranges"] = json!([[{ "subnet": "10.87.5.0/24" }]]);
     std::fs::write(site.host.path(conflist), network.to_string()).unwrap();
     let bundle = site.path("two");
-    let output = site.image_tool("bundle", &["--network=bridge", "busybox", &bundle]);
+    let output = site.image_tool(
+        "bundle",
+        &["--network=bridge", "busybox", &bundle, "--", "sh"],
+    );
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
         stderr.contains("10.87.5.0/24 of the containers' network overlaps 10.87.0.0/17 of vpn0"),
