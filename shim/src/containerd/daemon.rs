@@ -21,8 +21,9 @@ use crate::sys;
 /// Signals that end the shim; its containers are then `delete`'s, as with the stock shim.
 const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 
-/// Serves until there is nothing left to be served.
-pub fn serve(program: &str, line: CommandLine) -> Result<()> {
+/// Serves until there is nothing left to be served. `events` is where events go, if not where the
+/// environment says.
+pub fn serve(program: &str, line: CommandLine, events: Option<String>) -> Result<()> {
     sys::close_inherited_descriptors().context("close_range(3, ~0)")?;
     if line.namespace.is_empty() {
         bail!("-namespace is missing");
@@ -40,17 +41,22 @@ pub fn serve(program: &str, line: CommandLine) -> Result<()> {
         socket: TaskSocket::of_bundle(&bundle),
         log: log.clone(),
     };
-    let outcome = run(setting, listener, &line);
+    let outcome = run(setting, listener, &line, events);
     if let Err(error) = &outcome {
         log.fatal(&format!("{error:#}"));
     }
     outcome
 }
 
-fn run(setting: Setting, listener: OwnedFd, line: &CommandLine) -> Result<()> {
+fn run(
+    setting: Setting,
+    listener: OwnedFd,
+    line: &CommandLine,
+    events: Option<String>,
+) -> Result<()> {
     let mut core = Supervisor::new(&ENDING)?;
-    let events = std::env::var(TTRPC_ADDRESS)
-        .ok()
+    let events = events
+        .or_else(|| std::env::var(TTRPC_ADDRESS).ok())
         .filter(|events| !events.is_empty());
     // Containerd's name for it, if it doesn't say.
     let events = events.unwrap_or_else(|| format!("{}.ttrpc", line.address));

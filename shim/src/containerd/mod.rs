@@ -35,7 +35,7 @@ pub fn is_name_of_shim(program: &str) -> bool {
 
 /// Does what containerd asks for on the command line.
 pub fn main() -> ExitCode {
-    let (program, _) = called_as();
+    let program = called_as();
     match carry_out(&program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -54,7 +54,7 @@ fn carry_out(program: &str) -> Result<()> {
         Action::Info => return info::info(program),
         Action::Start => return start::start(line),
         Action::Delete => return delete::delete(program, line),
-        Action::Serve => return daemon::serve(program, line),
+        Action::Serve => return daemon::serve(program, line, None),
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Which runtime a container gets, with which global options: what containerd's options say, or the
 //! shim's own name.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -129,11 +128,11 @@ pub fn read_options(bundle: &Path) -> Result<Options> {
     }
 }
 
-/// The name that this program was called by: its file's, and all of it.
-pub fn called_as() -> (String, OsString) {
+/// The name of the file that this program was called by.
+pub fn called_as() -> String {
     let whole = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&whole).file_name().unwrap_or_default();
-    (name.to_string_lossy().into_owned(), whole)
+    name.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
