@@ -2,9 +2,9 @@
 //! pages, network priorities, RDMA.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use serde_json::{Value, json};
 
 use super::namespaces::with_user_namespace;
@@ -92,10 +92,11 @@ pub const CASES: &[Case] = &[
     Case::must(
         "cgroups/network-priorities",
         "a priority of a device is set, and an entry without name or priority is refused",
-        "mounts net_prio where nobody did, and reads net_prio.ifpriomap",
+        "reads net_prio.ifpriomap",
         network_priorities,
     )
     .clause(FILE, "Network", "`name` (string, REQUIRED), `priority` (uint32, REQUIRED)")
+    .needs(&[Need::CgroupV1("net_prio")])
     .known(NO_REQUIRED_NUMBERS),
     Case::must(
         "cgroups/rdma-of-nothing",
@@ -316,64 +317,7 @@ fn huge_pages(context: &Context) -> Verdict {
     refuse_without(context, "/hugepageLimits/0", &complete)
 }
 
-/// A hierarchy of a controller that nobody uses, mounted in a mount namespace of this process.
-struct Hierarchy {
-    directory: PathBuf,
-    made: bool,
-}
-
-impl Hierarchy {
-    fn mount(controller: &str) -> Result<Hierarchy, Stop> {
-        let lacks =
-            |what: &str| Stop::Skipped(format!("needs a cgroup v1 controller {controller}{what}"));
-        let directory = Path::new("/sys/fs/cgroup").join(controller);
-        let known = fs::read_to_string("/proc/cgroups").unwrap_or_default();
-        if !known.lines().any(|line| line.starts_with(controller)) {
-            return Err(lacks(""));
-        }
-        let made = !directory.exists();
-        if made {
-            fs::create_dir(&directory).map_err(|_| lacks(", which can't be mounted here"))?;
-        }
-        let hierarchy = Hierarchy { directory, made };
-        sys::unshare(libc::CLONE_NEWNS)?;
-        rustix::mount::mount_change(
-            "/",
-            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-        )?;
-        let options = std::ffi::CString::new(controller)?;
-        rustix::mount::mount(
-            "cgroup",
-            &hierarchy.directory,
-            "cgroup",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )
-        .map_err(|_| lacks(", which is used by cgroup v2"))?;
-        Ok(hierarchy)
-    }
-}
-
-impl Drop for Hierarchy {
-    fn drop(&mut self) {
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if entry.path().is_dir() {
-                cgroup::remove(&entry.path());
-            }
-        }
-        let _ = rustix::mount::unmount(&self.directory, UnmountFlags::DETACH);
-        if self.made {
-            let _ = fs::remove_dir(&self.directory);
-        }
-    }
-}
-
 fn network_priorities(context: &Context) -> Verdict {
-    let _hierarchy = Hierarchy::mount("net_prio")?;
     let mut bundle = context.bundle()?;
     bundle.set_probe(&["wait"]);
     let complete = json!({ "name": "lo", "priority": 7 });
