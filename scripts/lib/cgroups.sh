@@ -10,6 +10,9 @@ mount_leftover_v1_controllers() {
     for controller in $(<"$unified/cgroup.controllers"); do
         echo "mounting the cgroup v1 hierarchy $controller, which crun asks for"
         mkdir -p "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
+        # A controller that a cgroup below the unified hierarchy has been given can't move.
+        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller" && continue
+        rmdir "/sys/fs/cgroup/$controller"
+        echo "$controller stays with cgroup v2: crun and podman will refuse this machine" >&2
     done
 }
