@@ -28,6 +28,8 @@ pub const SOCKET: &str = "/run/systemd/journal/socket";
 const RETRY: Duration = Duration::from_millis(500);
 /// The same when it is there and has more to do than it can.
 const BUSY: Duration = Duration::from_millis(5);
+/// The wait doubles up to this while the journal takes nothing (it was stopped, it hangs).
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// What is asked of the journal.
 #[derive(Debug, Clone)]
@@ -57,7 +59,30 @@ pub(super) struct Journal {
     priorities: bool,
     /// Entries that the journal has not taken; then new ones queue behind them.
     waiting: VecDeque<Entry>,
-    failure: Option<(Instant, Errno)>,
+    failure: Option<JournalFailure>,
+}
+
+/// Why the journal did not take an entry, and when it is tried again.
+#[derive(Debug, Clone, Copy)]
+struct JournalFailure {
+    errno: Errno,
+    pause: Duration,
+    retry_at: Instant,
+}
+
+impl JournalFailure {
+    /// After `earlier` nothing has been taken.
+    fn new(errno: Errno, earlier: Option<JournalFailure>) -> Self {
+        let shortest = if errno == Errno::AGAIN { BUSY } else { RETRY };
+        let pause = earlier.map_or(shortest, |earlier| {
+            (earlier.pause * 2).clamp(shortest, LONGEST)
+        });
+        JournalFailure {
+            errno,
+            pause,
+            retry_at: Instant::now() + pause,
+        }
+    }
 }
 
 /// What differs between entries.
@@ -120,7 +145,7 @@ impl Journal {
         if self.waiting.is_empty() {
             match self.sender.send(message, priority, partial) {
                 Ok(()) => return,
-                Err(errno) => self.failure = Some((Instant::now(), errno)),
+                Err(errno) => self.failure = Some(JournalFailure::new(errno, None)),
             }
         }
         self.waiting.push_back(Entry {
@@ -137,31 +162,34 @@ impl Journal {
 
     /// When [`Journal::retry`] is due.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        let (since, errno) = self.failure.as_ref().filter(|_| self.stuck())?;
-        let pause = if *errno == Errno::AGAIN { BUSY } else { RETRY };
-        Some(*since + pause)
+        let failure = self.failure.filter(|_| self.stuck())?;
+        Some(failure.retry_at)
     }
 
     /// Sends what waits, as far as the journal takes it.
     pub(super) fn retry(&mut self) {
+        let mut earlier = self.failure.take();
         while let Some(entry) = self.waiting.front() {
             match self
                 .sender
                 .send(&entry.message, entry.priority, entry.partial)
             {
-                Ok(()) => self.waiting.pop_front(),
+                Ok(()) => {
+                    self.waiting.pop_front();
+                    earlier = None;
+                }
                 Err(errno) => {
-                    self.failure = Some((Instant::now(), errno));
+                    self.failure = Some(JournalFailure::new(errno, earlier));
                     return;
                 }
-            };
+            }
         }
         self.waiting = VecDeque::new();
     }
 
     /// Why entries wait.
     pub(super) fn failure(&self) -> Option<String> {
-        let (_, errno) = self.failure.as_ref().filter(|_| self.stuck())?;
+        let JournalFailure { errno, .. } = self.failure.filter(|_| self.stuck())?;
         let path = self.sender.path.display();
         Some(format!("writing to the journal: sendmsg({path}): {errno}"))
     }
@@ -458,5 +486,36 @@ mod tests {
             journal.retry();
         }
         assert!(!journal.stuck());
+    }
+    #[test]
+    fn a_journal_that_hangs_is_tried_less_and_less_often() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let journald = UnixDatagram::bind(&socket).unwrap();
+        let mut journal = Journal::open(&options(&socket)).unwrap();
+        let mut sent = 0;
+        while !journal.stuck() {
+            journal.write(Source::Stdout, format!("{sent}\n").as_bytes());
+            sent += 1;
+        }
+        let until = Instant::now() + Duration::from_secs(1);
+        let mut tries = 0;
+        while let Some(due) = journal.retry_at().filter(|due| *due < until) {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            journal.retry();
+            tries += 1;
+        }
+        assert!((4..=8).contains(&tries), "{tries} tries in a second");
+        // It goes on: what it takes makes the waits short again.
+        for number in 0..sent - 1 {
+            assert_eq!(receive(&journald)["MESSAGE"], number.to_string());
+        }
+        journal.retry();
+        assert_eq!(receive(&journald)["MESSAGE"], (sent - 1).to_string());
+        while !journal.stuck() {
+            journal.write(Source::Stdout, b"more\n");
+        }
+        let wait = journal.retry_at().unwrap() - Instant::now();
+        assert!(wait <= BUSY, "{wait:?}");
     }
 }
