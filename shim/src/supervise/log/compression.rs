@@ -133,8 +133,9 @@ impl Job {
         let opening = || format!("opening {}", source.display());
         let input = File::open(&source).with_context(opening)?;
         let metadata = input.metadata().with_context(opening)?;
-        let unfinished = with_suffix(log, "gz.unfinished");
-        // One that is there is someone else's, who will see that it was taken away.
+        let unfinished = with_suffix(log, "gz.windlass-unfinished");
+        // One that is there is another compression's of this log, which will see that it was taken
+        // away: nobody else uses this name.
         let _ = std::fs::remove_file(&unfinished);
         let output = OpenOptions::new()
             .write(true)

@@ -493,8 +493,49 @@ mod tests {
         assert!(kept.len() >= 7, "{all}");
         assert_eq!(kept, lines[20 - kept.len()..]);
         assert!(!directory.path().join("log.3").exists());
-        assert!(!directory.path().join("log.new").exists());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
         assert!(log.status().rotations >= 4);
+    }
+
+    #[test]
+    fn a_rotation_leaves_files_of_others_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let others = ["log.new", "log.gz", "log.gz.unfinished", "log.old"];
+        for name in others {
+            fs::write(directory.path().join(name), name).unwrap();
+        }
+        // Left by a supervisor that was killed.
+        let left = directory.path().join("log.windlass-new");
+        fs::write(&left, "").unwrap();
+        let rotate = AtLimit::Rotate {
+            files: 1,
+            compress: true,
+        };
+        let mut log = open(limited(&path, 1 << 20, rotate)).unwrap();
+        write(&mut log, &[b"line\n"]);
+        log.rotate().unwrap();
+        assert!(!left.exists());
+        while log.retry_at().is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            log.retry();
+        }
+        assert!(directory.path().join("log.1.gz").exists());
+        for name in others {
+            let kept = fs::read_to_string(directory.path().join(name));
+            assert_eq!(kept.unwrap(), name);
+        }
+        // Not one of ours, since ours are empty: no place for the new file.
+        fs::write(&left, "kept").unwrap();
+        let error = log.rotate().unwrap_err().to_string();
+        assert!(error.contains("File exists"), "{error}");
+        assert_eq!(fs::read_to_string(&left).unwrap(), "kept");
+        write(&mut log, &[b"still written\n"]);
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .ends_with("still written\n")
+        );
     }
 
     #[test]

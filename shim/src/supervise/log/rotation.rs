@@ -45,10 +45,14 @@ pub fn numbered(path: &Path, number: u32) -> [PathBuf; 2] {
 }
 
 /// An empty file beside `path` that is to take its place, with the owner and permissions of the old.
+/// Nothing but an empty file of the name that only we use is removed for it.
 pub(super) fn replacement(path: &Path, old: &Metadata) -> io::Result<(PathBuf, File)> {
-    let new = with_suffix(path, "new");
-    // One that is there was left by a supervisor that was killed just then.
-    remove(&new)?;
+    let new = with_suffix(path, "windlass-new");
+    // Left by a supervisor that was killed just then.
+    let is_left = |found: Metadata| found.is_file() && found.len() == 0;
+    if new.symlink_metadata().is_ok_and(is_left) {
+        remove(&new)?;
+    }
     let file = OpenOptions::new()
         .append(true)
         .create_new(true)
