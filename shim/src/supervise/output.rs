@@ -34,6 +34,8 @@ pub(super) struct OutputStream {
     wide: bool,
     /// Bytes read since the container's exit was known.
     read_after_exit: usize,
+    /// The beginning of a line whose next bytes were there already when a turn ended.
+    begun_line: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,7 @@ impl OutputStream {
             watched: Watched::Neither,
             wide: false,
             read_after_exit: 0,
+            begun_line: Vec::new(),
         }
     }
 
@@ -191,8 +194,10 @@ impl OutputStream {
     ) -> Result<(usize, Turn)> {
         buffer.clear();
         buffer.reserve_exact(READ_SIZE);
+        buffer.append(&mut self.begun_line);
         let mut total = 0;
         let mut turn = Turn::Paused;
+        let mut failure = None;
         for _ in 0..READS_PER_TURN {
             // The beginning of a line whose end hadn't come yet.
             let kept = buffer.len();
@@ -207,7 +212,10 @@ impl OutputStream {
                     turn = Turn::Empty;
                     break;
                 }
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => {
+                    failure = Some(errno);
+                    break;
+                }
             };
             total += read;
             if read > PIPE_SIZE / 2 && !self.wide {
@@ -229,9 +237,27 @@ impl OutputStream {
             }
         }
         if let Some(log) = log {
-            log.pause(self.source, buffer);
+            // What stands in the stream behind it is as late, so nobody misses it: a prompt is the
+            // last of what is there.
+            if turn == Turn::Paused && failure.is_none() && self.has_more() {
+                self.begun_line = buffer.as_slice().to_vec();
+            } else {
+                log.pause(self.source, buffer);
+            }
         }
-        Ok((total, turn))
+        match failure {
+            Some(errno) => Err(errno.into()),
+            None => Ok((total, turn)),
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.fd).is_ok_and(|count| count > 0)
+    }
+
+    /// The beginning of a line that the log hasn't got yet, if the stream is read no further.
+    pub(super) fn take_begun_line(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.begun_line)
     }
 
     /// Where that fails (the user's pipes are too large already, it is a terminal) it stays as it is.

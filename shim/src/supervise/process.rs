@@ -156,6 +156,7 @@ impl Process {
     fn close(&mut self, index: usize, poller: &Poller) -> Result<()> {
         let mut output = self.outputs.remove(index);
         if let Some(log) = &mut self.log {
+            log.pause(output.source, &output.take_begun_line());
             log.end(output.source);
         }
         output.set_watched(false, poller)

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tempfile::TempDir;
 
+use super::log::{FileOptions, LogOptions, OutletOptions};
+use super::output::{OutputStream, Turn};
 use super::*;
 
 /// `exec --process FILE` runs FILE by the shell, in the background; `hang` hangs; `say WORDS` says
@@ -414,4 +416,41 @@ fn a_number_that_an_ended_process_had_is_reaped_like_any_other() {
     core.give_birth(birth);
     core.run(&mut notes).unwrap();
     assert_eq!(notes.drained.len(), 1);
+}
+
+#[test]
+fn a_line_is_not_cut_where_a_turn_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    // More than one turn reads.
+    let lines: Vec<String> = (0..40_000).map(|number| format!("{number:099}")).collect();
+    fs::write(&source, lines.join("\n") + "\n$ ").unwrap();
+    let path = directory.path().join("log");
+    let mut log = Log::open(&LogOptions {
+        outlets: vec![OutletOptions::File(FileOptions::new(path.clone()))],
+        rate: None,
+    })
+    .unwrap();
+    let (poller, mut notes) = (Poller::new().unwrap(), Notes::default());
+    let fd = File::open(&source).unwrap().into();
+    let mut output = OutputStream::new(ProcessKey(1), Source::Stdout, fd, None);
+    let (mut buffer, mut turns) = (Vec::new(), 0);
+    let mut turn = || {
+        let done = output.turn(&mut buffer, Some(&mut log), &mut notes, &poller);
+        turns += 1;
+        done.unwrap().1
+    };
+    while turn() != Turn::Ended {}
+    assert!(turns > 1);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut records: Vec<&str> = text
+        .lines()
+        .map(|line| line.split_once(" stdout ").unwrap().1)
+        .collect();
+    // What nothing follows is there, too: it may be a prompt.
+    assert_eq!(records.pop(), Some("P $ "));
+    let expected = lines.iter().map(|line| format!("F {line}"));
+    assert!(records.into_iter().eq(expected), "a line was cut or lost");
+    let read = fs::read(&source).unwrap();
+    assert!(notes.output[&ProcessKey(1)] == read);
 }
