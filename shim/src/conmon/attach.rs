@@ -43,6 +43,8 @@ pub struct AttachSocket {
     directory: AttachDirectory,
     clients: Vec<Client>,
     next_token: Token,
+    /// Why clients were dropped.
+    troubles: Vec<String>,
 }
 
 /// Where clients' input goes.
@@ -88,30 +90,33 @@ impl AttachSocket {
             directory,
             clients: Vec::new(),
             next_token: clients,
+            troubles: Vec::new(),
         })
     }
 
     /// Begins to wait for clients.
-    pub fn register(&mut self, poller: &Poller) -> Result<()> {
-        self.watch_listener(poller)
+    pub fn register(&mut self, poller: &Poller) {
+        self.watch_listener(poller);
     }
 
     /// Takes in everyone who has connected.
-    pub fn accept(&mut self, poller: &Poller) -> Result<()> {
+    pub fn accept(&mut self, poller: &Poller) {
         while self.clients.len() < MOST_CLIENTS {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let Some(listener) = &self.listener else {
-                return Ok(());
+                return;
             };
             match accept_with(listener, flags) {
                 Ok(socket) => {
                     let mut client = Client::new(socket, self.next_token);
                     self.next_token.0 += 1;
-                    client.watch(poller)?;
-                    self.clients.push(client);
+                    client.watch(poller, &mut self.troubles);
+                    if !client.is_gone() {
+                        self.clients.push(client);
+                    }
                 }
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return,
                 // No descriptors or no memory for one more (EMFILE, ENFILE): it waits.
                 Err(_) => {
                     self.listens_at = Some(Instant::now() + REST);
@@ -120,10 +125,10 @@ impl AttachSocket {
             }
         }
         if let Some(listener) = self.listener.as_ref().filter(|_| self.listener_watched) {
-            poller.remove(listener)?;
+            // It fails for one only that isn't watched (ENOENT).
+            let _ = poller.remove(listener);
             self.listener_watched = false;
         }
-        Ok(())
     }
 
     /// When [`AttachSocket::alarm`] has something to do.
@@ -132,19 +137,18 @@ impl AttachSocket {
     }
 
     /// Listens again after a rest.
-    pub fn alarm(&mut self, poller: &Poller) -> Result<()> {
+    pub fn alarm(&mut self, poller: &Poller) {
         let is_due = |due: &mut Instant| *due <= Instant::now();
-        match self.listens_at.take_if(is_due) {
-            Some(_) => self.watch_listener(poller),
-            None => Ok(()),
+        if self.listens_at.take_if(is_due).is_some() {
+            self.watch_listener(poller);
         }
     }
 
     /// Something has happened at the client with this event's token.
-    pub fn ready(&mut self, event: Event, poller: &Poller, input: &mut impl Input) -> Result<()> {
+    pub fn ready(&mut self, event: Event, poller: &Poller, input: &mut impl Input) {
         let found = |client: &&mut Client| client.token == event.token;
         let Some(client) = self.clients.iter_mut().find(found) else {
-            return Ok(());
+            return;
         };
         if event.ready.contains(Interest::OUT) {
             client.flush();
@@ -153,25 +157,25 @@ impl AttachSocket {
             client.hears = false;
             client.queue = VecDeque::new();
         }
-        client.listen(input)?;
-        client.watch(poller)?;
-        self.forget_the_gone(poller)
+        client.listen(input, &mut self.troubles);
+        client.watch(poller, &mut self.troubles);
+        self.forget_the_gone(poller);
     }
 
     /// The container takes input again.
-    pub fn pass_input_on(&mut self, poller: &Poller, input: &mut impl Input) -> Result<()> {
+    pub fn pass_input_on(&mut self, poller: &Poller, input: &mut impl Input) {
         for client in &mut self.clients {
-            client.listen(input)?;
-            client.watch(poller)?;
+            client.listen(input, &mut self.troubles);
+            client.watch(poller, &mut self.troubles);
         }
-        self.forget_the_gone(poller)
+        self.forget_the_gone(poller);
     }
 
     /// Sends output to all clients, those included who have just connected.
-    pub fn send(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
+    pub fn send(&mut self, source: Source, bytes: &[u8], poller: &Poller) {
         // Who connected before the container wrote this must get it, whatever event came first.
         if self.listener_watched {
-            self.accept(poller)?;
+            self.accept(poller);
         }
         let stream = match source {
             Source::Stdout => 2,
@@ -181,9 +185,9 @@ impl AttachSocket {
             for piece in bytes.chunks(PACKET) {
                 client.tell(stream, piece);
             }
-            client.watch(poller)?;
+            client.watch(poller, &mut self.troubles);
         }
-        self.forget_the_gone(poller)
+        self.forget_the_gone(poller);
     }
 
     /// Someone is behind with what has been sent already.
@@ -200,36 +204,40 @@ impl AttachSocket {
         removed.with_context(|| format!("removing {}", path.display()))
     }
 
+    /// Why clients were dropped, since it was asked last.
+    pub fn take_troubles(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.troubles)
+    }
+
     /// Of the clients only those who haven't been sent everything; they are watched by a poller of
     /// their own.
-    pub fn keep_only_those_behind(&mut self, poller: &Poller) -> Result<()> {
+    pub fn keep_only_those_behind(&mut self, poller: &Poller) {
         self.clients.retain(|client| !client.queue.is_empty());
         for client in &mut self.clients {
             client.watched = None;
-            client.watch(poller)?;
+            client.watch(poller, &mut self.troubles);
         }
-        Ok(())
+        self.clients.retain(|client| !client.is_gone());
     }
 
-    fn forget_the_gone(&mut self, poller: &Poller) -> Result<()> {
+    fn forget_the_gone(&mut self, poller: &Poller) {
         let before = self.clients.len();
         for client in self.clients.iter_mut().filter(|client| client.is_gone()) {
-            client.unwatch(poller)?;
+            client.unwatch(poller);
         }
         self.clients.retain(|client| !client.is_gone());
         if self.clients.len() < before {
-            self.watch_listener(poller)?;
+            self.watch_listener(poller);
         }
-        Ok(())
     }
 
-    fn watch_listener(&mut self, poller: &Poller) -> Result<()> {
+    fn watch_listener(&mut self, poller: &Poller) {
         if let Some(listener) = self.listener.as_ref().filter(|_| !self.listener_watched) {
-            poller.add(listener, self.listener_token, Interest::IN)?;
-            self.listener_watched = true;
-            self.listens_at = None;
+            let added = poller.add(listener, self.listener_token, Interest::IN);
+            self.listener_watched = added.is_ok();
+            // ENOSPC, ENOMEM: whoever wants to connect has to wait.
+            self.listens_at = added.err().map(|_| Instant::now() + REST);
         }
-        Ok(())
     }
 }
 
@@ -282,8 +290,14 @@ impl Client {
         self.queue = VecDeque::new();
     }
 
-    /// Passes on what the client has sent, as far as it is taken.
-    fn listen(&mut self, input: &mut impl Input) -> Result<()> {
+    /// Passes on what the client has sent, as far as it is taken. One whose input can't be is dropped.
+    fn listen(&mut self, input: &mut impl Input, troubles: &mut Vec<String>) {
+        if let Err(error) = self.try_to_listen(input) {
+            self.drop_for(&error, troubles);
+        }
+    }
+
+    fn try_to_listen(&mut self, input: &mut impl Input) -> Result<()> {
         for _ in 0..PACKETS_PER_TURN {
             if !self.pass_on(input)? || !self.speaks {
                 return Ok(());
@@ -322,7 +336,23 @@ impl Client {
         Ok(true)
     }
 
-    fn watch(&mut self, poller: &Poller) -> Result<()> {
+    /// One that can't be watched is dropped: that is no reason to leave the container alone.
+    fn watch(&mut self, poller: &Poller, troubles: &mut Vec<String>) {
+        if let Err(error) = self.try_to_watch(poller) {
+            self.drop_for(&error, troubles);
+        }
+    }
+
+    fn drop_for(&mut self, error: &anyhow::Error, troubles: &mut Vec<String>) {
+        troubles.push(format!("dropping an attached client: {error:#}"));
+        self.speaks = false;
+        self.hears = false;
+        self.queue = VecDeque::new();
+        self.input = Vec::new();
+        self.input_at = 0;
+    }
+
+    fn try_to_watch(&mut self, poller: &Poller) -> Result<()> {
         let mut interest = Interest::empty();
         if self.speaks && self.input.is_empty() {
             interest |= Interest::IN;
@@ -344,11 +374,11 @@ impl Client {
         Ok(())
     }
 
-    fn unwatch(&mut self, poller: &Poller) -> Result<()> {
+    fn unwatch(&mut self, poller: &Poller) {
         if self.watched.take().is_some() {
-            poller.remove(&self.socket)?;
+            // Closing it, which comes next, takes it out as well.
+            let _ = poller.remove(&self.socket);
         }
-        Ok(())
     }
 }
 
@@ -386,4 +416,66 @@ fn receive(socket: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
         rustix::io::retry_on_intr(|| recv(socket, &mut packet[..], RecvFlags::DONTWAIT))?;
     packet.truncate(length);
     Ok(packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketAddrUnix, connect, socket_with};
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Input for Nowhere {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn end(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_watched_is_dropped_alone() {
+        let bundle = tempfile::tempdir().unwrap();
+        let directory = AttachDirectory::bundle(bundle.path());
+        let [listener, clients] = [2, 16].map(Token::of_front);
+        let mut attach = AttachSocket::listen(directory, listener, clients).unwrap();
+        let poller = Poller::new().unwrap();
+        attach.register(&poller);
+        let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
+        let [first, second] = [0, 1].map(|_| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let family = AddressFamily::UNIX;
+            let socket = socket_with(family, SocketType::SEQPACKET, flags, None).unwrap();
+            connect(&socket, &address).unwrap();
+            attach.accept(&poller);
+            socket
+        });
+        // Now its watch can't be changed: epoll_ctl fails with ENOENT.
+        poller.remove(&attach.clients[0].socket).unwrap();
+        // Until nobody has room for more.
+        while !attach.is_behind() {
+            attach.send(Source::Stdout, &[b'x'; PACKET], &poller);
+        }
+        let troubles = attach.take_troubles();
+        assert_eq!(troubles.len(), 1, "{troubles:?}");
+        assert!(
+            troubles[0].contains("epoll_ctl(EPOLL_CTL_MOD"),
+            "{troubles:?}"
+        );
+        assert!(attach.take_troubles().is_empty());
+        assert_eq!(attach.clients.len(), 1);
+        // The other one gets all, and goes as it likes.
+        while receive(&second).is_ok_and(|packet| packet.len() == PACKET + 1) {}
+        let event = Event {
+            token: attach.clients[0].token,
+            ready: Interest::OUT,
+        };
+        attach.ready(event, &poller, &mut Nowhere);
+        assert!(!attach.is_behind());
+        assert_eq!(receive(&second).unwrap().len(), PACKET + 1);
+        drop((first, second));
+    }
 }

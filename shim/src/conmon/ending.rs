@@ -150,12 +150,12 @@ impl<'a> LastThings<'a> {
     }
 
     /// Those who still read are dropped if they can't be served: the exit command comes first.
-    fn attended(&mut self, what: impl FnOnce(&mut AttachSocket) -> Result<()>) {
-        if let Some(attach) = &mut self.attach
-            && let Err(error) = what(attach)
-        {
-            self.report.warn(&format!("{error:#}"));
-            self.attach = None;
+    fn attended(&mut self, what: impl FnOnce(&mut AttachSocket)) {
+        if let Some(attach) = &mut self.attach {
+            what(attach);
+            for trouble in attach.take_troubles() {
+                self.report.warn(&trouble);
+            }
         }
     }
 

@@ -217,11 +217,11 @@ impl Supervision<'_> {
         }));
     }
 
-    fn begin_to_serve(&mut self, born: &Born, core: &mut Supervisor) -> Result<()> {
+    fn begin_to_serve(&mut self, born: &Born, core: &mut Supervisor) {
         let poller = core.poller();
         if let Some(attach) = &mut self.attach {
-            attach.register(poller)?;
-            attach.accept(poller)?;
+            attach.register(poller);
+            attach.accept(poller);
         }
         if !self.options.exec {
             self.watch_memory(born, poller);
@@ -230,7 +230,6 @@ impl Supervision<'_> {
         if self.options.timeout > 0 {
             self.kill_at = Some(Instant::now() + Duration::from_secs(self.options.timeout));
         }
-        Ok(())
     }
 
     fn watch_memory(&mut self, born: &Born, poller: &Poller) {
@@ -358,6 +357,14 @@ impl Supervision<'_> {
         }
     }
 
+    fn tell_of_dropped_clients(&mut self) {
+        if let Some(attach) = &mut self.attach {
+            for trouble in attach.take_troubles() {
+                self.report.warn(&trouble);
+            }
+        }
+    }
+
     fn sync_log(&self, process: ProcessKey, core: &mut Supervisor) {
         if let Some(log) = core.log(process).filter(|_| !self.options.no_sync_log)
             && let Err(error) = log.sync()
@@ -383,10 +390,13 @@ impl Front for Supervision<'_> {
                 self.call_runtime(core);
                 Ok(())
             }
-            LISTENER => match &mut self.attach {
-                Some(attach) => attach.accept(core.poller()),
-                None => Ok(()),
-            },
+            LISTENER => {
+                if let Some(attach) = &mut self.attach {
+                    attach.accept(core.poller());
+                }
+                self.tell_of_dropped_clients();
+                Ok(())
+            }
             CONTROL | WINDOW_SIZE => {
                 self.obey(event.token, core);
                 Ok(())
@@ -397,8 +407,9 @@ impl Front for Supervision<'_> {
                 let handle = self.process.and_then(|process| core.handle(process));
                 if let (Some(attach), Some((poller, handle))) = (&mut self.attach, handle) {
                     let mut input = ToContainer::new(self.options, handle.input, poller);
-                    attach.ready(event, poller, &mut input)?;
+                    attach.ready(event, poller, &mut input);
                 }
+                self.tell_of_dropped_clients();
                 Ok(())
             }
         }
@@ -418,7 +429,7 @@ impl Front for Supervision<'_> {
                     self.report.warn(&said);
                 }
                 self.is_born = true;
-                self.begin_to_serve(&born, core)?;
+                self.begin_to_serve(&born, core);
                 if let Some(size) = self.late_size.take()
                     && let Some((_, handle)) = core.handle(key)
                 {
@@ -453,10 +464,11 @@ impl Front for Supervision<'_> {
         bytes: &[u8],
         poller: &Poller,
     ) -> Result<()> {
-        match &mut self.attach {
-            Some(attach) => attach.send(source, bytes, poller),
-            None => Ok(()),
+        if let Some(attach) = &mut self.attach {
+            attach.send(source, bytes, poller);
         }
+        self.tell_of_dropped_clients();
+        Ok(())
     }
 
     /// Once the process has ended, what is left is no more than its pipes hold: it is read at once,
@@ -468,8 +480,9 @@ impl Front for Supervision<'_> {
     fn input_wanted(&mut self, key: ProcessKey, core: &mut Supervisor) -> Result<()> {
         if let (Some(attach), Some((poller, handle))) = (&mut self.attach, core.handle(key)) {
             let mut input = ToContainer::new(self.options, handle.input, poller);
-            attach.pass_input_on(poller, &mut input)?;
+            attach.pass_input_on(poller, &mut input);
         }
+        self.tell_of_dropped_clients();
         Ok(())
     }
 
@@ -541,7 +554,7 @@ impl Front for Supervision<'_> {
             self.outcome = Some(Outcome::TimedOut);
         }
         if let Some(attach) = &mut self.attach {
-            attach.alarm(core.poller())?;
+            attach.alarm(core.poller());
         }
         self.pass_notifications_on(core.poller())
     }
