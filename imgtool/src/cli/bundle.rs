@@ -60,7 +60,7 @@ impl Bundle {
         let store = self.store.open()?;
         let image = store.find(&self.image, &self.connection.configuration()?)?;
         let apply = self.apply.options()?;
-        let network = Network::find(&self.network, store.layout().path(), apply.mapping.rootless)
+        let network = Network::find(&self.network, &store, apply.mapping.rootless)
             .with_context(|| context.clone())?;
         let request = BundleRequest {
             flat: self.flat,

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use attachment::Connection;
 use cni::configuration::Configuration;
 use cni::plugin_path::PluginPath;
 use cni::result::Dns;
@@ -30,8 +31,9 @@ use joined::{Joined, Runtime};
 pub use networks::DIRECTORY;
 use networks::Networks;
 pub use options::{NetworkMode, NetworkOptions};
-use publish::PortMapping;
+use publish::{PortMapping, Publish};
 
+use crate::store::Store;
 use crate::warnings::warn;
 
 /// Where administrators describe networks.
@@ -89,9 +91,10 @@ enum NetworkFile {
 impl Network {
     /// Finds out what is meant, and whether this host has what that needs. Without root's rights
     /// (`rootless`) the host's network is the one that a container can have.
-    pub fn find(options: &NetworkOptions, store: &Path, rootless: bool) -> Result<Self> {
-        let store = std::fs::canonicalize(store)
-            .with_context(|| format!("canonicalize {}", store.display()))?;
+    pub fn find(options: &NetworkOptions, store: &Store, rootless: bool) -> Result<Self> {
+        let path = store.layout().path();
+        let path = std::fs::canonicalize(path)
+            .with_context(|| format!("canonicalize {}", path.display()))?;
         let mode = match options.mode() {
             None if rootless => NetworkMode::Host,
             mode => mode.unwrap_or(NetworkMode::None),
@@ -104,13 +107,15 @@ impl Network {
             NetworkMode::None => Kind::None,
             NetworkMode::Namespace(path) => Kind::Namespace(namespace(path)?),
             NetworkMode::Container(id) => {
-                let networks = Networks::of_store(&store)?;
+                let networks = Networks::of_store(&path)?;
                 let runtime = Runtime::find(options.runtime.clone(), options.runtime_root.clone());
                 Kind::Joined(joined::join(&id, &runtime, &networks)?)
             }
             NetworkMode::Bridge(name) => {
                 let name = name.as_deref();
-                Kind::Bridge(Box::new(bridge(options, name, &store)?))
+                let mut bridge = bridge(options, name, &path)?;
+                bridge.publish(&options.publish, &published(store)?)?;
+                Kind::Bridge(Box::new(bridge))
             }
         };
         let options = options.clone();
@@ -246,30 +251,49 @@ fn bridge(options: &NetworkOptions, name: Option<&str>, store: &Path) -> Result<
             network.name
         );
     }
-    let attachments = networks.attachments()?.into_iter();
-    let mut taken: Vec<PortMapping> = attachments
-        .flat_map(|attachment| attachment.connection.ports)
-        .collect();
-    let (mut ports, mut chosen) = (Vec::<PortMapping>::new(), Vec::new());
-    for publish in &options.publish {
-        for mapping in publish.mappings(&taken)? {
-            if ports.iter().any(|port| port.conflicts_with(&mapping)) {
-                bail!("port {mapping} is published twice");
-            }
-            taken.push(mapping.clone());
-            if publish.leaves_choice() {
-                chosen.push(mapping.clone());
-            }
-            ports.push(mapping);
-        }
-    }
     Ok(Bridge {
         networks,
         network,
         plugins,
-        ports,
-        chosen,
+        ports: Vec::new(),
+        chosen: Vec::new(),
     })
+}
+
+/// The ports of the store's other bundles: their containers may come to be started before this one.
+fn published(store: &Store) -> Result<Vec<PortMapping>> {
+    let mut ports = Vec::new();
+    for (bundle, _) in store.bundles()? {
+        // One without a record has no ports; one that is gone neither.
+        if let Ok(connection) = Connection::read(&bundle.path.join(RECORD)) {
+            ports.extend(connection.ports);
+        }
+    }
+    Ok(ports)
+}
+
+impl Bridge {
+    /// Finds a port of the host for each that is to be published. Those that are left to us are none
+    /// of `others`, nor of a container that is attached.
+    fn publish(&mut self, wanted: &[Publish], others: &[PortMapping]) -> Result<()> {
+        let mut taken = others.to_vec();
+        for attachment in self.networks.attachments()? {
+            taken.extend(attachment.connection.ports);
+        }
+        for publish in wanted {
+            for mapping in publish.mappings(&taken)? {
+                if self.ports.iter().any(|port| port.conflicts_with(&mapping)) {
+                    bail!("port {mapping} is published twice");
+                }
+                taken.push(mapping.clone());
+                if publish.leaves_choice() {
+                    self.chosen.push(mapping.clone());
+                }
+                self.ports.push(mapping);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The caller's file, or the network of this name that the administrator has, or our own.
@@ -296,10 +320,11 @@ fn configuration(
     let found = Configuration::find(directory, name.unwrap_or(standard::NAME))?;
     match (found, name) {
         (Some(network), _) => Ok(network),
-        (None, None) => standard::network(networks),
-        (None, Some(name)) => bail!(
-            "no file of {} describes network '{name}'",
-            directory.display()
+        (None, None) if options.cni_conf.is_none() => standard::network(networks),
+        (None, name) => bail!(
+            "no file of {} describes network '{}'",
+            directory.display(),
+            name.unwrap_or(standard::NAME)
         ),
     }
 }

@@ -144,6 +144,7 @@ impl Publish {
     /// neither `taken` nor some program's.
     pub fn mappings(&self, taken: &[PortMapping]) -> Result<Vec<PortMapping>> {
         let mut mappings = Vec::new();
+        let mut taken = taken.to_vec();
         for (index, container_port) in self.container.clone().enumerate() {
             let mut mapping = PortMapping {
                 host_port: 0,
@@ -155,9 +156,10 @@ impl Publish {
                 Some(host) if host.len() == self.container.len() => {
                     host.clone().nth(index).unwrap_or(*host.end())
                 }
-                Some(host) => free_of(host.clone(), &mapping, taken)?,
-                None => free_of(any_port()?, &mapping, taken)?,
+                Some(host) => free_of(host.clone(), &mapping, &taken)?,
+                None => free_of(any_port()?, &mapping, &taken)?,
             };
+            taken.push(mapping.clone());
             mappings.push(mapping);
         }
         Ok(mappings)
@@ -265,6 +267,13 @@ mod tests {
             mapping.check_free().unwrap();
             let next = publish.mappings(std::slice::from_ref(&mapping)).unwrap();
             assert!(!next[0].conflicts_with(&mapping), "{text}");
+        }
+        let publish: Publish = "80-82".parse().unwrap();
+        let mappings = publish.mappings(&[]).unwrap();
+        assert_eq!(mappings.len(), 3);
+        for (index, mapping) in mappings.iter().enumerate() {
+            let mut others = mappings[index + 1..].iter();
+            assert!(!others.any(|other| other.conflicts_with(mapping)));
         }
     }
 
