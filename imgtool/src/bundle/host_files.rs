@@ -6,6 +6,8 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result};
 
+use rustix::fs::Mode;
+
 use super::create::BundleInMaking;
 use super::runtime_config::{Mount, RuntimeConfig};
 
@@ -16,7 +18,10 @@ pub(super) const NAMES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 pub(super) fn add(config: &mut RuntimeConfig, making: &mut BundleInMaking<'_>) -> Result<()> {
     for name in NAMES {
         // Here already, so that mount points are made for files.
-        making.directory.create_file(name)?;
+        let file = making.directory.create_file(name)?;
+        // Whoever the container's processes are, they read it: the caller's umask is not about that.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
+            .with_context(|| format!("fchmod {name}"))?;
         let source = making.path.join(name);
         let source = source.to_str().context("the bundle's path is not UTF-8")?;
         let destination = format!("/etc/{name}");
