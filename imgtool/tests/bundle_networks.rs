@@ -265,6 +265,23 @@ fn networks_are_the_hosts_nobodys_anothers_or_a_files() {
         look,
     );
     site.start("joined");
+    // Process numbers come round: one that is not the container's any more is not joined.
+    site.bundle(
+        "late",
+        &[&["--network=container:none"], &runc[..]].concat(),
+        look,
+    );
+    site.edit("late", |config| {
+        let start_time = &mut config["hooks"]["createRuntime"][0]["args"][4];
+        assert_ne!(start_time.take(), Value::Null);
+        *start_time = json!("1");
+    });
+    let late = site.path("late");
+    let run = ["run", "--detach", "--bundle", &late, "late"];
+    let output = site.runtime(&run).output().unwrap();
+    assert!(!output.status.success());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("has ended"), "{stderr}");
     let until = Instant::now() + Duration::from_secs(20);
     let names = ["host", "alone", "none", "joined"];
     while names

@@ -306,6 +306,7 @@ fn a_plugin_that_fails_undoes_those_before_it() {
          echo '{\"cniVersion\":\"1.0.0\",\"code\":111,\"msg\":\"not today\",\"details\":\"why not\"}'\n\
          exit 1\n",
     );
+    plugin(&host, "mute", "exit 0\n");
     plugin(&host, "dies", "echo some words >&2\nkill -9 $$\n");
     let process = host.process();
     for (name, why) in [
@@ -316,6 +317,10 @@ fn a_plugin_that_fails_undoes_those_before_it() {
         (
             "dies",
             "CNI plugin 'dies', ADD: signal: 9 (SIGKILL): some words",
+        ),
+        (
+            "mute",
+            "CNI plugin 'mute', ADD: it succeeds without a result",
         ),
         (
             "missing",
@@ -331,7 +336,7 @@ fn a_plugin_that_fails_undoes_those_before_it() {
         refused(&output, why);
         refused(&output, "can't connect container web");
         assert_eq!(address(&process), None);
-        if name != "refuses" {
+        if !matches!(name, "refuses" | "mute") {
             // Nor could it be asked to undo what it may have done: somebody has to try again.
             refused(&output, "not undone yet");
             assert!(host.path("networks/attachments/web").exists());
@@ -455,4 +460,51 @@ fn a_network_says_which_name_servers_it_has() {
     std::fs::remove_dir_all(&bundle.path).unwrap();
     detach(&host, "web");
     assert_nothing_of(&host, "web");
+}
+
+#[test]
+fn a_container_in_the_hosts_network_keeps_its_hands_off_it() {
+    let host = Host::new();
+    host.run("ip", &["link", "add", "eth0", "type", "ifb"]);
+    let bundle = Bundle::new(&host, "web", |_| {});
+    let process = host.program("sleep", &["1000"]);
+    let output = bundle.attach(&host, "web", &process);
+    refused(&output, "is in the network namespace of its runtime");
+    host.run("ip", &["link", "show", "eth0"]);
+}
+
+#[test]
+fn what_is_wrong_with_one_container_is_not_the_others_affair() {
+    let host = Host::new();
+    let (first, second) = (host.process(), host.process());
+    let [one, two] = ["one", "two"].map(|name| Bundle::new(&host, name, |_| {}));
+    succeeded(&one.attach(&host, "one", &first));
+
+    // Its record was lost with the power.
+    let damaged = host.path("networks/attachments/damaged");
+    std::fs::write(&damaged, "").unwrap();
+    // And there is one whose files can't be written.
+    std::fs::remove_file(one.path.join("hosts")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", one.path.join("hosts")).unwrap();
+    let output = two.attach(&host, "two", &second);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("attachments/damaged"), "{stderr}");
+    assert!(two.hosts().contains("one-host one"), "{}", two.hosts());
+    std::fs::remove_file(&damaged).unwrap();
+
+    // Who goes is taken out of the others' files even if its own can't be written.
+    let networks = host.path("networks");
+    let output = hook(&host, "detach", &networks, "one", first.pid());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(!two.hosts().contains("one-host"), "{}", two.hosts());
+    detach_process(&host, "two", &second);
+    assert_nothing_of(&host, "two");
+}
+
+/// Detaches a container whose process is still there.
+fn detach_process(host: &Host, id: &str, process: &Process) {
+    let networks = host.path("networks");
+    succeeded(&hook(host, "detach", &networks, id, process.pid()));
 }

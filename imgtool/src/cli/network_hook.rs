@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+use crate::network::attachment::Process;
 use crate::network::hook::{self, State};
 use crate::sys::signal;
 
@@ -27,6 +28,15 @@ enum Verb {
         /// The directory in which attachments are noted.
         networks: PathBuf,
     },
+    /// createRuntime: refuse it unless it has joined the network of the process that was meant.
+    Joined {
+        /// That process.
+        pid: u32,
+        /// When it began, in clock ticks since the boot.
+        start_time: u64,
+        /// Which boot.
+        boot: String,
+    },
 }
 
 impl NetworkHook {
@@ -38,6 +48,19 @@ impl NetworkHook {
         match self.verb {
             Verb::Attach { record } => hook::attach(&record, &state)
                 .with_context(|| format!("can't connect {}", of_container())),
+            Verb::Joined {
+                pid,
+                start_time,
+                boot,
+            } => {
+                let process = Process {
+                    pid,
+                    start_time,
+                    boot,
+                };
+                hook::check_joined(&process, &state)
+                    .with_context(|| format!("can't connect {}", of_container()))
+            }
             Verb::Detach { networks } => hook::detach(&networks, &state)
                 .with_context(|| format!("can't disconnect {}", of_container())),
         }

@@ -1,11 +1,12 @@
 //! A network in a bundle: what its config.json says of it, and the bundle's files that belong to it.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::attachment::Connection;
+use super::joined::Joined;
 use super::{Kind, Namespace, Network, NetworkFile, RECORD, hook};
 use crate::bundle::create::BundleInMaking;
 use crate::bundle::runtime_config::{self, Mount, RuntimeConfig};
@@ -33,8 +34,16 @@ impl Network {
                 NetworkFile::Shared(path) => share(config, &making.path.join(name), &path)?,
             }
         }
-        let Kind::Bridge(bridge) = &self.kind else {
-            return Ok(());
+        let bridge = match &self.kind {
+            Kind::Bridge(bridge) => bridge,
+            Kind::Joined(Joined {
+                process: Some(process),
+                ..
+            }) => {
+                config.hooks = Some(hook::hooks_of_joined(&program()?, process));
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
         let connection = Connection {
             networks: bridge.networks.path().to_owned(),
@@ -49,17 +58,23 @@ impl Network {
         };
         let json = serde_json::to_vec_pretty(&connection)?;
         making.directory.write_whole(RECORD, &json)?;
-        let program = std::env::current_exe().context("find our own program")?;
-        if !program.is_file() {
-            bail!(
-                "our own program is no longer at {}, where the container's hooks would look for it",
-                program.display()
-            );
-        }
         let record = making.path.join(RECORD);
-        config.hooks = Some(hook::hooks(&program, &record, &connection.networks));
+        config.hooks = Some(hook::hooks(&program()?, &record, &connection.networks));
         Ok(())
     }
+}
+
+/// Ourselves, for the container's hooks.
+fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("find our own program")?;
+    if !program.is_file() {
+        bail!(
+            "our own program is no longer at {}, where the container's hooks would look for it",
+            program.display()
+        );
+    }
+    utf8(&program)?;
+    Ok(program)
 }
 
 fn set_namespace(config: &mut RuntimeConfig, wanted: Namespace) -> Result<()> {

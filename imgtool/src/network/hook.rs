@@ -42,6 +42,14 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
             state.id.escape_debug()
         );
     }
+    // What fails is undone, and that takes eth0 away: here it would be the host's.
+    if is_in_namespace_of(std::process::id(), state.pid)? {
+        bail!(
+            "container {} is in the network namespace of its runtime: its config.json has hooks for a \
+             network of its own, but no such namespace",
+            state.id
+        );
+    }
     let connection = Connection::read(record)?;
     let networks = Networks::open(&connection.networks)?;
     let mut attachment = Attachment {
@@ -62,11 +70,19 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
         }
     };
     attachment.result = attached.0;
-    let told = tell(&networks, &attachment);
-    if told.is_err() {
-        undo(&networks, &attachment)?;
+    // Without the lock (a signal came) there is still something to undo.
+    let locked = networks.lock();
+    let told = match &locked {
+        Ok(_) => tell(&networks, &attachment),
+        Err(error) => Err(anyhow!("{error:#}")),
+    };
+    if let Err(cause) = told {
+        return Err(match undo(&networks, &attachment) {
+            Ok(()) => cause,
+            Err(left) => anyhow!("{cause:#} (not undone yet: {left:#})"),
+        });
     }
-    told
+    Ok(())
 }
 
 /// Notes that the container is being attached, if nothing is in the way of that.
@@ -194,8 +210,8 @@ fn check_answer(connection: &Connection, attached: &Attached) -> Result<()> {
 }
 
 /// Writes down how the container is attached: for the hook that detaches it, for itself, for others.
+/// Needs the lock.
 fn tell(networks: &Networks, attachment: &Attachment) -> Result<()> {
-    let _locked = networks.lock()?;
     networks.save(attachment)?;
     let connection = &attachment.connection;
     let dns = attachment.attached().dns();
@@ -319,9 +335,11 @@ fn undo(networks: &Networks, attachment: &Attachment) -> Result<()> {
         .with_context(|| format!("network '{}'", configuration.name))?;
     forget(networks, &attachment.container)?;
     let text = hosts::text(None, &connection.added_hosts, None, &[]);
-    // The bundle may be gone.
-    if connection.hosts.exists() {
-        hosts::overwrite(&connection.hosts, &text)?;
+    // The bundle may be gone, or its file be no longer ours to write: it is detached all the same.
+    if connection.hosts.exists()
+        && let Err(error) = hosts::overwrite(&connection.hosts, &text)
+    {
+        warn(|| format!("container {}: {error:#}", attachment.container));
     }
     write_hosts(networks, attachment)
 }
@@ -329,6 +347,46 @@ fn undo(networks: &Networks, attachment: &Attachment) -> Result<()> {
 fn forget(networks: &Networks, container: &str) -> Result<()> {
     networks.release_namespace(container)?;
     networks.forget(container)
+}
+
+/// Refuses a container that was to join the network of a process that has ended: its number may be
+/// another's by now, and that one's network the host's.
+pub fn check_joined(process: &Process, state: &State) -> Result<()> {
+    if !process.is_alive() {
+        bail!("the container whose network it was to share has ended: make the bundle anew");
+    }
+    if !is_in_namespace_of(process.pid, state.pid)? {
+        bail!(
+            "it is not in the network namespace of process {}",
+            process.pid
+        );
+    }
+    Ok(())
+}
+
+fn is_in_namespace_of(one: u32, other: u32) -> Result<bool> {
+    let namespace = |pid: u32| {
+        let path = format!("/proc/{pid}/ns/net");
+        std::fs::read_link(&path).with_context(|| format!("readlink {path}"))
+    };
+    Ok(namespace(one)? == namespace(other)?)
+}
+
+/// The hook of a bundle that joins the network of a process.
+pub fn hooks_of_joined(program: &Path, process: &Process) -> Value {
+    let Process {
+        pid,
+        start_time,
+        boot,
+    } = process;
+    json!({
+        "createRuntime": [{
+            "path": program,
+            "args": ["windlass-img", "network-hook", "joined", pid.to_string(),
+                start_time.to_string(), boot],
+            "env": [format!("PATH={}", super::cni::plugin_path::PROGRAMS)],
+        }],
+    })
 }
 
 /// The hooks that a bundle's config.json has: `program` is ourselves, by an absolute path.

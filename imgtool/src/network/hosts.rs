@@ -117,12 +117,13 @@ pub fn text(
 }
 
 /// Gives a file new content in its place: it is mounted into containers, so it can't be replaced by
-/// another. A reader never finds it empty.
+/// another. A reader never finds it empty. A lease that the container has taken on it (fcntl(2)) would
+/// hold us up for 45 seconds: then it is an error.
 pub fn overwrite(path: &Path, text: &str) -> Result<()> {
     let context = || format!("write {}", path.display());
     let mut file = OpenOptions::new()
         .write(true)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(path)
         .with_context(context)?;
     file.write_all(text.as_bytes()).with_context(context)?;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::attachment::Process;
 use super::networks::Networks;
 
 /// What is shared with another container.
@@ -13,6 +14,9 @@ use super::networks::Networks;
 pub struct Joined {
     /// Its network namespace.
     pub namespace: PathBuf,
+    /// Whose namespace that is, where its path is that of a process, whose number may come to be
+    /// another's.
+    pub process: Option<Process>,
     /// Its host name.
     pub hostname: Option<String>,
     /// The files that are its /etc/hosts and /etc/resolv.conf, if they are mounted into it.
@@ -100,8 +104,13 @@ pub fn join(container: &str, runtime: &Runtime, networks: &Networks) -> Result<J
         let source = binds.next_back()?.source.as_ref()?;
         Some(state.bundle.join(source))
     };
+    let process = match held {
+        Some(_) => None,
+        None => Some(Process::now(state.pid)?),
+    };
     Ok(Joined {
         namespace: held.unwrap_or_else(|| format!("/proc/{}/ns/net", state.pid).into()),
+        process,
         hosts: source_of("/etc/hosts"),
         resolv_conf: source_of("/etc/resolv.conf"),
         hostname: config.hostname,

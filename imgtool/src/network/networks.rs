@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use super::attachment::Attachment;
+use crate::warnings::warn;
 
 /// The magic number of the file system that namespaces are files of (Linux, magic.h).
 const NSFS_MAGIC: i64 = 0x6e73_6673;
@@ -43,6 +44,10 @@ impl Networks {
 
     /// Opens it by its absolute path; makes it where there is none.
     pub fn open(directory: &Path) -> Result<Self> {
+        // It stands in JSON and in the environment of plugins.
+        if directory.to_str().is_none() {
+            bail!("path {} is not UTF-8", directory.display());
+        }
         let networks = Networks {
             directory: directory.to_owned(),
         };
@@ -80,7 +85,8 @@ impl Networks {
         }
     }
 
-    /// How all containers are attached.
+    /// How all containers are attached. What can't be read is one container's affair, not that of all
+    /// the others.
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let directory = self.attachments_path();
         let context = || format!("read directory {}", directory.display());
@@ -88,7 +94,12 @@ impl Networks {
         for entry in std::fs::read_dir(&directory).with_context(context)? {
             let name = entry.with_context(context)?.file_name();
             if let Some(container) = name.to_str().filter(|name| !name.starts_with('.')) {
-                attachments.extend(self.attachment(container)?);
+                match self.attachment(container) {
+                    Ok(attachment) => attachments.extend(attachment),
+                    Err(error) => warn(|| {
+                        format!("{error:#}: remove the file once container {container} is deleted")
+                    }),
+                }
             }
         }
         Ok(attachments)
@@ -159,7 +170,7 @@ pub(super) fn is_namespace(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NSFS_MAGIC)
 }
 
-/// Writes a file that is there whole or not at all.
+/// Writes a file that is there whole or not at all, after a loss of power as well.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let context = || format!("write {}", path.display());
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
@@ -167,7 +178,10 @@ pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     };
     let temporary = directory.join(format!(".{}", name.to_string_lossy()));
     let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(content))
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         // The error that counts is the first.

@@ -1,7 +1,7 @@
 //! A whole network: each of its plugins in turn, the answer of one handed to the next, and what was
 //! done undone when one fails (CNI, section 3).
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, bail};
 use serde_json::{Map, Value};
 
 use super::configuration::{Configuration, PluginConfiguration};
@@ -35,7 +35,8 @@ impl Network<'_> {
         let mut result = None;
         for plugin in &self.configuration.plugins {
             let request = self.request(plugin, result.as_ref());
-            match plugin::call(&plugin.program, Verb::Add, endpoint, &request, self.path) {
+            let called = plugin::call(&plugin.program, Verb::Add, endpoint, &request, self.path);
+            match called.and_then(|answer| answered(&plugin.program, answer)) {
                 Ok(answer) => result = Some(Attached(answer)),
                 Err(cause) => {
                     // All of them, as the specification says: the one that failed may have done half
@@ -91,4 +92,13 @@ impl Network<'_> {
         }
         Value::Object(request)
     }
+}
+
+/// Refuses silence, which would be taken for a container without addresses: a plugin that has nothing
+/// to add hands on what it was told.
+fn answered(program: &str, answer: Value) -> Result<Value> {
+    if !answer.is_object() {
+        bail!("CNI plugin '{program}', ADD: it succeeds without a result");
+    }
+    Ok(answer)
 }

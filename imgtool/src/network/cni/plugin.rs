@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use serde_json::Value;
 
 use super::plugin_path::{PROGRAMS, PluginPath};
@@ -75,14 +76,18 @@ pub fn call(
         .env("CNI_IFNAME", &endpoint.interface)
         .env("CNI_PATH", path.to_variable())
         .current_dir("/")
+        // What it calls (iptables, the plugin that gives out addresses) is ended with it.
+        .process_group(0)
         .stdin(Stdio::from(input))
         .stdout(output.try_clone()?)
         .stderr(messages.try_clone()?)
         .spawn()
         .with_context(|| format!("execute {}", executable.display()))?;
-    if let Err(error) = wait_for(&child) {
-        // It has ended, or this ends it.
-        let _ = child.kill();
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.context("a child without a pid")?;
+    if let Err(error) = wait_for(pid) {
+        // They have ended, or this ends them.
+        let _ = kill_process_group(pid, Signal::KILL);
         child.wait().with_context(context)?;
         return Err(error).with_context(context);
     }
@@ -136,9 +141,7 @@ fn last_line(text: &str) -> &str {
 }
 
 /// Waits for its end, a signal that asks us to stop, or the end of our patience.
-fn wait_for(child: &Child) -> Result<()> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.context("a child without a pid")?;
+fn wait_for(pid: Pid) -> Result<()> {
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
     let end = Instant::now() + PATIENCE;
     loop {
