@@ -37,6 +37,45 @@ fn sample(format: &str) -> String {
     stdout(&conformance(&arguments))
 }
 
+/// A moment, as proc_stat(5) and proc_pid_stat(5) count time: in hundredths of a second, of all
+/// processors together.
+struct Effort {
+    /// What nobody wanted.
+    idle: u64,
+    /// What this process and those that it has waited for have had.
+    own: u64,
+    processors: u64,
+}
+
+impl Effort {
+    fn now() -> Self {
+        let machine = fs::read_to_string("/proc/stat").unwrap();
+        let of_machine: Vec<u64> = machine.lines().next().unwrap()["cpu".len()..]
+            .split_whitespace()
+            .map(|number| number.parse().unwrap())
+            .collect();
+        let process = fs::read_to_string("/proc/self/stat").unwrap();
+        let (_, behind_name) = process.rsplit_once(") ").unwrap();
+        let of_process: Vec<&str> = behind_name.split(' ').collect();
+        let is_processor = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+        Effort {
+            idle: of_machine[3] + of_machine[4],
+            own: of_process[11..15]
+                .iter()
+                .map(|number| number.parse::<u64>().unwrap())
+                .sum(),
+            processors: machine.lines().filter(is_processor).count() as u64,
+        }
+    }
+
+    /// How long what has been done since then would have taken if nobody else had wanted the
+    /// processors meanwhile: what others get on a busy machine tells nothing of the suite.
+    fn seconds(&self) -> u64 {
+        let now = Effort::now();
+        (now.idle - self.idle + now.own - self.own) / self.processors / 100
+    }
+}
+
 #[test]
 fn runc_passes_and_nothing_is_left() {
     let directory = tempfile::Builder::new()
@@ -44,9 +83,9 @@ fn runc_passes_and_nothing_is_left() {
         .tempdir()
         .unwrap();
     let root = directory.path().to_string_lossy().into_owned();
-    let began = std::time::Instant::now();
+    let began = Effort::now();
     let output = conformance(&["--runtime", "runc", "--format", "json", "--root", &root]);
-    let seconds = began.elapsed().as_secs();
+    let seconds = began.seconds();
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let failed: Vec<&Value> = document["cases"]
         .as_array()
@@ -58,7 +97,7 @@ fn runc_passes_and_nothing_is_left() {
     assert_eq!(output.status.code(), Some(0));
     let passed = document["counts"]["passed"].as_u64().unwrap();
     assert!(passed >= 200, "only {passed} cases passed");
-    assert!(seconds < 300, "took {seconds} s");
+    assert!(seconds < 300, "takes {seconds} s on a machine of its own");
 
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

@@ -598,7 +598,9 @@ fn make_below(directory: &Path) -> Result<(), Stop> {
 fn exec_cgroup(context: &Context) -> Verdict {
     let container = started(context, json!({}))?;
     let pid = container.pid()?;
-    for line in fs::read_to_string(format!("/proc/{pid}/cgroup"))?.lines() {
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    // Where the runtime has made none, the container is in the one of everybody: none for it there.
+    for line in cgroups.lines().filter(|line| !line.ends_with(":/")) {
         let names = line.split(':').nth(1).unwrap_or_default();
         let first = names.split(',').next().unwrap_or_default();
         if let Ok(directory) = cgroup::directory(pid, first) {

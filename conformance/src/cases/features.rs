@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Case, Known, Need, RUNC, Stop, Verdict, check, fail};
+use crate::case::{Case, Known, NEW_CRUN, Need, RUNC, Stop, Verdict, check, fail};
 use crate::harness::{Context, visits};
 
 /// This chapter's cases.
@@ -59,6 +59,10 @@ pub const CASES: &[Case] = &[
     .needs(&[Need::Verb("features")])
     .known(&[
         Known { runtimes: RUNC, why: "hands `defaults` to the file system, which refuses it" },
+        Known {
+            runtimes: NEW_CRUN,
+            why: "hands the flags of mount(2) to mount_setattr(2), which has another number for rdiratime; newer ones translate",
+        },
     ]),
     Case::must(
         "features/namespaces-recognized",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, NEW_CRUN, Need, OLD_CRUN, RUNC, Verdict, check, equal};
 use crate::harness::canary::{Canary, Fingerprint, program_unchanged};
 use crate::harness::console::ConsoleSocket;
 use crate::harness::{Context, observation, visits};
@@ -67,7 +67,11 @@ pub const CASES: &[Case] = &[
             why: "takes -1 for 0",
         },
         Known {
-            runtimes: OLD_RUNC,
+            runtimes: NEW_CRUN,
+            why: "CVE-2026-30892, which crun 1.27 mends: takes 1 for 0",
+        },
+        Known {
+            runtimes: RUNC,
             why: "takes +1 for 1",
         },
     ]),
@@ -90,8 +94,8 @@ pub const CASES: &[Case] = &[
     )
     .clause("security", "crun 1.28", "container ID with `/` or `..`")
     .known(&[Known {
-        runtimes: OLD_CRUN,
-        why: "`delete ..` removes what lies beside its state directory",
+        runtimes: CRUN,
+        why: "`delete ..` removes what lies beside its state directory: its issue 2074, mended in crun 1.28",
     }]),
     Case::contract(
         "hostile/sub-cgroup",
@@ -105,8 +109,8 @@ pub const CASES: &[Case] = &[
         "exec --cgroup ../..: refuse any `..`",
     )
     .known(&[Known {
-        runtimes: OLD_CRUN,
-        why: "enters the cgroup above the container's",
+        runtimes: CRUN,
+        why: "enters the cgroup above the container's, which crun 1.29 refuses",
     }]),
     Case::contract(
         "hostile/hook-environment",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::case::{Case, Known, OLD_CRUN, OLD_RUNC, Stop, Verdict, check};
+use crate::case::{CRUN, Case, Known, OLD_RUNC, RUNC, Stop, Verdict, check};
 use crate::harness::canary::{Canary, Swapper, starts};
 use crate::harness::{Bundle, Context, observation};
 use crate::probe::Observation;
@@ -69,11 +69,11 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtimes: OLD_RUNC,
+            runtimes: RUNC,
             why: "is older than the fix of CVE-2025-31133: masks with whatever /dev/null leads to",
         },
         Known {
-            runtimes: OLD_CRUN,
+            runtimes: CRUN,
             why: "loses the program's output when /dev/null is a link",
         },
     ]),
@@ -90,12 +90,12 @@ pub const CASES: &[Case] = &[
     )
     .known(&[
         Known {
-            runtimes: OLD_RUNC,
+            runtimes: RUNC,
             why: "older than the fix of CVE-2026-41579: its links land on the host",
         },
         Known {
-            runtimes: OLD_CRUN,
-            why: "older than the fix of CVE-2026-47766: its links and devices land on the host",
+            runtimes: CRUN,
+            why: "older than the fix of CVE-2026-47766 (crun 1.28): its links and devices land on the host",
         },
     ]),
     Case::contract(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::case::{CRUN, Case, Known, RUNC, Stop, Verdict, check, equal, fail};
+use crate::case::{CRUN, Case, Known, OLD_CRUN, RUNC, Stop, Verdict, check, equal, fail};
 use crate::harness::{Container, Context, Output};
 use crate::tracer::{Imitation, NOT_LOOKED};
 
@@ -38,7 +38,10 @@ pub const CASES: &[Case] = &[
         no_resctrl,
     )
     .clause(FILE, HEADING, "If no mounted `resctrl` [...] is available [...] generate an error")
-    .known(&[Known { runtimes: RUNC, why: "ignores it" }]),
+    .known(&[
+        Known { runtimes: RUNC, why: "ignores it" },
+        Known { runtimes: OLD_CRUN, why: "ignores it" },
+    ]),
     Case::must(
         "intel-rdt/tasks",
         "the container's process is in the group that closID names, or in one of the container's own",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::case::{CRUN, Case, Known, OLD_RUNC, RUNC, Stop, Verdict, check, fail};
+use crate::case::{CRUN, Case, Known, RUNC, Stop, Verdict, check, fail};
 use crate::harness::Context;
 use crate::probe::Mount;
 
@@ -41,8 +41,8 @@ pub const CASES: &[Case] = &[
         "If specified, it MUST be specified along with gidMappings.",
     )
     .known(&[Known {
-        runtimes: OLD_RUNC,
-        why: "knows no idmapped mounts, and ignores the mappings",
+        runtimes: RUNC,
+        why: "older than runc 1.2, knows no idmapped mounts, and ignores the mappings",
     }]),
 ];
 

@@ -62,14 +62,18 @@ pub const CASES: &[Case] = &[
     Case::must(
         "namespaces/relative-path",
         "a namespace's path that is relative is refused",
-        "starts in /proc/self/ns, where the name is one of a namespace",
+        "names the runtime's own network namespace by a path up from wherever it stands",
         namespace_relative_path,
     )
     .clause(
         "config-linux.md",
         "Namespaces",
         "This value MUST be an absolute path in the runtime mount namespace.",
-    ),
+    )
+    .known(&[
+        Known { runtimes: RUNC, why: "takes a relative path" },
+        Known { runtimes: CRUN, why: "takes a relative path" },
+    ]),
     Case::must(
         "rootfs/relative-masks",
         "masked and read-only paths that are relative are refused",
@@ -199,7 +203,7 @@ fn namespace_relative_path(context: &Context) -> Verdict {
         if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
             namespaces.retain(|namespace| namespace["type"] != "network");
             let up = "../".repeat(32);
-            namespaces.push(json!({ "type": "network", "path": format!("{up}proc/1/ns/net") }));
+            namespaces.push(json!({ "type": "network", "path": format!("{up}proc/self/ns/net") }));
         }
     })?;
     Ok(())

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Known, Need, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal};
+use crate::case::{
+    Case, Known, NEW_CRUN, Need, OLD_CRUN, OLD_RUNC, RUNC, Stop, Verdict, check, equal,
+};
 use crate::harness::Context;
 use crate::harness::seccomp_agent::{Answers, SeccompAgent};
 use crate::probe::Observation;
@@ -216,10 +218,16 @@ pub const CASES: &[Case] = &[
         "fds (array, OPTIONAL) is a string array containing the names",
     )
     .needs(&[Need::SeccompAction("user_notif")])
-    .known(&[Known {
-        runtimes: OLD_CRUN,
-        why: "hands no listener over for a process that exec starts",
-    }]),
+    .known(&[
+        Known {
+            runtimes: OLD_CRUN,
+            why: "hands no listener over for a process that exec starts",
+        },
+        Known {
+            runtimes: NEW_CRUN,
+            why: "writes the pid of the process itself, or 0, where the state has the container's",
+        },
+    ]),
     Case::contract(
         "seccomp/notify-without-agent",
         "without an agent the container is refused, and with one that is gone calls give ENOSYS",
