@@ -63,6 +63,7 @@ const FAILURES: &[Failure] = &[
             "seccomp/errno-on-allow",
             "seccomp/metadata-without-agent",
             "cgroups/block-io-*",
+            "cgroups/huge-pages",
             "cgroups/rdma-of-nothing",
             "cgroups/network-priorities",
             "user-and-time/user-joined-other-mapping",
