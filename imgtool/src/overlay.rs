@@ -97,7 +97,9 @@ impl Overlay {
             })?;
         for (number, lower) in opened.lowers.iter().enumerate() {
             match fsconfig_set_fd(&context, "lowerdir+", lower) {
-                Err(Errno::INVAL) if number == 0 => return Err(Error::OlderKernel),
+                // Before 6.13 either overlay doesn't know the option as one of descriptors, or
+                // fsconfig(2) takes none that was opened with O_PATH.
+                Err(Errno::INVAL | Errno::BADF) if number == 0 => return Err(Error::OlderKernel),
                 result => result.map_err(|errno| {
                     let name = self.lowers[number].display();
                     Error::told(&context, &format!("lower directory {name}"), errno)
