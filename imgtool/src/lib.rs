@@ -17,6 +17,7 @@ pub mod load;
 pub mod mtree;
 pub mod network;
 pub mod overlay;
+pub mod programs;
 pub mod progress;
 pub mod registry;
 pub mod store;

@@ -2,163 +2,18 @@
 //! only we promise: a cache by content, the same bytes each time, nothing left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod build_site;
 mod image_builder;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use build_site::{Site, can_run, on_path, wait_until};
 use image_builder::{run, windlass_img};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A store with the image `base:1`, a busybox with two users.
-struct Site {
-    directory: TempDir,
-}
-
-impl Site {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let script = r#"
-            mkdir -p base/bin base/etc base/tmp base/root base/home/app
-            cp "$(command -v busybox)" base/bin/busybox
-            for program in sh ls cat echo mkdir rm chmod chown touch ln id env sleep test mv mkfifo; do
-                ln -s busybox base/bin/$program
-            done
-            chmod 1777 base/tmp; chown 1000:1001 base/home/app
-            printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n' > base/etc/passwd
-            printf 'root:x:0:\napp:x:1001:\nstaff:x:50:\n' > base/etc/group
-            tar -C base -c . > base.tar"#;
-        let site = Site { directory };
-        run(Command::new("sh")
-            .args(["-euc", script])
-            .current_dir(site.path("")));
-        site.ours(&["import", site.path("base.tar").to_str().unwrap(), "base:1"]);
-        fill_context(&site.path("context"));
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = windlass_img();
-        command
-            .arg(arguments[0])
-            .arg("--store")
-            .arg(self.path("store"));
-        command.args(&arguments[1..]);
-        command
-    }
-
-    fn ours(&self, arguments: &[&str]) -> String {
-        run(&mut self.command(arguments)).trim().to_owned()
-    }
-
-    /// Builds the context with this Dockerfile.
-    fn build(&self, dockerfile: &str, arguments: &[&str]) -> Output {
-        fs::write(self.path("context/Dockerfile"), dockerfile).unwrap();
-        let mut command = self.command(&["build", "-t", "built"]);
-        command.args(arguments).arg(self.path("context"));
-        command.output().unwrap()
-    }
-
-    fn built(&self, dockerfile: &str, arguments: &[&str]) -> String {
-        let output = self.build(dockerfile, arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{complaint}");
-        complaint
-    }
-
-    /// A file of the image that was built last.
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.unpacked().join(name)).unwrap()
-    }
-
-    /// The tree of the image that was built last.
-    fn unpacked(&self) -> PathBuf {
-        let bundle = self.path("bundle");
-        let _ = fs::remove_dir_all(&bundle);
-        let image = format!("{}:localhost/built:latest", self.path("store").display());
-        run(windlass_img()
-            .args(["unpack", "--image", &image])
-            .arg(&bundle));
-        bundle.join("rootfs")
-    }
-
-    fn config(&self) -> Value {
-        let image: Value = serde_json::from_str(&self.ours(&["inspect", "built"])).unwrap();
-        image["Image"].clone()
-    }
-
-    /// What builds left in the store.
-    fn unfinished(&self) -> usize {
-        fs::read_dir(self.path("store/build/work")).map_or(0, Iterator::count)
-    }
-
-    fn buildah(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("buildah");
-        command.arg("--root").arg(self.path("buildah/root"));
-        command.arg("--runroot").arg(self.path("buildah/run"));
-        command.args(["--storage-driver", "vfs"]).args(arguments);
-        command
-    }
-}
-
-fn fill_context(context: &Path) {
-    fs::create_dir_all(context.join("dir/sub/deep")).unwrap();
-    fs::create_dir(context.join("empty")).unwrap();
-    for (name, content) in [
-        ("a.txt", "a\n"),
-        ("b.txt", "b\n"),
-        ("dir/c.md", "c"),
-        ("dir/sub/d.txt", "d"),
-        ("dir/sub/deep/e", "e"),
-        ("x y", "space"),
-    ] {
-        fs::write(context.join(name), content).unwrap();
-    }
-    for (name, mode) in [("b.txt", 0o600), ("dir/sub", 0o711), ("x y", 0o755)] {
-        fs::set_permissions(context.join(name), fs::Permissions::from_mode(mode)).unwrap();
-    }
-    chown(context.join("dir/c.md"), Some(1234), Some(1234)).unwrap();
-    symlink("sub/d.txt", context.join("dir/link")).unwrap();
-    symlink("/etc/passwd", context.join("dir/absolute")).unwrap();
-    symlink("a.txt", context.join("toplink")).unwrap();
-    symlink("dir", context.join("dirlink")).unwrap();
-    run(Command::new("tar").current_dir(context).args([
-        "--owner=55",
-        "--group=66",
-        "-czf",
-        "archive.tar.gz",
-        "dir",
-        "a.txt",
-    ]));
-}
-
-fn can_run() -> bool {
-    let programs = windlass_img().get_program().to_owned();
-    let beside = Path::new(&programs).parent().unwrap();
-    let have = |name: &str| beside.join(name).exists() || on_path(name);
-    let ok = rustix::process::geteuid().is_root()
-        && on_path("busybox")
-        && have("windlass")
-        && have("windlass-shim");
-    if !ok {
-        eprintln!("SKIPPED: RUN needs root, busybox, windlass and windlass-shim");
-    }
-    ok
-}
-
-fn on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).exists())
-}
 
 /// Mode, owner and content of every file but the root directory and what buildah leaves of mount
 /// points.
@@ -320,6 +175,14 @@ const CORPUS: &[(&[&str], &str, &str)] = &[
     ),
 ];
 
+fn buildah(site: &Site, arguments: &[&str]) -> Command {
+    let mut command = Command::new("buildah");
+    command.arg("--root").arg(site.path("buildah/root"));
+    command.arg("--runroot").arg(site.path("buildah/run"));
+    command.args(["--storage-driver", "vfs"]).args(arguments);
+    command
+}
+
 #[test]
 fn trees_and_configurations_are_buildahs() {
     if !can_run() {
@@ -340,8 +203,8 @@ fn trees_and_configurations_are_buildahs() {
         "base:1",
     ]);
     let source = format!("oci-archive:{}", archive.display());
-    let id = run(&mut site.buildah(&["pull", "--quiet", &source]));
-    run(&mut site.buildah(&["tag", id.trim(), "localhost/base:1"]));
+    let id = run(&mut buildah(&site, &["pull", "--quiet", &source]));
+    run(&mut buildah(&site, &["tag", id.trim(), "localhost/base:1"]));
     for (arguments, ignore, dockerfile) in CORPUS {
         fs::write(site.path("context/.dockerignore"), ignore).unwrap();
         site.built(dockerfile, arguments);
@@ -356,13 +219,16 @@ fn trees_and_configurations_are_buildahs() {
             "--network",
             "host",
         ];
-        let mut theirs = site.buildah(&bud);
+        let mut theirs = buildah(&site, &bud);
         theirs
             .args(["--pull-never", "-t", "localhost/built"])
             .args(*arguments)
             .arg(&context);
         run(&mut theirs);
-        let image = run(&mut site.buildah(&["inspect", "--type", "image", "localhost/built"]));
+        let image = run(&mut buildah(
+            &site,
+            &["inspect", "--type", "image", "localhost/built"],
+        ));
         let image: Value = serde_json::from_str(&image).unwrap();
         let (ours, theirs) = (&site.config()["config"], &image["Docker"]["config"]);
         for field in [
@@ -382,16 +248,19 @@ fn trees_and_configurations_are_buildahs() {
             let (ours, theirs) = (comparable(ours, field), comparable(theirs, field));
             assert_eq!(ours, theirs, "{field} of {dockerfile}");
         }
-        let container = run(&mut site.buildah(&["from", "--pull-never", "localhost/built"]));
-        let root = run(&mut site.buildah(&["mount", container.trim()]));
+        let container = run(&mut buildah(
+            &site,
+            &["from", "--pull-never", "localhost/built"],
+        ));
+        let root = run(&mut buildah(&site, &["mount", container.trim()]));
         assert_eq!(
             tree(&site.unpacked()),
             tree(Path::new(root.trim())),
             "{dockerfile}"
         );
-        run(&mut site.buildah(&["rm", container.trim()]));
+        run(&mut buildah(&site, &["rm", container.trim()]));
     }
-    run(&mut site.buildah(&["rmi", "--all", "--force"]));
+    run(&mut buildah(&site, &["rmi", "--all", "--force"]));
     assert_eq!(site.unfinished(), 0);
 }
 
@@ -666,13 +535,5 @@ fn a_killed_build_leaves_no_container() {
             &format!("{cgroup}*"),
         ]));
         assert_eq!(found, "", "after SIG{signal}");
-    }
-}
-
-fn wait_until(condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "it doesn't come");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

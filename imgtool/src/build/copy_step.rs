@@ -177,7 +177,12 @@ fn find(stage: &Stage, build: &Build<'_>, copy: &Copy, tree: &mut Tree) -> Resul
         if copy.checksum.is_some() {
             bail!("--checksum is for http and https sources");
         }
-        pieces.extend(tree.find(&path)?.into_iter().map(Piece::Files));
+        let found = if copy.parents {
+            tree.find_with_parents(&path)?
+        } else {
+            tree.find(&path)?
+        };
+        pieces.extend(found.into_iter().map(Piece::Files));
     }
     Ok(pieces)
 }
@@ -191,7 +196,6 @@ fn add_to_key(
 ) -> Result<()> {
     match piece {
         Piece::Files(found) => {
-            key.add("asked", found.asked.as_bytes());
             content::add(key, tree, found, excludes, keeps_owner)?;
         }
         Piece::Document { name, content } => {

@@ -1,6 +1,6 @@
 //! RUN.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::Build;
 use super::configuration;
@@ -12,6 +12,8 @@ use super::stage::{Outcome, Stage};
 use super::steps::content;
 use super::steps::tree::Tree;
 use crate::build::context::ignore::Ignore;
+use crate::layout::platform::WantedPlatform;
+use crate::sys::signal::Interrupted;
 
 /// Where a here-document that is a program lies: docker/dockerfile has it there too.
 const SCRIPT: &str = "/dev/pipes/script";
@@ -94,10 +96,24 @@ pub(super) fn carry_out(
                 .with_context(|| format!("--mount of {target}"))?;
         }
         let runner = build.runner()?;
-        runner.run(step, &command, &prepared, network, &workplace, &chain)?;
+        runner
+            .run(step, &command, &prepared, network, &workplace, &chain)
+            .map_err(|error| with_platform(error, &stage.platform))?;
         runner.forget(prepared)?;
         Ok(Outcome::Files(workplace))
     })
+}
+
+/// Says of a step that is for another machine what it may have failed for.
+fn with_platform(error: Error, platform: &WantedPlatform) -> Error {
+    let ours = WantedPlatform::default().architecture;
+    if platform.architecture == ours || error.is::<Interrupted>() {
+        return error;
+    }
+    anyhow!(
+        "{error:#} (the stage is for {platform}, the machine {ours}: is there an emulator for its \
+         programs, registered with binfmt_misc?)"
+    )
 }
 
 impl Sources for Build<'_> {

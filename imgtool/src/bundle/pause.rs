@@ -13,8 +13,8 @@ use crate::warnings;
 
 /// A container that we paused. It goes on when this is dropped.
 #[derive(Debug)]
-pub struct Paused<'a> {
-    runtime: &'a Runtime,
+pub struct Paused {
+    runtime: Runtime,
     id: String,
 }
 
@@ -26,15 +26,19 @@ struct Listed {
     bundle: std::path::PathBuf,
 }
 
-impl<'a> Paused<'a> {
+impl Paused {
     /// Pauses the container that runs in the bundle at `path`; nothing if none does, or if it is
     /// paused already.
-    pub fn container_of(path: &Path, runtime: &'a Runtime) -> Result<Option<Self>> {
+    pub fn container_of(
+        path: &Path,
+        runtime: impl FnOnce() -> Result<Runtime>,
+    ) -> Result<Option<Self>> {
         let Some(process) = user_of(&path.join(ROOTFS))? else {
             return Ok(None);
         };
+        let runtime = runtime()?;
         let program = runtime.program.display();
-        let answer = call(runtime, &["list", "--format", "json"])?;
+        let answer = call(&runtime, &["list", "--format", "json"])?;
         // `null` for none.
         let listed: Option<Vec<Listed>> = serde_json::from_slice(&answer)
             .with_context(|| format!("{program} list: its answer"))?;
@@ -51,7 +55,7 @@ impl<'a> Paused<'a> {
         if container.status != "running" {
             return Ok(None);
         }
-        call(runtime, &["pause", &container.id])?;
+        call(&runtime, &["pause", &container.id])?;
         Ok(Some(Paused {
             runtime,
             id: container.id,
@@ -59,9 +63,9 @@ impl<'a> Paused<'a> {
     }
 }
 
-impl Drop for Paused<'_> {
+impl Drop for Paused {
     fn drop(&mut self) {
-        if let Err(error) = call(self.runtime, &["resume", &self.id]) {
+        if let Err(error) = call(&self.runtime, &["resume", &self.id]) {
             let id = &self.id;
             warnings::warn(|| format!("container {id} is still paused: {error:#}"));
         }

@@ -30,8 +30,8 @@ use crate::warnings;
 /// cache, goes to standard error. Every instruction that changes files makes a layer. Steps are
 /// found again by what they are made from (content, not times), until gc --build-cache.
 ///
-/// RUN runs in a container of windlass under windlass-shim, with Docker's default capabilities, and
-/// needs root. Its network is the host's unless --network=none.
+/// RUN runs in a container of windlass under windlass-shim, with Docker's default capabilities and
+/// seccomp profile, and needs root. Its network is the host's unless --network=none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples: windlass-img build -t app .

@@ -85,9 +85,8 @@ impl Commit {
         };
         let bundle = ContainerBundle::open(&self.directory)?;
         let store = bundle.store()?;
-        let runtime = self.runtime.runtime();
         let _paused = if self.pause {
-            Paused::container_of(&bundle.path, &runtime)?
+            Paused::container_of(&bundle.path, || self.runtime.runtime())?
         } else {
             None
         };

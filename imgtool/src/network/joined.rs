@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::attachment::Process;
 use super::networks::Networks;
+use crate::programs;
 
 /// What is shared with another container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,18 +36,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The caller's, or else windlass: the one that was installed beside us comes before others of
-    /// its name.
-    pub fn find(program: Option<PathBuf>, root: Option<PathBuf>) -> Self {
-        let beside = || {
-            let ours = std::env::current_exe().ok()?.with_file_name("windlass");
-            ours.is_file().then_some(ours)
-        };
-        let program = program.or_else(beside);
-        Runtime {
-            program: program.unwrap_or_else(|| "windlass".into()),
-            root,
-        }
+    /// The caller's, or else windlass.
+    pub fn find(program: Option<&Path>, root: Option<&Path>) -> Result<Self> {
+        let program = program.unwrap_or(Path::new(programs::RUNTIME));
+        Ok(Runtime {
+            program: programs::find(program).context("--runtime")?,
+            root: root.map(Path::to_owned),
+        })
     }
 }
 

@@ -108,7 +108,8 @@ impl Network {
             NetworkMode::Namespace(path) => Kind::Namespace(namespace(path)?),
             NetworkMode::Container(id) => {
                 let networks = Networks::of_store(&path)?;
-                let runtime = Runtime::find(options.runtime.clone(), options.runtime_root.clone());
+                let runtime =
+                    Runtime::find(options.runtime.as_deref(), options.runtime_root.as_deref())?;
                 Kind::Joined(joined::join(&id, &runtime, &networks)?)
             }
             NetworkMode::Bridge(name) => {

@@ -1,5 +1,5 @@
-//! A RUN's config.json: what Docker's default container may, and nothing of the image but its
-//! environment, user and working directory.
+//! A RUN's config.json: what Docker's default container may (its capabilities, its seccomp profile),
+//! and nothing of the image but its environment, user and working directory.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::mounts::Prepared;
 use crate::build::configuration::PATH;
 use crate::build::dockerfile::mount::Network;
+use crate::bundle::options::default_seccomp_filter;
 use crate::bundle::runtime_config::Mount;
 use crate::bundle::user;
 use crate::layer::rootfs::RootFs;
@@ -116,6 +117,7 @@ pub(super) fn make(
         },
         "hostname": HOSTNAME,
         "linux": {
+            "seccomp": default_seccomp_filter(&CAPABILITIES).context("default seccomp profile")?,
             "resources": { "devices": devices() },
             "namespaces": namespaces,
             "maskedPaths": [

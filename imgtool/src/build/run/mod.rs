@@ -19,6 +19,7 @@ use super::dockerfile::mount::Network;
 use super::report::{Report, Step};
 use super::steps::layer::{Workplace, remove_tree};
 use crate::bundle::make_mount_points;
+use crate::programs;
 use crate::store::layers::LayerChain;
 use crate::sys::namespace;
 pub use config::Command;
@@ -34,32 +35,14 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds them: beside this program, or else on PATH, unless given.
+    /// Finds them.
     pub fn find(runtime: Option<&Path>) -> Result<Self> {
+        let runtime = runtime.unwrap_or(Path::new(programs::RUNTIME));
         Ok(Programs {
-            shim: find("windlass-shim")?,
-            runtime: match runtime {
-                Some(path) if path.components().count() > 1 => std::fs::canonicalize(path)
-                    .with_context(|| format!("the runtime {}", path.display()))?,
-                Some(name) => find(&name.to_string_lossy())?,
-                None => find("windlass")?,
-            },
+            shim: programs::find(Path::new("windlass-shim"))?,
+            runtime: programs::find(runtime)?,
         })
     }
-}
-
-fn find(name: &str) -> Result<PathBuf> {
-    let beside = std::env::current_exe().ok();
-    let beside = beside.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = beside.into_iter().chain(std::env::split_paths(&path));
-    let mut candidates = directories
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name));
-    let is_program = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
-    candidates.find(is_program).with_context(|| {
-        format!("RUN needs {name}, which is neither beside windlass-img nor on PATH")
-    })
 }
 
 /// Runs commands, one after the other.

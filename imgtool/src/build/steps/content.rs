@@ -11,6 +11,7 @@ use crate::build::cache::Key;
 use crate::build::context::ignore::Ignore;
 use crate::layer::inode::Inode;
 use crate::layer::metadata::belongs_to_host;
+use crate::layer::path::ImagePath;
 use crate::layout::digest::{Algorithm, Digest, Hasher};
 use crate::sys::signal;
 
@@ -22,6 +23,15 @@ pub fn add(
     excludes: &Ignore,
     keeps_owner: bool,
 ) -> Result<()> {
+    for parent in &found.parents {
+        key.add("parent", &parent.name);
+        let visited = Visited {
+            relative: &ImagePath::root(),
+            inode: &parent.inode()?,
+            only_on_the_way: false,
+        };
+        add_file(key, &visited, keeps_owner)?;
+    }
     key.add("source", &found.called);
     tree.walk_without(found, excludes, &mut |visited| {
         add_file(key, &visited, keeps_owner)

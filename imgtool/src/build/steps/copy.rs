@@ -131,18 +131,30 @@ impl<'a> Copier<'a> {
         Ok(reached.directory)
     }
 
+    /// Makes a directory that looks like another, if there is none.
+    fn like(&mut self, path: &ImagePath, original: &Inode) -> Result<()> {
+        if self.root.directory(path)?.is_none() {
+            let directory = self.directory(path)?;
+            let metadata = self.metadata(original)?;
+            self.directories.insert(directory.path().clone(), metadata);
+        }
+        Ok(())
+    }
+
     /// Where the copy of a source itself is to be.
     fn target(&mut self, found: &Found, destination: &Destination) -> Result<Target> {
         let is_directory = found.directory().is_some();
         let mut destination = destination.clone();
-        if destination.keeps_parents
-            && let Some((above, _)) = found.asked.split_last()
-        {
-            for name in above.components() {
-                destination.path = destination.path.join(name);
+        if destination.keeps_parents {
+            // As docker/dockerfile has it, the destination is a directory then, slash or not.
+            destination.is_directory = true;
+            for parent in &found.parents {
+                destination.path = destination.path.join(&parent.name);
+                self.like(&destination.path, &parent.inode()?)?;
             }
-            if is_directory {
+            if is_directory && !found.called.is_empty() {
                 destination.path = destination.path.join(&found.called);
+                self.like(&destination.path, &found.inode()?)?;
             }
         }
         if is_directory {

@@ -33,10 +33,25 @@ pub struct Found {
     pub path: ImagePath,
     /// How it was called, for the name of the copy.
     pub called: Vec<u8>,
-    /// The path as called, for `--parents`.
-    pub asked: ImagePath,
+    /// For `--parents`: the directories above it that are copied with it, the outermost first.
+    pub parents: Vec<Parent>,
     parent: Rc<Directory>,
     name: Vec<u8>,
+}
+
+/// A directory above what is copied.
+#[derive(Debug)]
+pub struct Parent {
+    /// How it was called.
+    pub name: Vec<u8>,
+    directory: Rc<Directory>,
+}
+
+impl Parent {
+    /// The directory itself.
+    pub fn inode(&self) -> Result<Inode> {
+        Inode::open(&self.directory, b".")
+    }
 }
 
 /// What a walk comes by.
@@ -67,55 +82,129 @@ impl Tree {
 
     /// What a source of COPY names: a path, or a pattern of several.
     pub fn find(&mut self, source: &str) -> Result<Vec<Found>> {
-        let path = inside(source)?;
-        let components: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-        let mut paths = vec![ImagePath::root()];
-        let mut has_pattern = false;
-        for component in &components {
-            if !is_pattern(component) {
-                paths = paths.iter().map(|path| path.join(component)).collect();
-                continue;
-            }
-            has_pattern = true;
-            paths = self.matching(&paths, component)?;
-        }
         let mut found = Vec::new();
-        for path in paths {
-            found.extend(
-                self.resolve(&path)?
-                    .filter(|found| !self.is_left_out(found)),
-            );
+        for path in self.expand(vec![ImagePath::root()], &inside(source)?)? {
+            found.extend(self.resolve_unless_left_out(&path)?);
         }
-        if found.is_empty() {
-            let ignored = if self.ignore == Ignore::default() {
-                ""
-            } else {
-                ", or .dockerignore leaves it out"
+        self.not_nothing(source, found)
+    }
+
+    /// The same for `--parents`: what is found knows the directories above it, those behind a `/./`
+    /// if there is one. `**` stands for any directories.
+    pub fn find_with_parents(&mut self, source: &str) -> Result<Vec<Found>> {
+        let (base, rest) = source.split_once("/./").unwrap_or(("", source));
+        let rest = inside(rest)?;
+        let mut found = Vec::new();
+        for base in self.expand(vec![ImagePath::root()], &inside(base)?)? {
+            let depth = base.components().count();
+            let mut paths = vec![base];
+            for component in rest.components() {
+                paths = if component == b"**" {
+                    self.directories_below(&paths)?
+                } else {
+                    self.expand_component(&paths, component)?
+                };
+            }
+            paths.sort();
+            paths.dedup();
+            for path in paths {
+                if let Some(mut file) = self.resolve_unless_left_out(&path)? {
+                    file.parents = self.parents(&path, depth)?;
+                    found.push(file);
+                }
+            }
+        }
+        self.not_nothing(source, found)
+    }
+
+    /// The directories above a path of which `depth` others don't count.
+    fn parents(&mut self, path: &ImagePath, depth: usize) -> Result<Vec<Parent>> {
+        let mut parents = Vec::new();
+        let mut path = path.clone();
+        while let Some((above, _)) = path.split_last() {
+            let Some((_, name)) = above.split_last() else {
+                break;
             };
-            let what = if has_pattern {
-                "nothing matches"
-            } else {
-                "there is no"
+            if above.components().count() <= depth {
+                break;
+            }
+            let directory = self.root.directory(&above)?;
+            parents.push(Parent {
+                name: name.to_vec(),
+                directory: directory.with_context(|| format!("{above} went away"))?,
+            });
+            path = above;
+        }
+        parents.reverse();
+        Ok(parents)
+    }
+
+    fn not_nothing(&self, source: &str, found: Vec<Found>) -> Result<Vec<Found>> {
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let ignored = if self.ignore == Ignore::default() {
+            ""
+        } else {
+            ", or .dockerignore leaves it out"
+        };
+        let what = if source.split('/').any(|part| is_pattern(part.as_bytes())) {
+            "nothing matches"
+        } else {
+            "there is no"
+        };
+        bail!(
+            "{what} '{}' in {}{ignored}",
+            source.escape_debug(),
+            self.name
+        )
+    }
+
+    /// The paths that a pattern names below others.
+    fn expand(&mut self, mut paths: Vec<ImagePath>, pattern: &ImagePath) -> Result<Vec<ImagePath>> {
+        for component in pattern.components() {
+            paths = self.expand_component(&paths, component)?;
+        }
+        Ok(paths)
+    }
+
+    fn expand_component(&mut self, paths: &[ImagePath], pattern: &[u8]) -> Result<Vec<ImagePath>> {
+        if is_pattern(pattern) {
+            return self.matching(paths, pattern);
+        }
+        Ok(paths.iter().map(|path| path.join(pattern)).collect())
+    }
+
+    /// These directories and all below them; links to some aren't followed.
+    fn directories_below(&mut self, paths: &[ImagePath]) -> Result<Vec<ImagePath>> {
+        let mut found = Vec::new();
+        let mut to_do = paths.to_vec();
+        while let Some(path) = to_do.pop() {
+            let Some(directory) = self.root.directory(&path)? else {
+                continue;
             };
-            bail!(
-                "{what} '{}' in {}{ignored}",
-                source.escape_debug(),
-                self.name
-            );
+            for name in directory.names()? {
+                signal::check()?;
+                if directory.subdirectory(&name)?.is_some() {
+                    to_do.push(path.join(&name));
+                }
+            }
+            found.push(path);
         }
         Ok(found)
     }
 
     /// The one thing that a path names.
     pub fn find_one(&mut self, path: &str) -> Result<Found> {
-        let found = self
-            .resolve(&inside(path)?)?
-            .filter(|found| !self.is_left_out(found));
+        let found = self.resolve_unless_left_out(&inside(path)?)?;
         found.with_context(|| format!("there is no '{}' in {}", path.escape_debug(), self.name))
     }
 
-    fn is_left_out(&self, found: &Found) -> bool {
-        !self.ignore.may_bring_back() && self.ignore.leaves_out(&found.path)
+    fn resolve_unless_left_out(&mut self, path: &ImagePath) -> Result<Option<Found>> {
+        let found = self.resolve(path)?;
+        let is_left_out =
+            |found: &Found| !self.ignore.may_bring_back() && self.ignore.leaves_out(&found.path);
+        Ok(found.filter(|found| !is_left_out(found)))
     }
 
     /// The names below directories that match one component of a pattern.
@@ -146,7 +235,7 @@ impl Tree {
             let found = |path, parent, name| Found {
                 path,
                 called: called.clone(),
-                asked: asked.clone(),
+                parents: Vec::new(),
                 parent,
                 name,
             };
@@ -185,12 +274,14 @@ impl Tree {
         let mut walk = Walk {
             ignore: &self.ignore,
             skip: &Ignore::default(),
+            above: ImagePath::root(),
             visit,
         };
         walk.begin(found)
     }
 
-    /// The same without what `skip` leaves out, too.
+    /// The same without what `skip` leaves out, too: its patterns are about paths in what is found
+    /// (a file's is its name), with the parents that are copied with it.
     pub fn walk_without(
         &self,
         found: &Found,
@@ -200,6 +291,7 @@ impl Tree {
         let mut walk = Walk {
             ignore: &self.ignore,
             skip,
+            above: ImagePath::root(),
             visit,
         };
         walk.begin(found)
@@ -221,16 +313,27 @@ impl Found {
 struct Walk<'a> {
     ignore: &'a Ignore,
     skip: &'a Ignore,
+    /// What `skip` sees of the path above.
+    above: ImagePath,
     visit: &'a mut dyn FnMut(Visited<'_>) -> Result<()>,
 }
 
 impl Walk<'_> {
     fn begin(&mut self, found: &Found) -> Result<()> {
+        let parents = found.parents.iter();
+        self.above = parents.fold(ImagePath::root(), |path, parent| path.join(&parent.name));
+        if found.directory().is_none() || !found.parents.is_empty() {
+            self.above = self.above.join(&found.called);
+        }
+        let left_out = !self.above.is_root() && self.skip.leaves_out(&self.above);
+        if left_out && !(found.directory().is_some() && self.may_bring_back()) {
+            return Ok(());
+        }
         let inode = found.inode()?;
         (self.visit)(Visited {
             relative: &ImagePath::root(),
             inode: &inode,
-            only_on_the_way: false,
+            only_on_the_way: left_out,
         })?;
         match found.directory() {
             Some(directory) => self.directory(directory, &ImagePath::root()),
@@ -245,7 +348,7 @@ impl Walk<'_> {
             signal::check()?;
             let relative = relative.join(&name);
             let path = directory.path().join(&name);
-            let left_out = self.leaves_out(&path);
+            let left_out = self.leaves_out(&path, &relative);
             let below = directory.subdirectory(&name)?;
             let may_hold = below.is_some() && self.may_bring_back();
             if left_out && !may_hold {
@@ -264,8 +367,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn leaves_out(&self, path: &ImagePath) -> bool {
-        self.ignore.leaves_out(path) || self.skip.leaves_out(path)
+    fn leaves_out(&self, path: &ImagePath, relative: &ImagePath) -> bool {
+        let parts = relative.components();
+        let relative = parts.fold(self.above.clone(), |path, name| path.join(name));
+        self.ignore.leaves_out(path) || self.skip.leaves_out(&relative)
     }
 
     fn may_bring_back(&self) -> bool {

@@ -35,6 +35,7 @@ use crate::layout::document::{ImageConfig, ProcessConfig};
 use crate::store::volumes::UsedVolumes;
 use crate::warnings::Warnings;
 pub use label::Label;
+pub use seccomp::default_filter as default_seccomp_filter;
 
 /// What config.json says where neither the image nor the caller says anything: Docker's
 /// (moby, `daemon/pkg/oci/defaults.go`), with a cgroup namespace in every case.

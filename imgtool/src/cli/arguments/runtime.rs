@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 
 use crate::network::joined::Runtime;
@@ -21,7 +22,7 @@ pub struct RuntimeArguments {
 
 impl RuntimeArguments {
     /// The runtime.
-    pub fn runtime(self) -> Runtime {
-        Runtime::find(self.runtime, self.runtime_root)
+    pub fn runtime(&self) -> Result<Runtime> {
+        Runtime::find(self.runtime.as_deref(), self.runtime_root.as_deref())
     }
 }

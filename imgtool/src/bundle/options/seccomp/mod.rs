@@ -49,7 +49,7 @@ impl SeccompOptions {
         let profile = match &self.seccomp {
             Some(Choice::Unconfined) => None,
             None if privileged => None,
-            None => Some(toml::from_str(DEFAULT).context("default seccomp profile")?),
+            None => Some(default_profile()?),
             Some(Choice::File(path)) => {
                 let of_file = || format!("--seccomp {}", path.display());
                 let text = fs::read_to_string(path).with_context(of_file)?;
@@ -58,22 +58,35 @@ impl SeccompOptions {
             }
         };
         config.linux.seccomp = match profile {
-            Some(profile) => Some(
-                profile
-                    .filter(&circumstances(config)?)
-                    .context("--seccomp")?,
-            ),
+            Some(profile) => {
+                let bounding = config.process.capabilities["bounding"].as_array();
+                let names = bounding.into_iter().flatten().filter_map(Value::as_str);
+                Some(
+                    profile
+                        .filter(&circumstances(names)?)
+                        .context("--seccomp")?,
+                )
+            }
             None => None,
         };
         Ok(())
     }
 }
 
-fn circumstances(config: &RuntimeConfig) -> Result<Circumstances> {
-    let bounding = config.process.capabilities["bounding"].as_array();
-    let names = bounding.into_iter().flatten().filter_map(Value::as_str);
+/// Docker's default profile as `linux.seccomp`, for a container that has these capabilities.
+pub fn default_filter(capabilities: &[&str]) -> Result<Value> {
+    let circumstances = circumstances(capabilities.iter().copied())?;
+    default_profile()?.filter(&circumstances)
+}
+
+fn default_profile() -> Result<Profile> {
+    toml::from_str(DEFAULT).context("default seccomp profile")
+}
+
+/// `capabilities`: what a capability is for is allowed with it.
+fn circumstances<'a>(capabilities: impl Iterator<Item = &'a str>) -> Result<Circumstances> {
     Ok(Circumstances {
-        capabilities: names.map(str::to_owned).collect(),
+        capabilities: capabilities.map(str::to_owned).collect(),
         architecture: host_architecture(),
         kernel: kernel()?,
     })
