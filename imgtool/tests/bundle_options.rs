@@ -145,7 +145,13 @@ fn what_fails_leaves_nothing() {
     refuse(&["-v", "/dir", "--user=nobody-here"], "--user");
     refuse(&["--memory=1m"], "6m is the least");
     refuse(
-        &["--sysctl=net.ipv4.ip_forward=1", "--network=host"],
+        &[
+            "-v=data:/dir",
+            "-v=data:/same",
+            "-v=/other",
+            "--sysctl=net.ipv4.ip_forward=1",
+            "--network=host",
+        ],
         "the host's",
     );
 }

@@ -72,10 +72,10 @@ pub(super) const WORK: &str = "work";
 
 /// Makes the bundle at `path`, or fails and leaves nothing.
 ///
-/// The order: layers, directory, record, view of the image, config.json's content ([`configure`]),
-/// mount points in the init layer, the mount, and at last config.json's file, without which no
-/// runtime takes the directory for a bundle. Killed on the way, `unbundle` removes what is there,
-/// or `gc` does.
+/// The order: layers, directory, record, view of the image, config.json's content, mount points in
+/// the init layer, the mount, and at last the names of new volumes and of config.json, without
+/// which no runtime takes the directory for a bundle. Killed on the way, `unbundle` removes what is
+/// there, or `gc` does.
 pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleRequest) -> Result<()> {
     let name = image.names.first().cloned();
     let name = name.unwrap_or_else(|| image.descriptor.digest.to_string());
@@ -113,10 +113,9 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
         &mut record,
         request,
     )
-    .and_then(|(config, volumes)| {
-        directory.complete(&config)?;
-        volumes.keep();
-        Ok(())
+    .and_then(|volumes| {
+        volumes.keep()?;
+        directory.complete()
     });
     match made {
         Ok(()) => store.complete_bundle(&record.id),
@@ -138,7 +137,7 @@ fn check_shareable(options: &ApplyOptions) -> Result<()> {
     Ok(())
 }
 
-/// Makes all of the bundle but config.json, which it returns, with the volumes that are in it.
+/// Makes all of the bundle, but for config.json's name and those of new volumes, which it returns.
 fn fill(
     store: &Store,
     image: &Image,
@@ -147,7 +146,7 @@ fn fill(
     path: &Path,
     record: &mut ContainerRecord,
     request: &BundleRequest,
-) -> Result<(Vec<u8>, UsedVolumes)> {
+) -> Result<UsedVolumes> {
     record.write(directory)?;
     let root = directory.make_rootfs()?;
     let mut rootfs = if request.flat {
@@ -197,8 +196,9 @@ fn fill(
         mount(chain, directory, path, root.as_fd())?;
     }
     record.write(directory)?;
+    directory.write_config(&config::to_json(&config)?)?;
     warnings.summarize();
-    Ok((config::to_json(&config)?, volumes))
+    Ok(volumes)
 }
 
 /// The image as the init layer is made on top of it.

@@ -138,14 +138,25 @@ impl BundleDirectory {
         Ok(fd.into())
     }
 
-    /// Writes `config.json`, which makes the directory a bundle: until then a runtime refuses it.
-    pub fn complete(mut self, config: &[u8]) -> Result<()> {
+    /// Writes what becomes `config.json`.
+    pub fn write_config(&self, config: &[u8]) -> Result<()> {
         let context = || format!("write {}", self.path.join(CONFIG).display());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let fd = rustix::fs::openat(&self.directory, UNFINISHED_CONFIG, flags, mode)
             .with_context(context)?;
-        File::from(fd).write_all(config).with_context(context)?;
+        File::from(fd).write_all(config).with_context(context)
+    }
+
+    /// Gives `config.json` its name, which makes the directory a bundle: until then a runtime
+    /// refuses it.
+    pub fn complete(mut self) -> Result<()> {
+        let context = || {
+            format!(
+                "rename {UNFINISHED_CONFIG} to {}",
+                self.path.join(CONFIG).display()
+            )
+        };
         rustix::fs::renameat(&self.directory, UNFINISHED_CONFIG, &self.directory, CONFIG)
             .with_context(context)?;
         self.completed = true;

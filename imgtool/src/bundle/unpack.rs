@@ -39,7 +39,8 @@ pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) 
     let mapping = &options.apply.mapping;
     let config = config::convert(&image.config, Some(&rootfs), mapping, options.config)
         .context("convert the image's configuration to config.json")?;
-    bundle.complete(&config)
+    bundle.write_config(&config)?;
+    bundle.complete()
 }
 
 /// Unpacks an image into the empty directory `root` of a bundle, and notes in the bundle what it

@@ -59,9 +59,6 @@ impl Site {
         if !matches!(arguments[0], "unbundle" | "mount" | "diff" | "commit") {
             command.arg("--store").arg(self.store());
         }
-        if arguments[0] == "bundle" {
-            command.args(["--", "sh"]);
-        }
         command.current_dir(self.path(""));
         command
     }

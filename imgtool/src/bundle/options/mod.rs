@@ -129,7 +129,7 @@ impl BundleOptions {
     }
 
     /// Adds the caller's mounts and the image's volumes; the former take the place of mounts that
-    /// are there already. The volumes that nobody named go again unless they are kept.
+    /// are there already. Volumes that were made for it go again unless they are kept.
     pub(super) fn mount(
         &self,
         config: &mut RuntimeConfig,
@@ -284,7 +284,7 @@ mod tests {
         let hosts = Mount::new("/etc/hosts", "bind", "/bundle/hosts", &["rbind"]);
         config.mounts.push(hosts);
         let used = options.mount_in(&mut config, &image.config, &mut rootfs, directory.path())?;
-        used.keep();
+        used.keep()?;
         let mut config = serde_json::to_value(config)?;
         let inside = directory.path().to_str().unwrap();
         for mount in config["mounts"].as_array_mut().unwrap() {

@@ -58,6 +58,13 @@ pub struct Volume {
     path: PathBuf,
 }
 
+/// A volume that has no name yet. Dropped, it goes.
+#[derive(Debug)]
+struct NewVolume {
+    volume: Volume,
+    directory: tempfile::TempDir,
+}
+
 /// What is known of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,38 +136,31 @@ impl Volumes {
         Ok(Some(Volume {
             name: name.clone(),
             record: record.with_context(|| format!("volume {name}: parse {RECORD}"))?,
-            path: self.path.join(name.as_str()),
+            path: self.path_of(name),
         }))
     }
 
     /// Makes a volume, or finds the one that has the name; then its labels stay.
     pub fn find_or_create(&self, name: &VolumeName, labels: &[Label]) -> Result<Volume> {
         // Somebody may remove it in between only with a lock that he doesn't get.
-        if let Some(volume) = self.find(name)? {
-            return Ok(volume);
-        }
-        match self.create(name, labels, false)? {
+        match self.find(name)? {
             Some(volume) => Ok(volume),
-            None => self.find(name)?.with_context(|| {
-                format!("{} is no volume", self.path.join(name.as_str()).display())
-            }),
+            None => self.publish(self.begin(name, labels, false)?),
         }
     }
 
     /// Makes a volume that nobody names.
     pub fn create_anonymous(&self, labels: &[Label]) -> Result<Volume> {
-        let name = VolumeName::random().context("name a volume")?;
-        self.create(&name, labels, true)?
-            .with_context(|| format!("volume {name} is already there"))
+        self.publish(self.begin_anonymous(labels)?)
     }
 
-    /// Makes a volume; nothing if the name is taken.
-    fn create(
-        &self,
-        name: &VolumeName,
-        labels: &[Label],
-        anonymous: bool,
-    ) -> Result<Option<Volume>> {
+    fn begin_anonymous(&self, labels: &[Label]) -> Result<NewVolume> {
+        let name = VolumeName::random().context("name a volume")?;
+        self.begin(&name, labels, true)
+    }
+
+    /// Makes a volume that nobody sees yet.
+    fn begin(&self, name: &VolumeName, labels: &[Label], anonymous: bool) -> Result<NewVolume> {
         let record = VolumeRecord {
             created_at: Timestamp::now().to_string(),
             labels: labels
@@ -169,32 +169,47 @@ impl Volumes {
                 .collect(),
             anonymous,
         };
-        let unfinished = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix(".new-")
             .tempdir_in(&self.path)
             .with_context(|| format!("make a directory in {}", self.path.display()))?;
         let of_volume = || format!("make volume {name}");
-        let data = unfinished.path().join(DATA);
+        let data = directory.path().join(DATA);
         rustix::fs::mkdir(&data, Mode::RWXU).with_context(of_volume)?;
         // Whatever the umask: users of the container get at it, nobody else gets through the store.
         rustix::fs::chmod(&data, Mode::from_raw_mode(0o755)).with_context(of_volume)?;
-        fs::write(unfinished.path().join(RECORD), serde_json::to_vec(&record)?)
+        fs::write(directory.path().join(RECORD), serde_json::to_vec(&record)?)
             .with_context(of_volume)?;
-        let path = self.path.join(name.as_str());
-        let cwd = rustix::fs::CWD;
-        let to = RenameFlags::NOREPLACE;
-        match rustix::fs::renameat_with(cwd, unfinished.path(), cwd, &path, to) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(None),
-            Err(errno) => return Err(errno).with_context(of_volume),
-        }
-        // It isn't there under that name any more.
-        let _moved = unfinished.keep();
-        Ok(Some(Volume {
+        let volume = Volume {
             name: name.clone(),
             record,
-            path,
-        }))
+            path: directory.path().to_owned(),
+        };
+        Ok(NewVolume { volume, directory })
+    }
+
+    /// Gives a new volume its name; if somebody was faster, the volume is his.
+    fn publish(&self, new: NewVolume) -> Result<Volume> {
+        let NewVolume { volume, directory } = new;
+        let name = &volume.name;
+        let path = self.path_of(name);
+        let cwd = rustix::fs::CWD;
+        let to = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(cwd, directory.path(), cwd, &path, to) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                let found = self.find(name)?;
+                return found.with_context(|| format!("{} is no volume", path.display()));
+            }
+            Err(errno) => return Err(errno).with_context(|| format!("make volume {name}")),
+        }
+        // It isn't there under that name any more.
+        let _moved = directory.keep();
+        Ok(Volume { path, ..volume })
+    }
+
+    fn path_of(&self, name: &VolumeName) -> PathBuf {
+        self.path.join(name.as_str())
     }
 
     /// Removes a volume with all that is in it.

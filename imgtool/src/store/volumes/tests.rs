@@ -206,14 +206,29 @@ fn volumes_of_a_bundle_that_was_not_made_go_again() {
     let mut rootfs = RootFs::new(File::open(root.path()).unwrap().into());
     let begin = || Volumes::open(store.path()).unwrap().begin_use();
     let mut used = begin();
+    let volumes = store.path().join(VOLUMES);
+    let data = name("data");
     used.take(None, &[], &mut rootfs, None).unwrap();
-    used.take(Some(&name("data")), &[], &mut rootfs, Some("/none"))
+    used.take(Some(&data), &[], &mut rootfs, Some("/none"))
         .unwrap();
     assert_eq!(used.names().len(), 2);
     drop(used);
-    assert_eq!(names(&store.path().join(VOLUMES)), ["data"]);
+    assert_eq!(names(&volumes), [""; 0]);
+
     let mut used = begin();
     used.take(None, &[], &mut rootfs, None).unwrap();
-    used.keep();
-    assert_eq!(names(&store.path().join(VOLUMES)).len(), 2);
+    let path = used.take(Some(&data), &[], &mut rootfs, None).unwrap();
+    // Another bundle that makes the same one meanwhile: whose is there first, stays.
+    let mut other = begin();
+    let same = other.take(Some(&data), &[], &mut rootfs, None).unwrap();
+    assert_eq!(path, same);
+    assert!(!path.exists());
+    other.keep().unwrap();
+    fs::write(path.join("of the other"), "").unwrap();
+    used.keep().unwrap();
+    assert_eq!(names(&path), ["of the other"]);
+    assert_eq!(names(&volumes).len(), 2);
+    // What was there before stays, whatever becomes of the bundle.
+    begin().take(Some(&data), &[], &mut rootfs, None).unwrap();
+    assert_eq!(names(&path), ["of the other"]);
 }

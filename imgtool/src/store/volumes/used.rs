@@ -4,19 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Volume, VolumeName, Volumes};
+use super::{DATA, NewVolume, Volume, VolumeName, Volumes};
 use crate::bundle::options::Label;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
-use crate::warnings::warn;
 
-/// Volumes that a bundle is going to use. Dropped without [`UsedVolumes::keep`], it removes those
-/// that nobody has named.
+/// Volumes that a bundle is going to use. Those that weren't there yet come into being with
+/// [`UsedVolumes::keep`]; until then nobody else sees them, so that they may go again.
 #[derive(Debug)]
 pub struct UsedVolumes {
     volumes: Volumes,
     names: Vec<VolumeName>,
-    anonymous: Vec<Volume>,
+    new: Vec<NewVolume>,
 }
 
 impl Volumes {
@@ -25,14 +24,14 @@ impl Volumes {
         UsedVolumes {
             volumes: self,
             names: Vec::new(),
-            anonymous: Vec::new(),
+            new: Vec::new(),
         }
     }
 }
 
 impl UsedVolumes {
-    /// The directory of a volume, which is made if it isn't there, and filled from `from`, a path
-    /// of the image, if it is empty.
+    /// Where the directory of a volume will be, which is made if it isn't there, and filled from
+    /// `from`, a path of the image, if it is empty.
     pub fn take(
         &mut self,
         name: Option<&VolumeName>,
@@ -40,20 +39,36 @@ impl UsedVolumes {
         rootfs: &mut RootFs,
         from: Option<&str>,
     ) -> Result<PathBuf> {
-        let volume = if let Some(name) = name {
-            self.volumes.find_or_create(name, labels)?
-        } else {
-            let volume = self.volumes.create_anonymous(labels)?;
-            self.anonymous.push(volume.clone());
-            volume
-        };
         let source = match from {
             Some(path) => rootfs.directory(&ImagePath::parse(path.as_bytes())?)?,
             None => None,
         };
+        let volume = match name {
+            Some(name) => match self.find(name)? {
+                Some(volume) => volume,
+                None => self.begin(self.volumes.begin(name, labels, false)?),
+            },
+            None => self.begin(self.volumes.begin_anonymous(labels)?),
+        };
         volume.fill(source.as_deref())?;
-        self.names.push(volume.name.clone());
-        Ok(volume.data())
+        let data = self.volumes.path_of(&volume.name).join(DATA);
+        self.names.push(volume.name);
+        Ok(data)
+    }
+
+    /// A volume that is there, or that this bundle has begun.
+    fn find(&self, name: &VolumeName) -> Result<Option<Volume>> {
+        let mut begun = self.new.iter().map(|new| &new.volume);
+        match begun.find(|volume| volume.name == *name) {
+            Some(volume) => Ok(Some(volume.clone())),
+            None => self.volumes.find(name),
+        }
+    }
+
+    fn begin(&mut self, new: NewVolume) -> Volume {
+        let volume = new.volume.clone();
+        self.new.push(new);
+        volume
     }
 
     /// Their names.
@@ -61,19 +76,12 @@ impl UsedVolumes {
         &self.names
     }
 
-    /// Keeps the volumes: the bundle is there. Until then nobody else can remove them.
-    pub fn keep(mut self) {
-        self.anonymous.clear();
-    }
-}
-
-impl Drop for UsedVolumes {
-    fn drop(&mut self) {
-        for volume in &self.anonymous {
-            if let Err(error) = self.volumes.remove(volume) {
-                let name = &volume.name;
-                warn(|| format!("can't remove volume {name}, which was just made: {error:#}"));
-            }
+    /// Makes them everybody's: the bundle is as good as there. Until then nobody else can remove
+    /// those that were there before.
+    pub fn keep(self) -> Result<()> {
+        for new in self.new {
+            self.volumes.publish(new)?;
         }
+        Ok(())
     }
 }

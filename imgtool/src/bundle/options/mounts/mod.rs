@@ -76,7 +76,7 @@ impl MountOptions {
     }
 
     /// Writes the mounts into config.json. Volumes are found or made, and empty ones filled from
-    /// the image's root file system; they are released again if what is returned is dropped.
+    /// the image's root file system; those that were made go again if what is returned is dropped.
     pub(super) fn apply(
         &self,
         config: &mut RuntimeConfig,
