@@ -272,7 +272,14 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    #[test]
+    fn manual() {
+        windlass_manual::keep(Options::command()).unwrap();
+    }
 
     #[test]
     fn globs_match_whole_ids() {

@@ -164,6 +164,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn manual() {
+        windlass_manual::keep(CommandLine::command()).unwrap();
+    }
+
+    #[test]
     fn every_verb_has_an_example() {
         fn without(command: &Command, found: &mut Vec<String>) {
             let mut verbs = command.get_subcommands().peekable();

@@ -6,7 +6,7 @@ use super::global::FLAGS as GLOBAL_FLAGS;
 use super::syntax::{Flag, Kind, Verb};
 use super::{HELP, VERBS, VERSION, own_name};
 
-const DESCRIPTION: &str = "\
+pub(super) const DESCRIPTION: &str = "\
 Creates, starts, signals and deletes containers from OCI bundles: a bundle is a
 directory with a config.json (see \"spec\") and the container's root file system.
 Takes runc's command line, so that engines can call it in runc's place.";

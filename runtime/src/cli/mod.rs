@@ -19,6 +19,8 @@ mod host_log;
 mod kill;
 mod list;
 mod log;
+#[cfg(test)]
+mod manual;
 mod mounts;
 mod parse;
 mod pause;

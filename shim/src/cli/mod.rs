@@ -100,3 +100,13 @@ fn unsupervised(record: &Record) -> anyhow::Error {
 fn exit_status(status: i32) -> u8 {
     u8::try_from(status & 0xff).unwrap_or(FAILED)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn manual() {
+        windlass_manual::keep(super::Cli::command()).unwrap();
+    }
+}
