@@ -226,6 +226,8 @@ fn a_bridge_connects_containers_and_publishes_ports() {
     site.start("web");
     let pid = site.state("web")["pid"].to_string();
     site.host.run("kill", &["-9", &pid]);
+    // It dies a moment later.
+    site.said("web");
     std::fs::remove_dir_all(site.host.path("runtime")).unwrap();
     assert!(networks.join("attachments/web").exists());
     site.succeeds("unbundle", &[&site.path("web"), &site.path("client")]);
