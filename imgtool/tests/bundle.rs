@@ -236,6 +236,23 @@ fn what_is_no_bundle_is_left_alone() {
     site.ours(&["unbundle", "c"]);
 }
 
+/// What somebody mounted below a bundle's files is not removed with them.
+#[test]
+fn what_is_mounted_in_a_bundle_is_left_alone() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "--flat", "demo", "b"]);
+    std::fs::create_dir(site.path("host")).unwrap();
+    std::fs::write(site.path("host/file"), "").unwrap();
+    run(Command::new("mount")
+        .arg("--bind")
+        .arg(site.path("host"))
+        .arg(site.path("b/rootfs/data")));
+    site.refused(&["unbundle", "b"], "something is mounted on /rootfs/data");
+    assert!(site.path("host/file").exists());
+    run(Command::new("umount").arg(site.path("b/rootfs/data")));
+    site.ours(&["unbundle", "b"]);
+}
+
 /// Killed at any moment, bundle leaves what unbundle or gc removes; unbundle what another one does.
 #[test]
 fn killed_at_any_moment() {

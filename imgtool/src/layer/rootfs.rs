@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::path::{DEEPEST_PATH, ImagePath};
@@ -205,8 +205,17 @@ impl RootFs {
 
 /// Opens a directory for walking on; a symbolic link anywhere in `name` is `ELOOP`.
 fn open_directory(at: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    open_directory_resolved(at, name, ResolveFlags::empty())
+}
+
+fn open_directory_resolved(
+    at: BorrowedFd<'_>,
+    name: &[u8],
+    further: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let resolve = resolve | further;
     // EAGAIN: a rename or mount elsewhere raced with a `..` check (openat2(2)); bounded, because
     // somebody may be renaming in a loop on purpose.
     for _ in 0..64 {
@@ -338,24 +347,86 @@ impl Directory {
         }
     }
 
-    /// Removes `name` with everything below it. It is fine if it isn't there.
+    /// Removes `name` with everything below it, however deep a container made that. It is fine if it
+    /// isn't there. What somebody mounted below it is not ours to remove: that is an error.
     pub fn remove(&self, name: &[u8]) -> Result<()> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            // unlink(2) of a directory: EISDIR on Linux, EPERM in POSIX.
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(errno) => {
-                return Err(errno).with_context(|| format!("unlinkat {}", self.path.join(name)));
+        if self.unlink(name)? {
+            return Ok(());
+        }
+        if let Some(top) = self.enter_to_remove(name)? {
+            // What lies too deep for a descriptor a level comes up, and goes in the next turn.
+            let mut brought_up = true;
+            while brought_up {
+                brought_up = false;
+                for child in top.names()? {
+                    brought_up |= top.remove_below(&child, 1, &top)?;
+                }
             }
         }
-        if let Some(directory) = self.subdirectory(name)? {
+        self.remove_empty(name)
+    }
+
+    /// Removes `name`, `depth` directories below `top`; says whether something was moved to `top`.
+    fn remove_below(&self, name: &[u8], depth: usize, top: &Directory) -> Result<bool> {
+        if self.unlink(name)? {
+            return Ok(false);
+        }
+        if depth == DEEPEST_PATH {
+            self.bring_up(name, top)?;
+            return Ok(true);
+        }
+        let mut brought_up = false;
+        if let Some(directory) = self.enter_to_remove(name)? {
             for child in directory.names()? {
-                directory.remove(&child)?;
+                brought_up |= directory.remove_below(&child, depth + 1, top)?;
             }
         }
+        self.remove_empty(name)?;
+        Ok(brought_up)
+    }
+
+    /// Moves the directory `name` to `top`, under a name that is free there.
+    fn bring_up(&self, name: &[u8], top: &Directory) -> Result<()> {
+        let mut number = 0_u64;
+        loop {
+            let free = format!(".deep-{number}");
+            let flags = RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(&self.fd, name, &top.fd, &*free, flags) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(Errno::EXIST) => number += 1,
+                Err(errno) => {
+                    return Err(errno)
+                        .with_context(|| format!("renameat2 {}", self.path.join(name)));
+                }
+            }
+        }
+    }
+
+    /// Removes what is no directory; says whether `name` is gone.
+    fn unlink(&self, name: &[u8]) -> Result<bool> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            // unlink(2) of a directory: EISDIR on Linux, EPERM in POSIX.
+            Err(Errno::ISDIR | Errno::PERM) => Ok(false),
+            Err(errno) => Err(errno).with_context(|| format!("unlinkat {}", self.path.join(name))),
+        }
+    }
+
+    fn remove_empty(&self, name: &[u8]) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno).with_context(|| format!("unlinkat {}", self.path.join(name))),
+        }
+    }
+
+    /// The directory `name`, if it is one, and one of this very mount.
+    fn enter_to_remove(&self, name: &[u8]) -> Result<Option<Directory>> {
+        let path = self.path.join(name);
+        match open_directory_resolved(self.fd.as_fd(), name, ResolveFlags::NO_XDEV) {
+            Ok(fd) => Ok(Some(Directory { path, fd })),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(Errno::XDEV) => bail!("something is mounted on {path}: unmount it first"),
+            Err(errno) => Err(errno).with_context(|| format!("openat2 {path}")),
         }
     }
 
@@ -447,6 +518,30 @@ mod tests {
         let reached = rootfs.make_directories(&image_path("a/b")).unwrap();
         assert_eq!(reached.made, [image_path("a"), image_path("a/b")]);
         assert!(inside.path().join("a/b").is_dir());
+    }
+
+    #[test]
+    fn removal_goes_however_deep_a_tree_is() {
+        let inside = tempfile::tempdir().unwrap();
+        let directory = Directory::root(File::open(inside.path()).unwrap().into());
+        directory.make_directory(b"tree").unwrap();
+        let mut deepest = directory.subdirectory(b"tree").unwrap().unwrap();
+        // More than there may be descriptors, and names like those of what comes up.
+        for _ in 0..3000 {
+            deepest.make_directory(b".deep-0").unwrap();
+            deepest.create_file(b".deep-1", Mode::RUSR).unwrap();
+            deepest = deepest.subdirectory(b".deep-0").unwrap().unwrap();
+        }
+        let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = rustix::process::Rlimit {
+            current: Some(512),
+            ..limits
+        };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+        let removed = directory.remove(b"tree");
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
+        removed.unwrap();
+        assert!(!inside.path().join("tree").exists());
     }
 
     #[test]
