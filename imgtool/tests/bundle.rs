@@ -253,6 +253,23 @@ fn what_is_mounted_in_a_bundle_is_left_alone() {
     site.ours(&["unbundle", "b"]);
 }
 
+/// A bundle that is being committed is there until that is done.
+#[test]
+fn nobody_removes_what_another_reads() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "demo", "b"]);
+    // As commit has it.
+    let reader = std::fs::File::open(site.path("b")).unwrap();
+    reader.lock_shared().unwrap();
+    let mut unbundle = site.command(&["unbundle", "b"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(unbundle.try_wait().unwrap().is_none());
+    assert!(site.path("b/rootfs/bin/sh").exists());
+    drop(reader);
+    assert!(unbundle.wait().unwrap().success());
+    assert!(!site.path("b").exists());
+}
+
 /// Killed at any moment, bundle leaves what unbundle or gc removes; unbundle what another one does.
 #[test]
 fn killed_at_any_moment() {

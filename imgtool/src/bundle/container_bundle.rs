@@ -5,12 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use serde::Deserialize;
 
 use super::container_record::{CONTAINER_RECORD, ContainerRecord, RootfsKind};
 use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS};
+use super::lock::BundleLock;
 use crate::layer::limits::Limits;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
@@ -46,13 +47,24 @@ pub struct ContainerBundle {
     pub path: PathBuf,
     /// What it is made of.
     pub record: ContainerRecord,
+    _lock: BundleLock,
 }
 
 impl ContainerBundle {
-    /// Opens a whole bundle.
+    /// Opens a whole bundle to read it: it isn't removed meanwhile.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_locked(path, FlockOperation::LockShared)
+    }
+
+    /// Opens a whole bundle to mount it, alone.
+    pub fn open_to_mount(path: &Path) -> Result<Self> {
+        Self::open_locked(path, FlockOperation::LockExclusive)
+    }
+
+    fn open_locked(path: &Path, lock: FlockOperation) -> Result<Self> {
         let path = std::fs::canonicalize(path)
             .with_context(|| format!("open bundle {}", path.display()))?;
+        let lock = BundleLock::take(open(&path)?, lock)?;
         let Some(record) = ContainerRecord::read(&path)? else {
             bail!(
                 "{} was not made by bundle: it has no {CONTAINER_RECORD}",
@@ -65,7 +77,11 @@ impl ContainerBundle {
                 path.display()
             );
         }
-        Ok(ContainerBundle { path, record })
+        Ok(ContainerBundle {
+            path,
+            record,
+            _lock: lock,
+        })
     }
 
     /// Opens the store that its image is in.

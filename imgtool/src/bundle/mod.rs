@@ -11,6 +11,7 @@ pub mod diff;
 mod directory;
 mod host_files;
 mod init_layer;
+mod lock;
 pub mod options;
 pub mod pause;
 pub mod record;

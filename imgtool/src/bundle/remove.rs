@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 
 use super::container_record::{CONTAINER_RECORD, ContainerRecord};
 use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS, UNFINISHED_CONFIG};
+use super::lock::BundleLock;
 use super::record;
 use crate::layer::rootfs::RootFs;
 use crate::network::{self, hook};
@@ -24,8 +25,15 @@ use crate::warnings;
 /// there is nothing, or if an earlier removal was killed. With `with_volumes` its volumes go too,
 /// but for those that have a name.
 pub fn remove(path: &Path, with_volumes: bool) -> Result<()> {
+    let nothing = || warnings::note(|| format!("there is no {} to remove", path.display()));
     if !path.exists() {
-        warnings::note(|| format!("there is no {} to remove", path.display()));
+        nothing();
+        return Ok(());
+    }
+    // Who reads it, for a commit, reads all of it.
+    let _lock = BundleLock::take(open_directory(path)?, FlockOperation::LockExclusive)?;
+    if !path.exists() {
+        nothing();
         return Ok(());
     }
     let Some(record) = ContainerRecord::read(path)? else {

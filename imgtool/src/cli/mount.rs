@@ -26,7 +26,7 @@ impl Mount {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         for directory in &self.directories {
-            ContainerBundle::open(directory)
+            ContainerBundle::open_to_mount(directory)
                 .and_then(|bundle| bundle.mount(Limits::default()))
                 .with_context(|| format!("can't mount bundle {}", directory.display()))?;
         }

@@ -1,0 +1,36 @@
+//! Who is at work on a bundle: flock(2) on its directory, shared by those who read what its container
+//! wrote, exclusive for who mounts or removes it. It ends with its process.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::sys::signal;
+
+/// A bundle's lock. Whoever takes it holds none of its store's yet: `gc` has the store alone while
+/// it removes what is unfinished.
+#[derive(Debug)]
+pub(super) struct BundleLock {
+    _directory: File,
+}
+
+impl BundleLock {
+    /// Takes the lock, once nobody else has one that excludes it.
+    pub(super) fn take(directory: impl AsFd, operation: FlockOperation) -> Result<Self> {
+        let directory = directory.as_fd().try_clone_to_owned().context("dup")?;
+        loop {
+            match rustix::fs::flock(&directory, operation) {
+                Err(Errno::INTR) => signal::check()?,
+                result => {
+                    result.context("flock the bundle's directory")?;
+                    return Ok(BundleLock {
+                        _directory: directory.into(),
+                    });
+                }
+            }
+        }
+    }
+}
