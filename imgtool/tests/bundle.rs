@@ -270,6 +270,34 @@ fn nobody_removes_what_another_reads() {
     assert!(!site.path("b").exists());
 }
 
+/// A record that a later version wrote, or a stranger.
+#[test]
+fn a_record_that_is_not_understood_holds_on() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "demo", "b"]);
+    let path = site.path("b/windlass.json");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let mut record: Value = serde_json::from_str(&whole).unwrap();
+    record["rootfs"] = "yet unknown".into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    site.refused(&["unbundle", "b"], "windlass.json");
+    site.refused(&["volume", "prune"], "windlass.json");
+    site.ours(&["rm", "demo"]);
+    assert_eq!(site.references().len(), 1);
+    assert_ne!(site.layers(), Vec::<String>::new());
+
+    let victim = site.path("victim");
+    std::fs::write(victim.with_extension("json"), "").unwrap();
+    let mut record: Value = serde_json::from_str(&whole).unwrap();
+    record["id"] = victim.to_str().unwrap().into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    site.refused(&["unbundle", "b"], "its id is none of ours");
+    assert!(victim.with_extension("json").exists());
+
+    std::fs::write(&path, whole).unwrap();
+    site.ours(&["unbundle", "b"]);
+}
+
 /// Killed at any moment, bundle leaves what unbundle or gc removes; unbundle what another one does.
 #[test]
 fn killed_at_any_moment() {

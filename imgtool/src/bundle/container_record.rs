@@ -1,11 +1,13 @@
 //! What a container's bundle is made of: `windlass.json` in its directory. `unbundle`, `commit`,
 //! `diff` and the hooks of its networks go by it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::create::HOSTNAME_LENGTH;
 use super::directory::BundleDirectory;
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
@@ -68,15 +70,30 @@ impl ContainerRecord {
     }
 
     /// Reads the record of a bundle; nothing if it has none, or only the beginning of one: then
-    /// its making was killed before anything else was made.
+    /// its making was killed before anything else was made. One that we don't understand (a later
+    /// version's) is an error: what it holds on to must not go.
     pub fn read(bundle: &Path) -> Result<Option<Self>> {
         let path = bundle.join(CONTAINER_RECORD);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        Ok(serde_json::from_slice(&bytes).ok())
+        let of_record = || format!("parse {}", path.display());
+        let record: Self = match serde_json::from_slice(&bytes) {
+            Err(error) if error.is_eof() => return Ok(None),
+            record => record.with_context(of_record)?,
+        };
+        // It becomes a file's name in the store.
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if record.id.len() < HOSTNAME_LENGTH || !record.id.bytes().all(is_hex) {
+            bail!("{}: its id is none of ours", path.display());
+        }
+        Ok(Some(record))
     }
 
     /// Writes the record into the bundle's directory, in place of what is there: whenever that is

@@ -63,7 +63,7 @@ pub(crate) struct BundleInMaking<'a> {
 }
 
 /// How much of its id a container is called by, as Docker's are.
-const HOSTNAME_LENGTH: usize = 12;
+pub(super) const HOSTNAME_LENGTH: usize = 12;
 
 /// Directories of a bundle with an overlay.
 pub(super) const INIT: &str = "init";

@@ -119,8 +119,9 @@ impl BundleDirectory {
         let path = self.path.join(name);
         let context = || format!("write {}", path.display());
         let unfinished = format!(".{name}.unfinished");
-        self.replace_file(&unfinished)?
-            .write_all(content)
+        let mut file = self.replace_file(&unfinished)?;
+        file.write_all(content)
+            .and_then(|()| file.sync_data())
             .with_context(context)?;
         rustix::fs::renameat(&self.directory, &*unfinished, &self.directory, name)
             .with_context(context)?;
@@ -145,7 +146,10 @@ impl BundleDirectory {
         let mode = Mode::from_raw_mode(0o644);
         let fd = rustix::fs::openat(&self.directory, UNFINISHED_CONFIG, flags, mode)
             .with_context(context)?;
-        File::from(fd).write_all(config).with_context(context)
+        let mut file = File::from(fd);
+        file.write_all(config)
+            .and_then(|()| file.sync_data())
+            .with_context(context)
     }
 
     /// Gives `config.json` its name, which makes the directory a bundle: until then a runtime

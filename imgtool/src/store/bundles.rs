@@ -41,7 +41,9 @@ impl Store {
         }
         let mut file = std::fs::File::create_new(&path).with_context(context)?;
         file.write_all(&serde_json::to_vec(reference)?)
-            .with_context(context)
+            .with_context(context)?;
+        // What is lost of it in a power failure, gc doesn't keep.
+        file.sync_all().with_context(context)
     }
 
     /// Notes that it is made.
@@ -114,7 +116,10 @@ impl Store {
 /// A reference; nothing for one whose writing was cut short, whose bundle was never begun.
 fn read(path: &Path) -> Result<Option<BundleReference>> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Err(error) if error.is_eof() => Ok(None),
+            reference => reference.with_context(|| format!("parse {}", path.display())),
+        },
         // Somebody's unbundle was faster.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),

@@ -15,6 +15,7 @@ use crate::layout::gc::Collected;
 use crate::layout::resolve::Image;
 use crate::network;
 use crate::store::layers::chain_ids;
+use crate::warnings::warn;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +50,15 @@ impl Store {
         let mut kept = Vec::new();
         let mut removed = 0;
         for (reference, is_whole) in self.bundles()? {
-            let record = ContainerRecord::read(&reference.path)?;
+            let record = match ContainerRecord::read(&reference.path) {
+                Ok(record) => record,
+                // Whatever it is, it may be in use.
+                Err(error) => {
+                    warn(|| format!("bundle {} stays: {error:#}", reference.path.display()));
+                    kept.push(reference);
+                    continue;
+                }
+            };
             let Some(record) = record.filter(|record| record.id == reference.id) else {
                 self.forget_bundle(&reference.id)?;
                 continue;
