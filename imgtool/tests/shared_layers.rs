@@ -212,6 +212,21 @@ fn layers_say_only_what_overlays_hide() {
     }
 }
 
+/// An overlay takes a character device 0:0 for a whiteout: an image that has one can be used all the
+/// same, without it.
+#[test]
+fn devices_that_are_whiteouts_to_an_overlay() {
+    let site = Site::new();
+    let whiteout = |name: &str| entry(b'3', name).device(0, 0);
+    site.workshop.image(&[
+        &[file("file", ""), whiteout("dev/first"), file("kept", "")],
+        &[whiteout("file"), whiteout("dev/second"), file("new", "")],
+    ]);
+    let mount = mounted(&site);
+    assert_eq!(container::names(&mount.join("dev")), Vec::<String>::new());
+    assert_eq!(container::names(&mount), ["dev", "kept", "new"]);
+}
+
 #[test]
 fn many_layers() {
     let site = Site::new();

@@ -34,6 +34,9 @@ pub struct ApplyOptions {
     pub keep_dirlinks: bool,
     /// Files' digests are taken while they are written, for a manifest of the tree.
     pub take_digests: bool,
+    /// The tree is, or goes into, an overlay, whose whiteouts are character devices 0:0: an image's
+    /// own such device, which nothing could open anyway, is left out.
+    pub for_overlay: bool,
 }
 
 /// A root file system while layers are being applied to it.
@@ -326,6 +329,14 @@ impl Applier {
         kind: FileType,
         device: (u32, u32),
     ) -> Result<()> {
+        if self.options.for_overlay && kind == FileType::CharacterDevice && device == (0, 0) {
+            self.warnings.add("whiteout-device", || {
+                format!("{path}: a character device 0:0 means nothing is there in an overlay")
+            });
+            parent.remove(name)?;
+            self.forget_below(path);
+            return Ok(());
+        }
         if !self.devices_as_files {
             return self.make_node(parent, name, path, metadata, kind, device);
         }

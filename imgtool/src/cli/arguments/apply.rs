@@ -45,6 +45,7 @@ impl ApplyArguments {
             limits,
             keep_dirlinks: self.keep_dirlinks,
             take_digests: false,
+            for_overlay: false,
         })
     }
 }

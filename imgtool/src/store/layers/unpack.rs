@@ -120,6 +120,7 @@ fn unpack_layer(
     };
     let options = ApplyOptions {
         limits,
+        for_overlay: true,
         ..ApplyOptions::default()
     };
     let upper = making.path.join(UPPER);
