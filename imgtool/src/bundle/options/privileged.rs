@@ -1,5 +1,7 @@
 //! `--privileged`: a container that may do what its caller may.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::device;
@@ -20,16 +22,19 @@ pub(super) fn apply(config: &mut RuntimeConfig) -> Result<()> {
             }
         }
     }
-    // Docker's default for privileged containers: they see, and manage, the host's cgroups.
-    config
-        .linux
-        .namespaces
-        .retain(|namespace| namespace.kind != "cgroup");
+    // Docker's default for privileged containers: with cgroups v1 they see, and manage, the host's;
+    // with v2 what they see is their own (moby, adaptContainerSettings).
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        let namespaces = &mut config.linux.namespaces;
+        namespaces.retain(|namespace| namespace.kind != "cgroup");
+    }
     device::add_all(config)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::tests::applied;
 
     #[test]
@@ -51,6 +56,12 @@ mod tests {
                 .iter()
                 .any(|device| pts(device["path"].as_str().unwrap()))
         );
+        let namespaces = config["linux"]["namespaces"].as_array().unwrap();
+        let own_cgroups = namespaces
+            .iter()
+            .any(|namespace| namespace["type"] == "cgroup");
+        let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        assert_eq!(own_cgroups, unified);
         for mount in config["mounts"].as_array().unwrap() {
             if mount["type"] == "sysfs" || mount["type"] == "cgroup" {
                 let options = mount["options"].as_array().unwrap();
