@@ -106,11 +106,13 @@ pub(super) struct Process {
     pub(super) exit: Option<Ended>,
     /// The same, once everybody may know.
     pub(super) ended: Option<Ended>,
+    /// Until then its end is not told while somebody is reading what it has left.
+    pub(super) tell_by: Option<Instant>,
     /// All of its output has left our hands.
     pub(super) is_drained: bool,
     /// What holds its streams open.
     pub(super) kept: Kept,
-    /// When it is looked again whether they can be closed.
+    /// When it is looked again whether they are read, and can be closed.
     pub(super) look_at: Option<Instant>,
     /// Who waits for its end.
     pub(super) waiting: Vec<CallId>,
@@ -167,6 +169,7 @@ impl Process {
             birth: None,
             exit: None,
             ended: None,
+            tell_by: None,
             is_drained: false,
             kept: Kept::default(),
             look_at: None,

@@ -1,7 +1,7 @@
 //! The end of processes: told in the promised order. `Start` is answered before the end of what it
 //! started is published, and a container's execs end before its first process does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use prost::Message;
@@ -13,6 +13,13 @@ use crate::containerd::events::Event;
 use crate::containerd::messages::events::TaskExit;
 use crate::containerd::messages::task::WaitResponse;
 use crate::supervise::{Exit, ProcessKey, Supervisor};
+
+/// How long a process's end is kept back while its last output is being read, and how often that is
+/// looked at. Containerd's client stops reading as soon as it hears of the end and asks for the
+/// deletion (`cancel` in containerd's `pkg/cio/io_unix.go` closes the fifos): on a busy machine the
+/// last 128 KiB would be lost.
+const READ_FIRST: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Service {
     /// A process has ended.
@@ -30,6 +37,11 @@ impl Service {
         };
         if let Ok(process) = container.process_mut(&exec) {
             process.exit = Some(exit.into());
+            if process.kept.has_fifos() {
+                let now = Instant::now();
+                process.tell_by = Some(now + READ_FIRST);
+                process.look_at = Some(now + LOOK);
+            }
         }
         if exec.is_empty() {
             self.end_rest(&id, core);
@@ -101,8 +113,12 @@ impl Service {
         }
         if let Some(process) = self.process_mut(&id, &exec) {
             process.is_drained = true;
-            process.look_at = process.kept.finish(Instant::now());
+            if process.tell_by.is_none() || !process.kept.has_unread() {
+                process.tell_by = None;
+                process.look_at = process.kept.finish(Instant::now());
+            }
         }
+        self.publish_exits(&id, core)?;
         self.go_on_deleting(&id, &exec, core)
     }
 
@@ -126,7 +142,15 @@ impl Service {
                 continue;
             }
             if process.look_at.is_some_and(|at| at <= now) {
-                process.look_at = process.kept.finish(now);
+                if process.tell_by.is_some_and(|by| now < by) && process.kept.has_unread() {
+                    process.look_at = Some(now + LOOK);
+                    continue;
+                }
+                process.tell_by = None;
+                // Somebody else may hold its streams, and still write.
+                let is_drained = process.is_drained;
+                process.look_at = is_drained.then(|| process.kept.finish(now)).flatten();
+                self.publish_exits(&id, core)?;
             }
             self.go_on_deleting(&id, &exec, core)?;
         }
@@ -137,7 +161,8 @@ impl Service {
 /// Whose end is to be told next: `""` is the first process.
 fn next_to_be_told(container: &Container) -> Option<String> {
     let is_due = |process: &Process| {
-        process.exit.is_some() && process.ended.is_none() && process.stage != Stage::Starting
+        let is_known = process.exit.is_some() && process.ended.is_none();
+        is_known && process.tell_by.is_none() && process.stage != Stage::Starting
     };
     if !container.is_created {
         return None;

@@ -106,9 +106,19 @@ impl Kept {
         unread.into_iter().chain(logger).min()
     }
 
+    /// Whether there is a fifo with something in it that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        self.outputs.iter().any(FifoOutput::has_unread)
+    }
+
+    /// Whether output goes into fifos.
+    pub fn has_fifos(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Whether dropping this now would lose output.
     pub fn holds_output(&self) -> bool {
-        self.logger.is_some() || self.outputs.iter().any(FifoOutput::has_unread)
+        self.logger.is_some() || self.has_unread()
     }
 }
 
