@@ -1,8 +1,6 @@
 //! A container's bundle, out of an image of the store: an overlay of the store's layers, the init
 //! layer and a writable layer, or with `--flat` a copy of its own.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -22,6 +20,7 @@ use crate::layer::rootfs::RootFs;
 use crate::layout::document::ImageConfig;
 use crate::layout::resolve::Image;
 use crate::network::Network;
+use crate::random_name::random_name;
 use crate::store::layers::{LayerChain, copy_directory_metadata};
 use crate::store::volumes::UsedVolumes;
 use crate::store::{Store, Stored};
@@ -41,8 +40,6 @@ pub struct BundleRequest {
 }
 
 /// A bundle while config.json is being made: what options and networks may look at and add to.
-// Skeleton: options and networks, which come next, read the rest.
-#[allow(dead_code)]
 #[derive(Debug)]
 pub(crate) struct BundleInMaking<'a> {
     /// The store that the image is in.
@@ -58,8 +55,6 @@ pub(crate) struct BundleInMaking<'a> {
     pub(crate) path: &'a Path,
     /// What is noted of the bundle, for who removes it and for hooks.
     pub(crate) record: &'a mut ContainerRecord,
-    /// What the user ought to know.
-    pub(crate) warnings: &'a mut Warnings,
 }
 
 /// How much of its id a container is called by, as Docker's are.
@@ -91,7 +86,7 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
     let path = &std::fs::canonicalize(path).context("canonicalize the bundle's path")?;
     let store_path = store.layout().path();
     let mut record = ContainerRecord {
-        id: new_id()?,
+        id: random_name::<16>()?,
         store: std::fs::canonicalize(store_path).context("canonicalize the store's path")?,
         image_name: name,
         image: image.way.clone(),
@@ -176,7 +171,6 @@ fn fill(
         directory,
         path,
         record,
-        warnings: &mut warnings,
     };
     host_files::add(&mut config, &mut making)?;
     let own = config.mounts.iter().map(|mount| mount.destination.clone());
@@ -241,13 +235,4 @@ fn mount(
     overlay.mount_on(root.as_fd(), &path.join("rootfs"))?;
     directory.note_mount();
     Ok(())
-}
-
-/// A name that no other bundle has.
-fn new_id() -> Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("read /dev/urandom")?;
-    Ok(crate::layout::digest::hex(&bytes))
 }

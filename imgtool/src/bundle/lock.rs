@@ -6,9 +6,8 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
-use crate::sys::signal;
+use crate::flock::flock;
 
 /// A bundle's lock. Whoever takes it holds none of its store's yet: `gc` has the store alone while
 /// it removes what is unfinished.
@@ -21,16 +20,9 @@ impl BundleLock {
     /// Takes the lock, once nobody else has one that excludes it.
     pub(super) fn take(directory: impl AsFd, operation: FlockOperation) -> Result<Self> {
         let directory = directory.as_fd().try_clone_to_owned().context("dup")?;
-        loop {
-            match rustix::fs::flock(&directory, operation) {
-                Err(Errno::INTR) => signal::check()?,
-                result => {
-                    result.context("flock the bundle's directory")?;
-                    return Ok(BundleLock {
-                        _directory: directory.into(),
-                    });
-                }
-            }
-        }
+        flock(&directory, operation).context("flock the bundle's directory")?;
+        Ok(BundleLock {
+            _directory: directory.into(),
+        })
     }
 }

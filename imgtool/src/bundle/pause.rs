@@ -1,14 +1,13 @@
 //! Holds a container still while its root file system is read.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::directory::ROOTFS;
 use super::remove::user_of;
-use crate::network::joined::Runtime;
+use crate::runtime::Runtime;
 use crate::warnings;
 
 /// A container that we paused. It goes on when this is dropped.
@@ -38,7 +37,7 @@ impl Paused {
         };
         let runtime = runtime()?;
         let program = runtime.program.display();
-        let answer = call(&runtime, &["list", "--format", "json"])?;
+        let answer = runtime.call(&["list", "--format", "json"])?;
         // `null` for none.
         let listed: Option<Vec<Listed>> = serde_json::from_slice(&answer)
             .with_context(|| format!("{program} list: its answer"))?;
@@ -55,7 +54,7 @@ impl Paused {
         if container.status != "running" {
             return Ok(None);
         }
-        call(&runtime, &["pause", &container.id])?;
+        runtime.call(&["pause", &container.id])?;
         Ok(Some(Paused {
             runtime,
             id: container.id,
@@ -65,26 +64,9 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        if let Err(error) = call(&self.runtime, &["resume", &self.id]) {
+        if let Err(error) = self.runtime.call(&["resume", &self.id]) {
             let id = &self.id;
             warnings::warn(|| format!("container {id} is still paused: {error:#}"));
         }
     }
-}
-
-fn call(runtime: &Runtime, arguments: &[&str]) -> Result<Vec<u8>> {
-    let program = runtime.program.display();
-    let mut command = Command::new(&runtime.program);
-    if let Some(root) = &runtime.root {
-        command.arg("--root").arg(root);
-    }
-    let output = command
-        .args(arguments)
-        .output()
-        .with_context(|| format!("execute {program}"))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        bail!("{program} {}: {}", arguments.join(" "), message.trim());
-    }
-    Ok(output.stdout)
 }

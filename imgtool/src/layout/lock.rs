@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::blob::INCOMING_PREFIX;
 use super::store::{Layout, TEMPORARY_PREFIX};
+use crate::flock::flock;
 use crate::warnings::warn;
 
 impl Layout {
@@ -26,12 +27,12 @@ impl Layout {
             }
         }
         // Somebody else may get in between, which is fine: nothing has been begun.
-        self.flock(FlockOperation::LockShared)
+        self.wait_for(FlockOperation::LockShared)
     }
 
     /// Takes the right to remove blobs: waits for all that add some, and keeps them waiting.
     pub(super) fn lock_to_remove(&self) -> Result<()> {
-        self.flock(FlockOperation::LockExclusive)?;
+        self.wait_for(FlockOperation::LockExclusive)?;
         self.remove_leftovers();
         Ok(())
     }
@@ -49,15 +50,8 @@ impl Layout {
         Ok(marker)
     }
 
-    fn flock(&self, operation: FlockOperation) -> Result<()> {
-        loop {
-            match rustix::fs::flock(&self.directory, operation) {
-                Err(Errno::INTR) => crate::sys::signal::check()?,
-                result => {
-                    return result.with_context(|| format!("flock {}", self.path.display()));
-                }
-            }
-        }
+    fn wait_for(&self, operation: FlockOperation) -> Result<()> {
+        flock(&self.directory, operation).with_context(|| format!("flock {}", self.path.display()))
     }
 
     /// Removes what killed changes left. Only for who has the layout alone. What can't be removed

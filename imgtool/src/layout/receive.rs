@@ -17,6 +17,7 @@ use super::digest::{Digest, Hasher};
 use super::document::Descriptor;
 use super::raw_document::RawDocument;
 use super::store::Layout;
+use crate::flock::flock;
 use crate::sys::signal;
 
 /// Where the parts lie.
@@ -200,7 +201,9 @@ impl Layout {
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno).with_context(context),
             };
-            lock(&part).with_context(context)?;
+            flock(&part, FlockOperation::LockExclusive)
+                .context("flock")
+                .with_context(context)?;
             // Moved to its place or discarded while we waited: then this isn't the part any more.
             let ours = rustix::fs::fstat(&part).with_context(context)?;
             match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -295,15 +298,6 @@ fn fill(part: &mut File, descriptor: &Descriptor, source: &dyn BlobSource) -> Re
 fn part_is_empty(partials: &OwnedFd, name: &str) -> bool {
     let stat = rustix::fs::statat(partials, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.is_ok_and(|stat| stat.st_size == 0)
-}
-
-fn lock(part: &File) -> Result<()> {
-    loop {
-        match rustix::fs::flock(part, FlockOperation::LockExclusive) {
-            Err(Errno::INTR) => signal::check()?,
-            result => return result.context("flock"),
-        }
-    }
 }
 
 fn discard(partials: &OwnedFd, name: &str) {

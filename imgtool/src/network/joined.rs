@@ -1,14 +1,13 @@
 //! `--network container:ID`: the network, and the files that belong to it, of another container.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::attachment::Process;
 use super::networks::Networks;
-use crate::programs;
+use crate::runtime::Runtime;
 
 /// What is shared with another container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,26 +23,6 @@ pub struct Joined {
     pub hosts: Option<PathBuf>,
     /// See there.
     pub resolv_conf: Option<PathBuf>,
-}
-
-/// Which runtime has the other container.
-#[derive(Debug, Clone)]
-pub struct Runtime {
-    /// Its program.
-    pub program: PathBuf,
-    /// Its state directory, unless it is the default one.
-    pub root: Option<PathBuf>,
-}
-
-impl Runtime {
-    /// The caller's, or else windlass.
-    pub fn find(program: Option<&Path>, root: Option<&Path>) -> Result<Self> {
-        let program = program.unwrap_or(Path::new(programs::RUNTIME));
-        Ok(Runtime {
-            program: programs::find(program).context("--runtime")?,
-            root: root.map(Path::to_owned),
-        })
-    }
 }
 
 #[derive(Deserialize)]
@@ -117,19 +96,9 @@ fn state(container: &str, runtime: &Runtime) -> Result<State> {
     if container.is_empty() || container.starts_with('-') {
         bail!("'{container}' is no container's id");
     }
-    let mut command = Command::new(&runtime.program);
-    if let Some(root) = &runtime.root {
-        command.arg("--root").arg(root);
-    }
-    let program = runtime.program.display();
-    let output = command
-        .args(["state", container])
-        .output()
-        .with_context(|| format!("execute {program}"))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        bail!("{program} state {container}: {}", message.trim());
-    }
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("{program} state {container}: its answer"))
+    let answer = runtime.call(&["state", container])?;
+    serde_json::from_slice(&answer).with_context(|| {
+        let program = runtime.program.display();
+        format!("{program} state {container}: its answer")
+    })
 }

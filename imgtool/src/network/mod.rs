@@ -27,12 +27,13 @@ use cni::configuration::Configuration;
 use cni::plugin_path::PluginPath;
 use cni::result::Dns;
 use hosts::KnownHost;
-use joined::{Joined, Runtime};
+use joined::Joined;
 pub use networks::DIRECTORY;
 use networks::Networks;
 pub use options::{NetworkMode, NetworkOptions};
 use publish::{PortMapping, Publish};
 
+use crate::runtime::Runtime;
 use crate::store::Store;
 use crate::warnings::warn;
 

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use super::attachment::Attachment;
+use crate::flock::flock;
 use crate::warnings::warn;
 
 /// The magic number of the file system that namespaces are files of (Linux, magic.h).
@@ -76,13 +76,8 @@ impl Networks {
             .write(true)
             .open(&path)
             .with_context(context)?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Locked(file)),
-                Err(Errno::INTR) => crate::sys::signal::check()?,
-                Err(errno) => return Err(errno).with_context(context),
-            }
-        }
+        flock(&file, FlockOperation::LockExclusive).with_context(context)?;
+        Ok(Locked(file))
     }
 
     /// How all containers are attached. What can't be read is one container's affair, not that of all

@@ -15,11 +15,11 @@ use crate::build::dockerfile::mount::{Bind, Cache, Mount, MountKind, Secret, Sha
 use crate::build::steps::copy::{Copier, Destination, Manner};
 use crate::build::steps::tree::{Tree, inside};
 use crate::bundle::runtime_config;
+use crate::flock::flock;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
 use crate::layout::digest::{Algorithm, Hasher};
 use crate::store::Store;
-use crate::sys::signal;
 
 /// What the caller gave by `--secret`: where each is.
 pub type Secrets = BTreeMap<String, SecretSource>;
@@ -261,14 +261,11 @@ fn open_cache(caches: &Path, id: &str, sharing: Sharing) -> Result<(PathBuf, Fil
             Sharing::Locked => FlockOperation::LockExclusive,
             Sharing::Private => FlockOperation::NonBlockingLockExclusive,
         };
-        loop {
-            match rustix::fs::flock(&file, operation) {
-                Ok(()) => return Ok((directory, file)),
-                Err(Errno::INTR) => signal::check()?,
-                Err(Errno::WOULDBLOCK) => break,
-                Err(errno) => {
-                    return Err(errno).with_context(|| format!("flock {}", directory.display()));
-                }
+        match flock(&file, operation) {
+            Ok(()) => return Ok((directory, file)),
+            Err(error) if error.downcast_ref() == Some(&Errno::WOULDBLOCK) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("flock {}", directory.display()));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::network::joined::Runtime;
+use crate::runtime::Runtime;
 
 /// Who runs a bundle's container.
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::{LAYERS, LayerChain, chain_ids};
 use crate::bundle::start_layer;
+use crate::flock::flock;
 use crate::layer::apply::{Applied, Applier, ApplyOptions};
 use crate::layer::ids::in_user_namespace;
 use crate::layer::inode::Inode;
@@ -24,7 +25,6 @@ use crate::layout::digest::Digest;
 use crate::layout::resolve::{Image, Layer};
 use crate::overlay::unmount_from;
 use crate::store::Store;
-use crate::sys::signal;
 use crate::warnings::Warnings;
 
 impl Store {
@@ -237,13 +237,7 @@ fn lock(path: &Path) -> Result<Option<File>> {
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno).with_context(context),
     };
-    loop {
-        match rustix::fs::flock(&directory, FlockOperation::LockExclusive) {
-            Ok(()) => break,
-            Err(Errno::INTR) => signal::check()?,
-            Err(errno) => return Err(errno).with_context(context),
-        }
-    }
+    flock(&directory, FlockOperation::LockExclusive).with_context(context)?;
     let ours = rustix::fs::fstat(&directory).with_context(context)?;
     Ok(match rustix::fs::lstat(path) {
         Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => Some(directory),

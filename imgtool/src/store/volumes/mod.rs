@@ -17,7 +17,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -25,6 +25,7 @@ use rustix::path::Arg;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::options::Label;
+use crate::flock::flock;
 use crate::layer::rootfs::{Directory, RootFs};
 use crate::layout::store::read_at_most;
 use crate::warnings::warn;
@@ -104,7 +105,7 @@ impl Volumes {
             }
         }
         let directory = open_directory(&path).with_context(context)?;
-        lock_waiting(&directory, lock).with_context(|| format!("flock {}", path.display()))?;
+        flock(&directory, lock).with_context(|| format!("flock {}", path.display()))?;
         Ok(Volumes { path, directory })
     }
 
@@ -253,7 +254,7 @@ impl Volume {
     pub fn fill(&self, from: Option<&Directory>) -> Result<()> {
         let of_volume = || format!("volume {}", self.name);
         let directory = open_directory(&self.path).with_context(of_volume)?;
-        lock_waiting(&directory, FlockOperation::LockExclusive).with_context(of_volume)?;
+        flock(&directory, FlockOperation::LockExclusive).with_context(of_volume)?;
         fill::fill(&directory, from).with_context(|| format!("fill volume {}", self.name))
     }
 
@@ -297,14 +298,4 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 fn open_directory_at(at: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, path, flags, Mode::empty())
-}
-
-fn lock_waiting(directory: &OwnedFd, lock: FlockOperation) -> Result<()> {
-    loop {
-        match rustix::fs::flock(directory, lock) {
-            Err(Errno::INTR) => crate::sys::signal::check()?,
-            Ok(()) => return Ok(()),
-            Err(errno) => bail!("{errno}"),
-        }
-    }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::random_name::random_name;
+
 /// A volume's name: Docker's rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
@@ -17,16 +19,7 @@ const LONGEST: usize = 255;
 impl VolumeName {
     /// A name that nobody else has: 64 hexadecimal digits, as Docker's.
     pub(super) fn random() -> Result<Self> {
-        use std::fmt::Write as _;
-        use std::io::Read as _;
-
-        let mut bytes = [0; 32];
-        std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes))?;
-        let mut name = String::with_capacity(64);
-        for byte in bytes {
-            write!(name, "{byte:02x}")?;
-        }
-        Ok(VolumeName(name))
+        Ok(VolumeName(random_name::<32>()?))
     }
 
     /// The name.
