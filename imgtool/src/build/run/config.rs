@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::mounts::Prepared;
 use crate::build::configuration::PATH;
 use crate::build::dockerfile::mount::Network;
-use crate::bundle::options::default_seccomp_filter;
-use crate::bundle::runtime_config::Mount;
+use crate::bundle::options::default_config;
+use crate::bundle::runtime_config::{Mount, ProcessUser, RuntimeConfig};
 use crate::bundle::user;
 use crate::layer::rootfs::RootFs;
 
@@ -39,98 +39,49 @@ impl Command {
     }
 }
 
-/// Docker's default capabilities (moby's `oci/caps`), which package managers count on.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
 const HOSTNAME: &str = "windlass-build";
 
-/// A config.json in the making.
-#[derive(Debug)]
-pub struct Config {
-    pub(super) mounts: Vec<Mount>,
-    rest: Value,
-}
-
-impl Config {
-    pub(super) fn set_root(&mut self, root: &Path) {
-        self.rest["root"] = json!({ "path": root.to_string_lossy() });
-    }
-
-    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut config = self.rest.clone();
-        config["mounts"] = serde_json::to_value(&self.mounts)?;
-        Ok(serde_json::to_vec(&config)?)
-    }
-}
-
-/// Makes it; users are looked up in `root`.
+/// Makes it, but for the root's path; users are looked up in `root`.
 pub(super) fn make(
     command: &Command,
     prepared: &Prepared,
     network: Network,
     root: &RootFs,
-) -> Result<Config> {
+) -> Result<RuntimeConfig> {
+    let mut config = default_config()?;
+    HOSTNAME.clone_into(&mut config.hostname);
     let user = user::resolve(&command.user, Some(root))?;
-    let mut environment = command.environment.clone();
-    environment.extend(prepared.environment.iter().cloned());
-    set_default(&mut environment, &format!("PATH={PATH}"));
+    let process = &mut config.process;
+    process.args.clone_from(&command.arguments);
+    process.cwd.clone_from(&command.directory);
+    process.env.clone_from(&command.environment);
+    process.env.extend(prepared.environment.iter().cloned());
+    set_default(&mut process.env, &format!("PATH={PATH}"));
     let home = user.home.as_deref().unwrap_or("/");
-    set_default(&mut environment, &format!("HOME={home}"));
-    let mut mounts = standard_mounts();
-    mounts.extend(network_files(prepared)?);
-    mounts.extend(prepared.mounts.iter().cloned());
-    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
-    if network == Network::None {
-        namespaces.push("network");
+    set_default(&mut process.env, &format!("HOME={home}"));
+    if user.uid != 0 {
+        process.capabilities["effective"] = json!([]);
+        process.capabilities["permitted"] = json!([]);
     }
-    let namespaces: Vec<Value> = namespaces
-        .into_iter()
-        .map(|kind| json!({ "type": kind }))
-        .collect();
-    let rest = json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "terminal": false,
-            "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.additional_gids },
-            "args": command.arguments,
-            "env": environment,
-            "cwd": command.directory,
-            "capabilities": {
-                "bounding": CAPABILITIES,
-                "effective": if user.uid == 0 { &CAPABILITIES[..] } else { &[] },
-                "permitted": if user.uid == 0 { &CAPABILITIES[..] } else { &[] },
-            },
-        },
-        "hostname": HOSTNAME,
-        "linux": {
-            "seccomp": default_seccomp_filter(&CAPABILITIES).context("default seccomp profile")?,
-            "resources": { "devices": devices() },
-            "namespaces": namespaces,
-            "maskedPaths": [
-                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-                "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
-                "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-            ],
-            "readonlyPaths": [
-                "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-            ],
-        },
-    });
-    Ok(Config { mounts, rest })
+    process.user = ProcessUser {
+        uid: user.uid,
+        gid: user.gid,
+        additional_gids: user.additional_gids,
+    };
+    config.linux.resources = Some(json!({ "devices": devices() }));
+    // A step sees no cgroups; it uses the host's network unless it does without any.
+    config
+        .linux
+        .namespaces
+        .retain(|namespace| match &*namespace.kind {
+            "cgroup" => false,
+            "network" => network == Network::None,
+            _ => true,
+        });
+    config.mounts.retain(|mount| mount.kind != "cgroup");
+    config.mounts.extend(network_files(prepared)?);
+    config.mounts.extend(prepared.mounts.iter().cloned());
+    Ok(config)
 }
 
 /// Sets `NAME=value` unless the name is set.
@@ -157,33 +108,6 @@ fn devices() -> Value {
         { "allow": true, "type": "c", "major": 5, "minor": 2, "access": "rwm" },
         { "allow": true, "type": "c", "major": 136, "access": "rwm" },
     ])
-}
-
-fn standard_mounts() -> Vec<Mount> {
-    let dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
-    let pts = [
-        "nosuid",
-        "noexec",
-        "newinstance",
-        "ptmxmode=0666",
-        "mode=0620",
-        "gid=5",
-    ];
-    let shm = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
-    let plain = ["nosuid", "noexec", "nodev"];
-    vec![
-        Mount::new("/proc", "proc", "proc", &plain),
-        Mount::new("/dev", "tmpfs", "tmpfs", &dev),
-        Mount::new("/dev/pts", "devpts", "devpts", &pts),
-        Mount::new("/dev/shm", "tmpfs", "shm", &shm),
-        Mount::new("/dev/mqueue", "mqueue", "mqueue", &plain),
-        Mount::new(
-            "/sys",
-            "sysfs",
-            "sysfs",
-            &["nosuid", "noexec", "nodev", "ro"],
-        ),
-    ]
 }
 
 /// `hosts` and `resolv.conf`, as the host has them.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use serde_json::json;
 
 use super::dockerfile::mount::Network;
 use super::report::{Report, Step};
@@ -108,8 +109,8 @@ impl Runner {
         make_mount_points(&config.mounts, &mut init)?;
         drop(init);
         let root = workplace.mount(below)?;
-        config.set_root(&root);
-        std::fs::write(bundle.join("config.json"), config.to_json()?)
+        config.root = json!({ "path": root.to_string_lossy() });
+        std::fs::write(bundle.join("config.json"), serde_json::to_vec(&config)?)
             .context("write config.json")?;
         let id = format!("windlass-build-{}-{}", std::process::id(), self.count);
         let result = process::run(

@@ -35,7 +35,6 @@ use crate::layout::document::{ImageConfig, ProcessConfig};
 use crate::store::volumes::UsedVolumes;
 use crate::warnings::Warnings;
 pub use label::Label;
-pub use seccomp::default_filter as default_seccomp_filter;
 
 /// What config.json says where neither the image nor the caller says anything: Docker's
 /// (moby, `daemon/pkg/oci/defaults.go`), with a cgroup namespace in every case.
@@ -75,6 +74,18 @@ pub struct BundleOptions {
     privileged: bool,
 }
 
+fn of_docker() -> Result<RuntimeConfig> {
+    serde_json::from_str(DEFAULT).context("default config.json")
+}
+
+/// The config.json of a container of which nobody says anything: what Docker's may.
+pub(crate) fn default_config() -> Result<RuntimeConfig> {
+    let mut config = of_docker()?;
+    capabilities::CapabilityOptions::default().apply(&mut config, false);
+    seccomp::SeccompOptions::default().apply(&mut config, false)?;
+    Ok(config)
+}
+
 /// The container that config.json is made for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Container<'a> {
@@ -96,8 +107,7 @@ impl BundleOptions {
         container: Container<'_>,
         warnings: &mut Warnings,
     ) -> Result<RuntimeConfig> {
-        let mut config: RuntimeConfig =
-            serde_json::from_str(DEFAULT).context("default config.json")?;
+        let mut config = of_docker()?;
         let image = &container.image.config;
         config.annotations = annotations(container.image, warnings);
         self.labels.apply(&mut config);

@@ -73,12 +73,6 @@ impl SeccompOptions {
     }
 }
 
-/// Docker's default profile as `linux.seccomp`, for a container that has these capabilities.
-pub fn default_filter(capabilities: &[&str]) -> Result<Value> {
-    let circumstances = circumstances(capabilities.iter().copied())?;
-    default_profile()?.filter(&circumstances)
-}
-
 fn default_profile() -> Result<Profile> {
     toml::from_str(DEFAULT).context("default seccomp profile")
 }
