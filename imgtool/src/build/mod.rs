@@ -88,8 +88,6 @@ pub struct Inputs<'a> {
 pub struct Build<'a> {
     inputs: &'a Inputs<'a>,
     store: &'a Store,
-    arguments: &'a BuildArguments,
-    secrets: &'a Secrets,
     /// What ARGs of a stage may take over: platforms, and ARGs before the first FROM.
     inherited: &'a BTreeMap<String, String>,
     options: &'a Options,
@@ -130,8 +128,6 @@ pub fn build(
     let mut build = Build {
         inputs,
         store,
-        arguments: inputs.arguments,
-        secrets: inputs.secrets,
         inherited: &inherited,
         options,
         cache: Cache::of(store),

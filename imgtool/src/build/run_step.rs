@@ -70,7 +70,7 @@ pub(super) fn carry_out(
     stage.with_cache(build, step, &key, created_by, |stage, build| {
         let process = stage.edit.process()?;
         let mut environment = configuration::texts(process, "Env");
-        let proxies = build.arguments.proxies();
+        let proxies = build.inputs.arguments.proxies();
         environment.extend(proxies.map(|(name, value)| format!("{name}={value}")));
         environment.extend(shown);
         let command = Command {
@@ -90,7 +90,7 @@ pub(super) fn carry_out(
         }
         for mount in &mounts {
             let target = target(stage, mount)?;
-            let (store, secrets) = (build.store, build.secrets);
+            let (store, secrets) = (build.store, build.inputs.secrets);
             prepared
                 .add(mount, &target, store, build, secrets)
                 .with_context(|| format!("--mount of {target}"))?;

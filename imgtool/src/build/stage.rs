@@ -178,7 +178,7 @@ impl Stage {
             }
             Instruction::Arg(arguments) => {
                 self.scope
-                    .declare(arguments, build.arguments, build.inherited)?;
+                    .declare(arguments, build.inputs.arguments, build.inherited)?;
                 self.change(build, statement, step, |_| Ok(()))
             }
             instruction => {

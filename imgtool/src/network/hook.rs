@@ -63,10 +63,7 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
         Ok(attached) => attached,
         Err(Broken { cause, undone }) => {
             let forgotten = undone.and_then(|()| forget(&networks, &attachment.container));
-            return Err(match forgotten {
-                Ok(()) => cause,
-                Err(left) => anyhow!("{cause:#} (not undone yet: {left:#})"),
-            });
+            return Err(with_what_is_left(cause, forgotten));
         }
     };
     attachment.result = attached.0;
@@ -77,12 +74,16 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
         Err(error) => Err(anyhow!("{error:#}")),
     };
     if let Err(cause) = told {
-        return Err(match undo(&networks, &attachment) {
-            Ok(()) => cause,
-            Err(left) => anyhow!("{cause:#} (not undone yet: {left:#})"),
-        });
+        return Err(with_what_is_left(cause, undo(&networks, &attachment)));
     }
     Ok(())
+}
+
+fn with_what_is_left(cause: Error, undone: Result<()>) -> Error {
+    match undone {
+        Ok(()) => cause,
+        Err(left) => anyhow!("{cause:#} (not undone yet: {left:#})"),
+    }
 }
 
 /// Notes that the container is being attached, if nothing is in the way of that.
