@@ -84,7 +84,10 @@ for_both! {
     }
 
     fn a_client_that_leaves_ends_the_input_too(program: Program) {
-        let caller = Caller::new(program, "cat");
+        // Nothing is written before the input has ended: when conmon 2.1 finds that it can't write
+        // to a client before it finds that the client has left, it frees the client's record and
+        // then looks there for whether to end the input (terminate_remote_sock).
+        let caller = Caller::new(program, "words=$(cat); printf %s \"$words\"");
         let (_started, _) = caller.create(&["-i"]);
         let attached = caller.attach();
         caller.start();
@@ -247,6 +250,19 @@ fn the_exit_is_told_although_a_client_is_far_behind() {
     assert!(is_alive(caller.supervisor()), "it waits for its client");
     assert_same(&client.rest()[0], &sent, "what the client got in the end");
     caller.await_end();
+}
+
+/// That a client can't be written to any more does not hide that its input has ended.
+#[test]
+fn a_client_that_leaves_while_it_is_written_to_ends_the_input_too() {
+    let caller = Caller::new(crate::caller::Program::Ours, "cat");
+    let (_started, _) = caller.create(&["-i"]);
+    let attached = caller.attach();
+    caller.start();
+    attached.send(b"last words");
+    drop(attached);
+    assert_eq!(caller.exit_status(), "0");
+    assert_eq!(caller.logged("stdout"), b"last words");
 }
 
 /// An idle supervisor does nothing, with a client that has half gone too.
