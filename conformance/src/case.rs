@@ -1,11 +1,11 @@
 //! What a case is: what it demands, where the demand is written, and how it ends.
 
-use std::fmt::{Debug, Display};
-
 use serde::Serialize;
 
 use crate::harness::Context;
 use crate::known;
+pub use crate::need::Need;
+pub use crate::verdict::{Stop, Verdict, check, equal, fail};
 
 /// How binding the clause of a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,27 +41,6 @@ pub struct Clause {
     pub quote: &'static str,
 }
 
-/// What a host must have for a case to mean anything; missing: the case is skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// This controller in a cgroup v1 hierarchy.
-    CgroupV1(&'static str),
-    /// This controller in the cgroup v2 hierarchy.
-    CgroupV2(&'static str),
-    /// The kernel knows this kind of namespace (its name below `/proc/self/ns`).
-    Namespace(&'static str),
-    /// Some capability that the kernel knows is not in our bounding set.
-    CapabilityOutOfReach,
-    /// The kernel has this action for seccomp filters.
-    SeccompAction(&'static str),
-    /// AppArmor is enabled.
-    AppArmor,
-    /// A file that a kernel without the feature lacks.
-    File(&'static str),
-    /// A verb of the runtime that the contracts leave optional.
-    Verb(&'static str),
-}
-
 /// A failure that was looked into: which runtimes have it, and why the case stands all the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
@@ -85,27 +64,6 @@ pub const OLD_CRUN: &[&str] = &["crun version 1.8.1"];
 
 /// Debian 13's crun alone.
 pub const NEW_CRUN: &[&str] = &["crun version 1.21"];
-
-/// Why a case ended before its last line.
-#[derive(Debug)]
-pub enum Stop {
-    /// The runtime doesn't do what the clause says.
-    Failed(String),
-    /// The case means nothing on this host.
-    Skipped(String),
-    /// The harness itself could not go on: says nothing of the runtime.
-    Broken(String),
-}
-
-/// Any error of the harness's own system calls means that the harness is broken, not the runtime.
-impl<E: std::error::Error> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Stop::Broken(error.to_string())
-    }
-}
-
-/// What a case returns.
-pub type Verdict = Result<(), Stop>;
 
 /// One case of the suite.
 #[derive(Debug)]
@@ -234,28 +192,6 @@ impl Case {
                 .any(|beginning| version.starts_with(beginning))
         };
         let here = self.known.iter().find(fails).map(|known| known.why);
-        here.or_else(|| known::why(self, version, reason))
+        here.or_else(|| known::why(self.id, version, reason))
     }
-}
-
-/// Fails with `complaint` unless `holds`.
-pub fn check(holds: bool, complaint: impl Display) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(Stop::Failed(complaint.to_string()))
-    }
-}
-
-/// Fails unless what the container saw is what was asked for.
-pub fn equal<T: PartialEq + Debug>(what: &str, seen: T, wanted: T) -> Verdict {
-    check(
-        seen == wanted,
-        format_args!("{what}: wanted {wanted:?}, saw {seen:?}"),
-    )
-}
-
-/// A failure of the runtime.
-pub fn fail<T>(complaint: impl Display) -> Result<T, Stop> {
-    Err(Stop::Failed(complaint.to_string()))
 }

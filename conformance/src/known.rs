@@ -1,8 +1,6 @@
 //! Failures of other runtimes that were looked into and that belong to no single case. (What does
 //! is written at the case.)
 
-use crate::case::Case;
-
 /// Which failures of which runtime, and why they are its own.
 struct Failure {
     /// How the first line of `RUNTIME --version` begins.
@@ -16,16 +14,13 @@ struct Failure {
 }
 
 /// Why this version of a runtime fails a case in this way, if that is known.
-pub fn why(case: &Case, version: &str, reason: &str) -> Option<&'static str> {
+pub fn why(case: &str, version: &str, reason: &str) -> Option<&'static str> {
     FAILURES
         .iter()
         .find(|failure| {
             version.starts_with(failure.runtime)
                 && reason.contains(failure.says)
-                && failure
-                    .cases
-                    .iter()
-                    .any(|glob| crate::matches(glob, case.id))
+                && failure.cases.iter().any(|glob| crate::matches(glob, case))
         })
         .map(|failure| failure.why)
 }

@@ -17,11 +17,13 @@ mod compare;
 mod demands;
 mod harness;
 mod known;
+mod need;
 mod probe;
 mod report;
 mod runner;
 mod sys;
 mod tracer;
+mod verdict;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

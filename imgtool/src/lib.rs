@@ -21,6 +21,7 @@ pub mod overlay;
 pub mod programs;
 pub mod progress;
 mod random_name;
+mod read_at_most;
 pub mod registry;
 pub mod runtime;
 pub mod store;

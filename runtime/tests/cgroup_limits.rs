@@ -11,6 +11,7 @@ mod machine;
 use std::path::Path;
 
 use cgroup_container::{Container, read_until};
+use windlass::cgroup::device_rule::Rule;
 use windlass::cgroup::{Hierarchies, Layout, devices, writes};
 use windlass::spec::resources::Resources;
 
@@ -163,7 +164,7 @@ fn verdicts(container: &Container, scripts: &[&str]) -> Vec<bool> {
         .collect()
 }
 
-fn rules(devices: &str) -> Vec<devices::Rule> {
+fn rules(devices: &str) -> Vec<Rule> {
     let resources = format!(r#"{{"devices": {devices}}}"#);
     devices::rules(&serde_json::from_str(&resources).unwrap()).unwrap()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::case::Stop;
+use crate::verdict::Stop;
 
 /// The capabilities that Docker gives a container by default.
 pub const DEFAULT_CAPABILITIES: &[&str] = &[

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::Context;
-use crate::case::{Stop, Verdict, check, equal};
+use crate::verdict::{Stop, Verdict, check, equal};
 
 /// What would change if someone touched a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

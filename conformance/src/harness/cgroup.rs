@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::case::Stop;
 use crate::probe::Mount;
+use crate::verdict::Stop;
 
 /// Where the cgroup v2 tree is mounted.
 pub fn unified_mount() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::case::{Stop, fail};
+use crate::verdict::{Stop, fail};
 
 /// A socket on which a runtime hands over the master of a container's terminal.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::runtime::{Output, ends_within};
-use crate::case::{Stop, Verdict, fail};
+use crate::verdict::{Stop, Verdict, fail};
 
 /// A container that the runtime was asked to create. However the case ends, `delete --force` is
 /// called for it.

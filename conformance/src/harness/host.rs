@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::Need;
+use crate::need::Need;
 use crate::probe::CAPABILITIES;
 
 /// The host's abilities, as far as cases depend on them.

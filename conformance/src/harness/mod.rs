@@ -23,8 +23,8 @@ pub use container::Container;
 pub use host::Host;
 pub use runtime::{Call, Output, wait_for};
 
-use crate::case::{Stop, Verdict, fail};
 use crate::probe::{HookVisit, Mount, Observation};
+use crate::verdict::{Stop, Verdict, fail};
 
 /// Everything that one case may use. Each case has its own, with its own directory and its own
 /// state directory of the runtime.

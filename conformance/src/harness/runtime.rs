@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Context;
-use crate::case::Stop;
 use crate::sys;
+use crate::verdict::Stop;
 
 /// What came of a call.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 
-use crate::case::{Stop, fail};
 use crate::sys::notification;
+use crate::verdict::{Stop, fail};
 
 /// How it answers.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::create::HOSTNAME_LENGTH;
 use super::directory::BundleDirectory;
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
 use crate::store::bundles::BundleReference;
 use crate::store::volumes::VolumeName;
+
+/// How much of its id a container is called by, as Docker's are.
+pub(super) const HOSTNAME_LENGTH: usize = 12;
 
 /// The name of the record.
 pub const CONTAINER_RECORD: &str = "windlass.json";

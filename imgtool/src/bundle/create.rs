@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 
 use super::config;
-use super::container_record::{ContainerRecord, RootfsKind};
+use super::container_record::{ContainerRecord, HOSTNAME_LENGTH, RootfsKind};
 use super::directory::BundleDirectory;
 use super::host_files;
+use super::in_making::BundleInMaking;
 use super::init_layer;
 use super::options::{self, BundleOptions, Container};
 use super::unpack::unpack_into;
 use crate::layer::apply::ApplyOptions;
 use crate::layer::ids::IdMapping;
 use crate::layer::rootfs::RootFs;
-use crate::layout::document::ImageConfig;
 use crate::layout::resolve::Image;
 use crate::network::Network;
 use crate::random_name::random_name;
@@ -38,27 +38,6 @@ pub struct BundleRequest {
     /// The container's network.
     pub network: Network,
 }
-
-/// A bundle while config.json is being made: what options and networks may look at and add to.
-#[derive(Debug)]
-pub(crate) struct BundleInMaking<'a> {
-    /// The store that the image is in.
-    pub(crate) store: &'a Store,
-    /// The image's configuration.
-    pub(crate) image: &'a ImageConfig,
-    /// The image's root file system. What is written to it goes into the init layer, or with
-    /// `--flat` into the tree itself.
-    pub(crate) rootfs: &'a mut RootFs,
-    /// The bundle's directory: files made in it go with it.
-    pub(crate) directory: &'a mut BundleDirectory,
-    /// The bundle's directory, as an absolute path.
-    pub(crate) path: &'a Path,
-    /// What is noted of the bundle, for who removes it and for hooks.
-    pub(crate) record: &'a mut ContainerRecord,
-}
-
-/// How much of its id a container is called by, as Docker's are.
-pub(super) const HOSTNAME_LENGTH: usize = 12;
 
 /// Directories of a bundle with an overlay.
 pub(super) const INIT: &str = "init";

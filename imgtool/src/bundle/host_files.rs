@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use rustix::fs::Mode;
 
-use super::create::BundleInMaking;
+use super::in_making::BundleInMaking;
 use super::runtime_config::{Mount, RuntimeConfig};
 
 /// Names in the bundle's directory, and in the container's `/etc`.

@@ -10,6 +10,7 @@ pub mod create;
 pub mod diff;
 mod directory;
 mod host_files;
+pub(crate) mod in_making;
 mod init_layer;
 mod lock;
 pub mod options;

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::layer::ids::{IdMapping, IdRange};
 use crate::layer::rootfs::RootFs;
 use crate::layout::document::Descriptor;
-use crate::layout::store::{LARGEST_DOCUMENT, read_at_most};
+use crate::layout::store::LARGEST_DOCUMENT;
 use crate::mtree::{self, FileDigests, Manifest};
+use crate::read_at_most::read_at_most;
 
 /// The name of the file that says where a bundle came from.
 pub(super) const RECORD: &str = "umoci.json";

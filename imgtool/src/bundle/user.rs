@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
-use crate::layout::store::read_at_most;
+use crate::read_at_most::read_at_most;
 
 /// The user that a process is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use super::digest::{Algorithm, Digest, Hasher};
+use crate::read_at_most::read_at_most;
 
 /// A directory of blobs on their way into a layout, which goes away with all that was not kept.
 #[derive(Debug)]
@@ -196,6 +197,6 @@ impl IncomingBlob {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&incoming.directory, &*self.name, flags, Mode::empty())
             .context("open an incoming blob")?;
-        super::store::read_at_most(File::from(fd), limit)
+        read_at_most(File::from(fd), limit)
     }
 }

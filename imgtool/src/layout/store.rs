@@ -1,7 +1,7 @@
 //! The layout's directory: blobs and index.json, through one descriptor.
 
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::blob::Incoming;
 use super::digest::Hasher;
 use super::document::{Descriptor, Index};
+use crate::read_at_most::read_at_most;
 
 /// Bytes of a manifest, index or configuration. Registries stop at 4 MiB for manifests.
 pub const LARGEST_DOCUMENT: u64 = 8 << 20;
@@ -203,18 +204,6 @@ fn temporary_name(name: &str) -> String {
 
 /// How the names of such files begin.
 pub(super) const TEMPORARY_PREFIX: &str = ".windlass-new-";
-
-/// Reads a file of at most `limit` bytes.
-pub fn read_at_most(file: File, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .context("read")?;
-    if bytes.len() as u64 > limit {
-        bail!("larger than our limit of {limit} bytes");
-    }
-    Ok(bytes)
-}
 
 pub(super) fn open_directory(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

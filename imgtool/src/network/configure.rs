@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::attachment::Connection;
 use super::joined::Joined;
 use super::{Kind, Namespace, Network, NetworkFile, RECORD, hook};
-use crate::bundle::create::BundleInMaking;
+use crate::bundle::in_making::BundleInMaking;
 use crate::bundle::runtime_config::{self, Mount, RuntimeConfig};
 
 impl Network {

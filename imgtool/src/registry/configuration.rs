@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::name::{ImageName, Version, Written};
+use crate::read_at_most::read_at_most;
 
 /// Bytes of a configuration file.
 const LARGEST: u64 = 4 << 20;
@@ -94,8 +95,7 @@ impl Configuration {
 
     fn add_file(&mut self, path: &Path) -> Result<()> {
         let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
-        let bytes = crate::layout::store::read_at_most(file, LARGEST)
-            .with_context(|| path.display().to_string())?;
+        let bytes = read_at_most(file, LARGEST).with_context(|| path.display().to_string())?;
         let text = String::from_utf8(bytes).with_context(|| path.display().to_string())?;
         self.add(&text).with_context(|| path.display().to_string())
     }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::read_at_most::read_at_most;
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -134,8 +135,7 @@ impl CredentialFile {
             }
             Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
         };
-        let bytes = crate::layout::store::read_at_most(file, LARGEST)
-            .with_context(|| path.display().to_string())?;
+        let bytes = read_at_most(file, LARGEST).with_context(|| path.display().to_string())?;
         let document = if bytes.trim_ascii().is_empty() {
             Map::new()
         } else {

@@ -14,8 +14,9 @@ use crate::layout::digest::{Algorithm, Digest, Hasher};
 use crate::layout::document::Descriptor;
 use crate::layout::media::MediaKind;
 use crate::layout::raw_document::{RawDocument, media_type_of};
-use crate::layout::store::{LARGEST_DOCUMENT, read_at_most};
+use crate::layout::store::LARGEST_DOCUMENT;
 use crate::layout::verified_reader::VerifiedReader;
+use crate::read_at_most::read_at_most;
 
 /// What the file `version` says.
 const VERSION: &str = "Directory Transport Version: 1.1\n";

@@ -1,7 +1,7 @@
 //! The device filter of cgroup v2: a program of type `BPF_PROG_TYPE_CGROUP_DEVICE` (Linux 4.15)
 //! that decides by an ordered list of rules.
 
-use super::devices::{Kind, Rule};
+use super::device_rule::{Kind, Rule};
 
 /// One instruction (`struct bpf_insn` of linux/bpf.h, RFC 9669 section 3.1).
 #[repr(C)]
@@ -155,7 +155,8 @@ fn verdict(allow: bool) -> [Instruction; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::devices::{Access, default_rules};
+    use super::super::device_rule::Access;
+    use super::super::devices::default_rules;
     use super::*;
 
     /// What the kernel's interpreter would say.

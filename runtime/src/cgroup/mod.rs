@@ -20,6 +20,7 @@ mod apply;
 mod create;
 mod delegate;
 pub mod device_filter;
+pub mod device_rule;
 pub mod devices;
 mod driver;
 mod files;

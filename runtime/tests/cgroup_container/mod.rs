@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal};
+use windlass::cgroup::device_rule::Rule;
 use windlass::cgroup::{Entrance, Hierarchies, Layout, Place, Placement, devices, writes};
 use windlass::spec::resources::Resources;
 
@@ -115,7 +116,7 @@ impl Container {
             .collect()
     }
 
-    pub fn enforce(&self, rules: &[devices::Rule]) {
+    pub fn enforce(&self, rules: &[Rule]) {
         match devices::enforcement(rules, &self.hierarchies).unwrap() {
             devices::Enforcement::Writes(writes) => self.placement.apply(&writes).unwrap(),
             devices::Enforcement::Filter(program) => {

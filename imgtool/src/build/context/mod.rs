@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
-use crate::layout::store::read_at_most;
+use crate::read_at_most::read_at_most;
 use ignore::Ignore;
 
 use super::steps::tree::Tree;

@@ -26,7 +26,7 @@ use clap::Args;
 
 use super::annotations::annotations;
 use super::config::{absolute, set_user_namespace, set_variable, warn_of_unmapped_user};
-use super::create::BundleInMaking;
+use super::in_making::BundleInMaking;
 use super::rootless;
 use super::runtime_config::{Namespace, RuntimeConfig};
 use crate::layer::ids::IdMapping;

@@ -2,7 +2,7 @@
 //!
 //! POSIX.1-2024 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 
-use super::reader::Problem;
+use super::problem::Problem;
 
 /// The size of every block of a tar archive, in bytes.
 pub(super) const BLOCK: usize = 512;

@@ -6,10 +6,14 @@
 //! numbers have to be right; a PAX record that is malformed, that is there twice over or that
 //! contradicts its header is an error; sparse, multi-volume and unknown entry types are errors.
 
+mod entry;
 mod header;
 mod pax;
+mod problem;
 mod reader;
 mod writer;
 
-pub use reader::{Entry, EntryKind, TarError, TarLimits, TarReader, Timestamp};
+pub use entry::{Entry, EntryKind, Timestamp};
+pub use problem::TarError;
+pub use reader::{TarLimits, TarReader};
 pub use writer::TarWriter;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::reader::{Problem, Timestamp};
+use super::entry::Timestamp;
+use super::problem::Problem;
 
 /// The records of an extended header that say something about an entry.
 #[derive(Debug, Default)]

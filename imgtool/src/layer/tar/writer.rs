@@ -3,8 +3,8 @@
 
 use std::io::{self, Write};
 
+use super::entry::{Entry, EntryKind, Timestamp};
 use super::header::BLOCK;
-use super::reader::{Entry, EntryKind, Timestamp};
 use crate::layer::path::ImagePath;
 
 /// Eleven octal digits.

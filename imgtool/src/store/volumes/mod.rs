@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::options::Label;
 use crate::flock::flock;
 use crate::layer::rootfs::{Directory, RootFs};
-use crate::layout::store::read_at_most;
+use crate::read_at_most::read_at_most;
 use crate::warnings::warn;
 pub use name::VolumeName;
 pub use used::UsedVolumes;

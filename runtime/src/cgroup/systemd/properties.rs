@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use super::super::devices::{Rule, v1_writes};
+use super::super::device_rule::Rule;
+use super::super::devices::v1_writes;
 use super::super::hierarchies::Layout;
 use super::super::limits::{Absent, Write};
 use super::Unit;
