@@ -1380,7 +1380,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__pull)
-            opts="-a -q -h --all --progress --quiet --override-os --override-arch --override-variant --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-a -q -h --all --unpack --progress --quiet --override-os --override-arch --override-variant --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

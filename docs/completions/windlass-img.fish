@@ -485,6 +485,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l retry
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -s a -l all -d 'All images of an index, not the one for this machine'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l unpack -d 'Unpack the layers too, each while others still come: bundle then has nothing left to do'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -s q -l quiet -d 'Show nothing: --progress none'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l no-creds -d 'Log in as nobody, whatever the files say'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::copy::{CopyOptions, copy};
+use crate::copy::CopyOptions;
+use crate::layer::limits::Limits;
 use crate::layout::document::{Descriptor, Index};
 use crate::layout::media::MediaKind;
 use crate::layout::platform::WantedPlatform;
@@ -12,6 +13,7 @@ use crate::progress::{Progress, Style};
 use crate::registry::configuration::Configuration;
 use crate::registry::session::SessionOptions;
 use crate::store::Store;
+use crate::store::layers::can_share_layers;
 use crate::transport::registry::RegistrySource;
 
 /// When images are fetched from their registry.
@@ -74,13 +76,12 @@ impl BaseImages<'_> {
             platform: platform.clone(),
             ..CopyOptions::default()
         };
-        // A lock of its own, shared as ours is.
-        let destination = Store::open(self.store.layout().path())?.destination(name.to_string());
-        copy(
+        self.store.pull(
             &source,
-            &destination,
+            &name.to_string(),
             &options,
             &Progress::new(self.progress),
+            can_share_layers().then(Limits::default),
         )?;
         let stored = self.store.find(&name.to_string(), self.configuration)?;
         Ok(stored.descriptor)

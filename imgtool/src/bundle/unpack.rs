@@ -18,6 +18,7 @@ use crate::layer::rootfs::RootFs;
 use crate::layer::stream::{LayerBlob, LayerStream};
 use crate::layout::Layout;
 use crate::layout::resolve::{Image, Layer};
+use crate::progress::ItemProgress;
 
 /// What the caller decides about unpacking.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +113,7 @@ fn apply_layers(
         while started.len() <= ahead
             && let Some(next) = to_start.next()
         {
-            let stream = start_layer(layout, next, limits).with_context(|| of_layer(next))?;
+            let stream = start_layer(layout, next, limits, None).with_context(|| of_layer(next))?;
             started.push_back(stream);
         }
         let Some(mut stream) = started.pop_front() else {
@@ -136,6 +137,7 @@ pub(crate) fn start_layer(
     layout: &Layout,
     layer: &Layer<'_>,
     limits: Limits,
+    progress: Option<ItemProgress>,
 ) -> Result<LayerStream> {
     let blob = LayerBlob {
         file: layout.open_blob(layer.descriptor)?,
@@ -143,6 +145,7 @@ pub(crate) fn start_layer(
         size: layer.descriptor.size,
         compression: layer.compression,
         diff_id: layer.diff_id.clone(),
+        progress,
     };
     LayerStream::start(blob, limits)
 }

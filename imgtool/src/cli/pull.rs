@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::arguments::{Access, Connection, PlatformArguments, StoreArguments};
-use crate::copy::{CopyOptions, copy};
+use crate::copy::CopyOptions;
+use crate::layer::limits::Limits;
 use crate::layout::platform::WantedPlatform;
 use crate::progress::{Progress, Style};
 use crate::sys::signal;
@@ -18,7 +19,8 @@ use crate::transport::registry::RegistrySource;
 /// was. Prints the digest that the name leads to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: windlass-img pull registry.example.com/debian:12
+Examples: windlass-img pull registry.example.com/debian:12
+          windlass-img pull --unpack registry.example.com/debian:12
 
 The host in a name is the server that is asked, and nothing is put before the path (no 'library/').
 A registry whose names begin with another host than its API answers at, as Docker Hub's do, takes a
@@ -34,6 +36,10 @@ pub struct Pull {
     /// All images of an index, not the one for this machine.
     #[arg(long, short)]
     all: bool,
+
+    /// Unpack the layers too, each while others still come: bundle then has nothing left to do.
+    #[arg(long, conflicts_with = "all")]
+    unpack: bool,
 
     /// How to show what is going on.
     #[arg(long, value_name = "STYLE", default_value = "auto")]
@@ -78,9 +84,18 @@ impl Pull {
         };
         let context = || format!("can't pull {name}");
         let source = RegistrySource::open(&name, &configuration, &options).with_context(context)?;
-        let destination = self.store.open()?.destination(name.to_string());
-        let top =
-            copy(&source, &destination, &choice, &Progress::new(style)).with_context(context)?;
+        let unpack = self.unpack.then(Limits::default);
+        let top = self
+            .store
+            .open()?
+            .pull(
+                &source,
+                &name.to_string(),
+                &choice,
+                &Progress::new(style),
+                unpack,
+            )
+            .with_context(context)?;
         writeln!(std::io::stdout(), "{}", top.digest)?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::transport::{Destination, Source};
 use convert::Format;
 use plan::Plan;
+pub use transfer::{Meanwhile, Transfer};
 
 /// What the caller decides about copying.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +43,19 @@ pub fn copy(
     progress: &Progress,
 ) -> Result<RawDocument> {
     let plan = Plan::make(source, destination.accepts(), options)?;
-    transfer::blobs(source, destination, &plan.blobs, progress)?;
+    carry_out(plan, source, destination, progress, None)
+}
+
+/// Moves what is planned, and `meanwhile` works with what has come; nothing is named unless both
+/// succeed.
+pub fn carry_out(
+    plan: Plan,
+    source: &dyn Source,
+    destination: &dyn Destination,
+    progress: &Progress,
+    meanwhile: Option<Meanwhile<'_>>,
+) -> Result<RawDocument> {
+    Transfer::new(source, destination, &plan.blobs, progress).run(meanwhile)?;
     for document in &plan.documents {
         crate::sys::signal::check()?;
         destination.put_document(document)?;

@@ -29,6 +29,8 @@ pub struct Plan {
     pub blobs: Vec<(Descriptor, Item)>,
     /// Manifests and indexes below the top, each after what it leads to.
     pub documents: Vec<RawDocument>,
+    /// The image's manifest, unless all of an index are copied.
+    pub manifest: Option<RawDocument>,
     /// What the image's name will lead to.
     pub top: RawDocument,
 }
@@ -61,12 +63,14 @@ impl Plan {
         };
         let mut top = planner.add(top, 0)?;
         let (blobs, mut documents) = (planner.order, planner.documents);
+        let manifest = (top.kind() == MediaKind::Manifest).then(|| top.clone());
         for index in indexes.into_iter().rev() {
             documents.push(std::mem::replace(&mut top, index));
         }
         Ok(Plan {
             blobs,
             documents,
+            manifest,
             top,
         })
     }

@@ -2,6 +2,7 @@
 //! asks for.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -30,7 +31,27 @@ impl Default for RetryPolicy {
 /// No server makes us wait longer than this at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-impl RetryPolicy {
+/// Trying again, for all who speak to one server, until they give up together.
+#[derive(Debug, Default)]
+pub struct Retry {
+    policy: RetryPolicy,
+    given_up: AtomicBool,
+}
+
+impl Retry {
+    /// Tries again as often as `policy` says.
+    pub fn new(policy: RetryPolicy) -> Self {
+        Retry {
+            policy,
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Nothing is tried again from now on: what fails, or waits for another try, has failed.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
     /// Does `work` until it succeeds, fails for good, or has been tried often enough.
     pub fn run<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let mut tries = 0;
@@ -48,7 +69,8 @@ impl RetryPolicy {
         let Some(failure) = RequestError::find(&error) else {
             return Err(error);
         };
-        if *tries >= self.times || !failure.may_pass() {
+        let given_up = || self.given_up.load(Ordering::Relaxed);
+        if *tries >= self.policy.times || !failure.may_pass() || given_up() {
             return Err(error);
         }
         let asked = failure.wait();
@@ -56,9 +78,18 @@ impl RetryPolicy {
             let seconds = asked.as_secs();
             return Err(error.context(format!("the server wants us to wait {seconds} s")));
         }
-        let wait = jittered(self.first_wait * 2_u32.pow((*tries).min(6))).min(LONGEST_WAIT);
+        let wait = jittered(self.policy.first_wait * 2_u32.pow((*tries).min(6))).min(LONGEST_WAIT);
         *tries += 1;
-        sleep(asked.map_or(wait, |asked| asked + wait / 4))
+        let until = Instant::now() + asked.map_or(wait, |asked| asked + wait / 4);
+        while !given_up() {
+            signal::check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        Err(error)
     }
 }
 
@@ -68,18 +99,6 @@ fn jittered(wait: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     let thousandth = u32::try_from(random % 1000).unwrap_or(0);
     wait / 2 + wait * thousandth / 1000
-}
-
-fn sleep(wait: Duration) -> Result<()> {
-    let until = Instant::now() + wait;
-    loop {
-        signal::check()?;
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(left.min(Duration::from_millis(100)));
-    }
 }
 
 /// Reads a `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3).
@@ -109,19 +128,41 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let policy = RetryPolicy {
+        let retry = Retry::new(RetryPolicy {
             times: 2,
             first_wait: Duration::from_millis(1),
-        };
+        });
         for (status, expected) in [(503, 3), (429, 3), (404, 1), (401, 1)] {
             let mut calls = 0;
-            let result: Result<()> = policy.run(|| {
+            let result: Result<()> = retry.run(|| {
                 calls += 1;
                 Err(failure(status).context("some work"))
             });
             assert_eq!(RequestError::status_of(&result.unwrap_err()), Some(status));
             assert_eq!(calls, expected, "{status}");
         }
+    }
+
+    #[test]
+    fn who_waits_for_another_try_gives_up_with_the_others() {
+        let retry = Retry::new(RetryPolicy {
+            times: 2,
+            first_wait: Duration::from_secs(3600),
+        });
+        let (tried, has_tried) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                retry.run(|| -> Result<()> {
+                    tried.send(()).unwrap();
+                    Err(failure(503))
+                })
+            });
+            has_tried.recv().unwrap();
+            retry.give_up();
+            let error = waiting.join().unwrap().unwrap_err();
+            assert_eq!(RequestError::status_of(&error), Some(503));
+        });
+        assert!(retry.run(|| -> Result<()> { Err(failure(503)) }).is_err());
     }
 
     #[test]

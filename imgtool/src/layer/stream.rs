@@ -16,6 +16,7 @@ use super::tar::{TarLimits, TarReader};
 use super::toc;
 use crate::layout::digest::{Digest, Hasher};
 use crate::layout::media::Compression;
+use crate::progress::ItemProgress;
 use crate::sys::signal;
 
 /// How much is inflated at once, and how many such pieces may wait for the next thread: 4 MiB ahead.
@@ -35,6 +36,8 @@ pub struct LayerBlob {
     pub compression: Compression,
     /// The configuration's digest of the uncompressed archive.
     pub diff_id: Digest,
+    /// Who is shown how much of the blob was read.
+    pub progress: Option<ItemProgress>,
 }
 
 /// The uncompressed archive of a layer.
@@ -211,6 +214,7 @@ fn inflate(
         hasher: Hasher::new(blob.digest.algorithm()),
         read: 0,
         size: blob.size,
+        progress: blob.progress,
     };
     match inflate_pieces(blob.compression, &mut source, limits, pieces, used) {
         Ok(Receiving::Wanted) => {}
@@ -289,6 +293,7 @@ struct HashingReader {
     hasher: Hasher,
     read: u64,
     size: u64,
+    progress: Option<ItemProgress>,
 }
 
 impl Read for HashingReader {
@@ -302,6 +307,9 @@ impl Read for HashingReader {
                 self.size
             );
             return Err(io::Error::other(message));
+        }
+        if let Some(progress) = &self.progress {
+            progress.advance(self.read);
         }
         Ok(count)
     }

@@ -66,8 +66,18 @@ impl Image {
 
     /// Reads the image of a manifest.
     pub fn read(layout: &Layout, descriptor: Descriptor, way: Vec<Descriptor>) -> Result<Image> {
-        let digest = &descriptor.digest;
         let manifest_bytes = layout.read_document(&descriptor)?;
+        Image::of_manifest(layout, manifest_bytes, descriptor, way)
+    }
+
+    /// The image of a manifest that may not be in the layout yet, but whose configuration is.
+    pub fn of_manifest(
+        layout: &Layout,
+        manifest_bytes: Vec<u8>,
+        descriptor: Descriptor,
+        way: Vec<Descriptor>,
+    ) -> Result<Image> {
+        let digest = &descriptor.digest;
         let manifest = Manifest::parse(&manifest_bytes, &descriptor.media_type)
             .with_context(|| format!("manifest {digest}"))?;
         let kind = manifest.config.kind();

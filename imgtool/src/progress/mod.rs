@@ -4,7 +4,7 @@ mod bars;
 mod lines;
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
 
@@ -30,7 +30,7 @@ pub enum Style {
 /// A blob on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What it is: `layer`, `config`.
+    /// What it is: `layer`, `config`, or what is done with it: `unpack`.
     pub what: &'static str,
     /// Its digest.
     pub digest: Digest,
@@ -71,8 +71,8 @@ impl Outcome {
 }
 
 /// Shows what is going on; used by many threads.
-#[derive(Debug)]
-pub struct Progress(Option<Mutex<Box<dyn View>>>);
+#[derive(Debug, Clone)]
+pub struct Progress(Option<Arc<Mutex<Box<dyn View>>>>);
 
 /// One way to show it.
 trait View: std::fmt::Debug + Send {
@@ -93,7 +93,7 @@ impl Progress {
             Style::Auto if std::io::stderr().is_terminal() => Box::new(Bars::default()),
             Style::Auto | Style::Plain => Box::new(Plain::default()),
         };
-        Progress(Some(Mutex::new(view)))
+        Progress(Some(Arc::new(Mutex::new(view))))
     }
 
     fn tell(&self, what: impl FnOnce(&mut dyn View)) {
@@ -107,6 +107,14 @@ impl Progress {
         self.tell(|view| view.begin(number, item));
     }
 
+    /// The item of a number, for who knows nothing of the others.
+    pub fn of(&self, number: usize) -> ItemProgress {
+        ItemProgress {
+            all: self.clone(),
+            number,
+        }
+    }
+
     /// An item has come so far, in bytes.
     pub fn advance(&self, number: usize, position: u64) {
         self.tell(|view| view.advance(number, position));
@@ -115,5 +123,19 @@ impl Progress {
     /// An item has ended.
     pub fn end(&self, number: usize, outcome: Outcome) {
         self.tell(|view| view.end(number, outcome));
+    }
+}
+
+/// One item's progress.
+#[derive(Debug)]
+pub struct ItemProgress {
+    all: Progress,
+    number: usize,
+}
+
+impl ItemProgress {
+    /// It has come so far, in bytes.
+    pub fn advance(&self, position: u64) {
+        self.all.advance(self.number, position);
     }
 }

@@ -61,6 +61,11 @@ impl Repository {
         &self.session.host
     }
 
+    /// Nothing that fails is tried again from now on.
+    pub fn give_up(&self) {
+        self.session.retry.give_up();
+    }
+
     pub(super) fn call<'a>(&self, method: Method, scope: &'a str, path: &str) -> Call<'a> {
         Call {
             method,
@@ -440,7 +445,7 @@ impl Read for BlobReader<'_> {
                 }
                 Err(error) => {
                     self.body = None;
-                    let retry = self.repository.session.retry;
+                    let retry = &self.repository.session.retry;
                     if let Err(error) = retry.pause(&mut self.tries, error) {
                         return Err(into_io(error));
                     }

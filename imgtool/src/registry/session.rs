@@ -11,7 +11,7 @@ use super::authorization::Authorizer;
 use super::challenge;
 use super::credentials::Credentials;
 use crate::http::client::Payload;
-use crate::http::retry::RetryPolicy;
+use crate::http::retry::{Retry, RetryPolicy};
 use crate::http::tls::{Trust, certificate_directories};
 use crate::http::{Answer, Client, Request, RequestError, Url};
 
@@ -64,8 +64,8 @@ impl SessionOptions {
 pub struct Session {
     /// Its host and port.
     pub host: String,
-    /// How often to try again.
-    pub retry: RetryPolicy,
+    /// Trying again.
+    pub retry: Retry,
     /// How long a connection may be silent.
     pub idle: Duration,
     client: Client,
@@ -108,7 +108,7 @@ impl Session {
         };
         Session {
             host: host.to_owned(),
-            retry: options.retry,
+            retry: Retry::new(options.retry),
             idle: options.idle,
             client: Client::new(host, trust, options.idle),
             authorizer: Authorizer::new(who),

@@ -196,7 +196,7 @@ impl Upload<'_> {
 
     /// Piece by piece, each streamed, then the request that ends it.
     fn in_pieces(&mut self) -> Result<()> {
-        let retry = self.repository.session.retry;
+        let retry = &self.repository.session.retry;
         let mut tries = 0;
         while self.sent < self.descriptor.size {
             let before = self.sent;

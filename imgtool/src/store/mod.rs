@@ -10,6 +10,7 @@ pub mod describe;
 pub mod import;
 pub mod layers;
 pub mod name;
+pub mod pull;
 pub mod verify;
 pub mod volumes;
 

@@ -34,6 +34,9 @@ pub trait Source: Sync {
     fn mountable(&self) -> Option<(&str, &str)> {
         None
     }
+
+    /// Nobody wants what is still being read: waits for further tries end.
+    fn give_up(&self) {}
 }
 
 /// What a destination can hold.
@@ -81,4 +84,7 @@ pub trait Destination: Sync {
 
     /// Puts the last manifest or index, and names it.
     fn commit(&self, top: &RawDocument) -> Result<()>;
+
+    /// What is still being written will not be named: waits for further tries end.
+    fn give_up(&self) {}
 }

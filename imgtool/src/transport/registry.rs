@@ -102,6 +102,10 @@ impl Source for RegistrySource {
     fn mountable(&self) -> Option<(&str, &str)> {
         Some((self.repository.host(), &self.repository.path))
     }
+
+    fn give_up(&self) {
+        self.repository.give_up();
+    }
 }
 
 impl RegistrySource {
@@ -192,5 +196,9 @@ impl Destination for RegistryDestination {
                 )),
                 _ => error,
             })
+    }
+
+    fn give_up(&self) {
+        self.repository.give_up();
     }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use crate::layout::digest::{Algorithm, Digest, Hasher};
 use crate::overlay::Overlay;
 
-pub use unpack::copy_directory_metadata;
+pub use unpack::{Coming, can_share_layers, copy_directory_metadata};
 
 /// The store's directory of unpacked layers.
 const LAYERS: &str = "layers";

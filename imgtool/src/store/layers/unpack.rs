@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::{LAYERS, LayerChain, chain_ids};
 use crate::bundle::start_layer;
+use crate::copy::Transfer;
 use crate::flock::flock;
 use crate::layer::apply::{Applied, Applier, ApplyOptions};
 use crate::layer::ids::in_user_namespace;
@@ -24,6 +25,7 @@ use crate::layer::stream::LayerStream;
 use crate::layout::digest::Digest;
 use crate::layout::resolve::{Image, Layer};
 use crate::overlay::unmount_from;
+use crate::progress::{Item, ItemProgress, Outcome, Progress};
 use crate::store::Store;
 use crate::warnings::Warnings;
 
@@ -36,6 +38,17 @@ impl Store {
 
     /// The same of layers of which no image may have been made yet, the lowest first.
     pub fn unpacked(&self, layers: &[Layer<'_>], limits: Limits) -> Result<LayerChain> {
+        self.unpacked_meanwhile(layers, limits, None)
+    }
+
+    /// The same of layers whose blobs may still be on their way. A layer is made of a blob only
+    /// once that is here.
+    pub fn unpacked_meanwhile(
+        &self,
+        layers: &[Layer<'_>],
+        limits: Limits,
+        coming: Option<Coming<'_>>,
+    ) -> Result<LayerChain> {
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let chain = self.chain_of(&diff_ids);
         let is_missing = |number: &usize| !chain.directories[*number].exists();
@@ -43,10 +56,10 @@ impl Store {
         if missing.is_empty() {
             return Ok(chain);
         }
-        if !rustix::process::geteuid().is_root() || in_user_namespace() {
+        if !can_share_layers() {
             bail!("only the host's root can mount an overlay of layers: use --flat");
         }
-        self.unpack(&chain, layers, &missing, limits)?;
+        self.unpack(&chain, layers, &missing, limits, coming)?;
         Ok(chain)
     }
 
@@ -81,16 +94,28 @@ impl Store {
         layers: &[Layer<'_>],
         missing: &[usize],
         mut limits: Limits,
+        coming: Option<Coming<'_>>,
     ) -> Result<()> {
         let of_layer = |number: usize| format!("layer {}", layers[number].descriptor.digest);
-        let mut to_start = missing.iter();
+        let mut to_start = missing.iter().peekable();
         let mut started = VecDeque::new();
         for &number in missing {
             while started.len() <= LAYERS_AHEAD
-                && let Some(&next) = to_start.next()
+                && let Some(&&next) = to_start.peek()
             {
-                let stream = start_layer(self.layout(), &layers[next], limits);
+                let layer = &layers[next];
+                let digest = &layer.descriptor.digest;
+                if let Some(coming) = coming {
+                    if started.is_empty() {
+                        coming.transfer.wait_for(digest)?;
+                    } else if !coming.transfer.has_arrived(digest) {
+                        break;
+                    }
+                }
+                let progress = coming.map(|coming| coming.begin(next, layer));
+                let stream = start_layer(self.layout(), layer, limits, progress);
                 started.push_back(stream.with_context(|| of_layer(next))?);
+                to_start.next();
             }
             let Some(mut stream) = started.pop_front() else {
                 break;
@@ -98,10 +123,49 @@ impl Store {
             stream.bytes_allowed = limits.bytes;
             let (below, from_here) = chain.directories.split_at(number);
             let unpacked = unpack_layer(&from_here[0], below, stream, limits);
+            if let Some(coming) = coming {
+                coming.end(number, &unpacked);
+            }
             limits.bytes -= unpacked.with_context(|| of_layer(number))?;
         }
         Ok(())
     }
+}
+
+/// Blobs of layers that are on their way.
+#[derive(Debug, Clone, Copy)]
+pub struct Coming<'a> {
+    /// Their way.
+    pub transfer: &'a Transfer<'a>,
+    /// Where the unpacking of each is shown too.
+    pub progress: &'a Progress,
+    /// The first layer's number there.
+    pub number: usize,
+}
+
+impl Coming<'_> {
+    fn begin(&self, number: usize, layer: &Layer<'_>) -> ItemProgress {
+        let item = Item {
+            what: "unpack",
+            digest: layer.descriptor.digest.clone(),
+            size: layer.descriptor.size,
+        };
+        self.progress.begin(self.number + number, &item);
+        self.progress.of(self.number + number)
+    }
+
+    fn end(&self, number: usize, unpacked: &Result<u64>) {
+        let outcome = match unpacked {
+            Ok(_) => Outcome::Done,
+            Err(_) => Outcome::Failed,
+        };
+        self.progress.end(self.number + number, outcome);
+    }
+}
+
+/// Whether we may unpack layers into a store: that takes overlays, and devices.
+pub fn can_share_layers() -> bool {
+    rustix::process::geteuid().is_root() && !in_user_namespace()
 }
 
 /// How many layers are inflated before it is their turn; some 4 MiB of each may wait.
