@@ -508,3 +508,109 @@ fn detach_process(host: &Host, id: &str, process: &Process) {
     let networks = host.path("networks");
     succeeded(&hook(host, "detach", &networks, id, process.pid()));
 }
+
+#[test]
+fn gc_detaches_what_nobody_will() {
+    let host = Host::new();
+    // The directory of networks is where it is in a store.
+    let store = host.path("").display().to_string();
+    let program = env!("CARGO_BIN_EXE_windlass-img");
+    host.run(program, &["images", "--store", &store]);
+    let (lost, running) = (host.process(), host.process());
+    let bundle = Bundle::new(&host, "lost", |_| {});
+    succeeded(&bundle.attach(&host, "lost", &lost));
+    let other = Bundle::new(&host, "running", |_| {});
+    succeeded(&other.attach(&host, "running", &running));
+    lost.end();
+    std::fs::remove_dir_all(&bundle.path).unwrap();
+    std::fs::remove_dir_all(&other.path).unwrap();
+    host.run(program, &["gc", "--store", &store]);
+    assert_eq!(addresses(&host).len(), 1);
+    assert_eq!(rules_of(&host, "lost"), [""; 0]);
+    assert_eq!(rules_of(&host, "running").len(), 3);
+    running.end();
+    detach(&host, "running");
+    assert_nothing_of(&host, "running");
+}
+
+/// A plugin whose call for one container waits for the file `go`, and is noted by the file `reached`.
+/// While a container is attached, there is a file of its name.
+fn slow_plugin(host: &Host, container: &str, verb: &str) {
+    let script = format!(
+        r#"cd "${{0%/*}}"
+        if [ $CNI_CONTAINERID.$CNI_COMMAND = {container}.{verb} ]; then
+            touch reached
+            until [ -e go ]; do sleep 0.02; done
+        fi
+        if [ $CNI_COMMAND = DEL ]; then
+            rm -f attached.$CNI_CONTAINERID
+        else
+            touch attached.$CNI_CONTAINERID
+            echo '{{"cniVersion":"1.0.0"}}'
+        fi"#
+    );
+    plugin(host, "slow", &script);
+}
+
+fn with_slow_plugin(host: &Host, name: &str) -> Bundle {
+    Bundle::new(host, name, |record| {
+        record["network"]["plugins"] = json!([{ "type": "slow" }]);
+    })
+}
+
+fn wait_for_file(path: &Path) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !path.exists() {
+        assert!(Instant::now() < until, "no {}", path.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_slow_plugin_keeps_no_other_container_waiting() {
+    let host = Host::new();
+    slow_plugin(&host, "slow", "DEL");
+    let [first, second, third] = [host.process(), host.process(), host.process()];
+    let slow = with_slow_plugin(&host, "slow");
+    succeeded(&slow.attach(&host, "slow", &first));
+    let other = with_slow_plugin(&host, "other");
+    succeeded(&other.attach(&host, "other", &second));
+    first.end();
+    second.end();
+    let mut waiting = start(&host, "detach", &host.path("networks"), "slow", 0);
+    wait_for_file(&host.path("plugins/reached"));
+    detach(&host, "other");
+    succeeded(&with_slow_plugin(&host, "third").attach(&host, "third", &third));
+    assert!(waiting.try_wait().unwrap().is_none());
+    std::fs::write(host.path("plugins/go"), "").unwrap();
+    succeeded(&waiting.wait_with_output().unwrap());
+    third.end();
+    detach(&host, "third");
+    assert_nothing_of(&host, "slow");
+    for name in ["slow", "other", "third"] {
+        assert!(!host.path(&format!("plugins/attached.{name}")).exists());
+    }
+}
+
+#[test]
+fn who_is_deleted_while_being_attached_is_detached() {
+    let host = Host::new();
+    slow_plugin(&host, "web", "ADD");
+    let process = host.process();
+    let bundle = with_slow_plugin(&host, "web");
+    let record = bundle.path.join("network.json");
+    let attaching = start(&host, "attach", &record, "web", process.pid());
+    wait_for_file(&host.path("plugins/reached"));
+    process.end();
+    let mut detaching = start(&host, "detach", &host.path("networks"), "web", 0);
+    std::thread::sleep(Duration::from_millis(300));
+    // What it would undo isn't done yet.
+    assert!(detaching.try_wait().unwrap().is_none());
+    std::fs::write(host.path("plugins/go"), "").unwrap();
+    succeeded(&attaching.wait_with_output().unwrap());
+    succeeded(&detaching.wait_with_output().unwrap());
+    assert_nothing_of(&host, "web");
+    assert!(!host.path("plugins/attached.web").exists());
+    let locks = std::fs::read_dir(host.path("networks/locks")).unwrap();
+    assert_eq!(locks.count(), 0);
+}

@@ -1,7 +1,8 @@
 //! What a bundle's hooks do: `createRuntime` attaches the container, `poststop` detaches it.
 //!
 //! The record of an attachment is written before anything is done and removed after all is undone, so
-//! that whoever comes after a crash knows what there may be.
+//! that whoever comes after a crash knows what there may be. One container is attached and detached by
+//! one process at a time; others aren't kept waiting by its plugins.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -58,6 +59,8 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
         connection,
         result: Value::Null,
     };
+    detach_of_other_boots(&networks)?;
+    let _ours = networks.lock_container(&attachment.container)?;
     claim(&networks, &attachment)?;
     let attached = match connect(&networks, &attachment) {
         Ok(attached) => attached,
@@ -67,12 +70,9 @@ pub fn attach(record: &Path, state: &State) -> Result<()> {
         }
     };
     attachment.result = attached.0;
-    // Without the lock (a signal came) there is still something to undo.
-    let locked = networks.lock();
-    let told = match &locked {
-        Ok(_) => tell(&networks, &attachment),
-        Err(error) => Err(anyhow!("{error:#}")),
-    };
+    let told = networks
+        .lock()
+        .and_then(|_locked| tell(&networks, &attachment));
     if let Err(cause) = told {
         return Err(with_what_is_left(cause, undo(&networks, &attachment)));
     }
@@ -86,26 +86,36 @@ fn with_what_is_left(cause: Error, undone: Result<()>) -> Error {
     }
 }
 
-/// Notes that the container is being attached, if nothing is in the way of that.
-fn claim(networks: &Networks, attachment: &Attachment) -> Result<()> {
-    let _locked = networks.lock()?;
+/// Detaches containers that ended with the machine: what they have isn't in anybody's way any more.
+fn detach_of_other_boots(networks: &Networks) -> Result<()> {
     for other in networks.attachments()? {
-        let is_same = other.container == attachment.container;
-        if is_same && other.process.is_alive() && other.process != attachment.process {
+        let container = &other.container;
+        let is_old = |now: &Attachment| Ok(now.process.is_of_another_boot());
+        if is_old(&other)?
+            && let Err(error) = undo_if(networks, container, is_old)
+        {
+            warn(|| format!("can't detach {container}, which is gone: {error:#}"));
+        }
+    }
+    Ok(())
+}
+
+/// Notes that the container is being attached, if nothing is in the way of that. Needs the
+/// container's lock.
+fn claim(networks: &Networks, attachment: &Attachment) -> Result<()> {
+    if let Some(other) = networks.attachment(&attachment.container)? {
+        if other.process.is_alive() && other.process != attachment.process {
             bail!(
                 "container {} is attached to a network already, with bundle file {}",
                 other.container,
                 other.connection.hosts.display()
             );
         }
-        if is_same {
-            undo(networks, &other).context("what is left of an earlier container of this id")?;
-        } else if other.process.is_of_another_boot() {
-            if let Err(error) = undo(networks, &other) {
-                let container = &other.container;
-                warn(|| format!("can't detach {container}, which is gone: {error:#}"));
-            }
-        } else {
+        undo(networks, &other).context("what is left of an earlier container of this id")?;
+    }
+    let _locked = networks.lock()?;
+    for other in networks.attachments()? {
+        if !other.process.is_of_another_boot() {
             check_apart(attachment, &other)?;
         }
     }
@@ -265,14 +275,10 @@ pub fn detach(networks: &Path, state: &State) -> Result<()> {
         // Such a one was never attached.
         return Ok(());
     }
-    let networks = Networks::open(networks)?;
-    let _locked = networks.lock()?;
-    match networks.attachment(&state.id)? {
-        // A create was refused because another container has this id: it is that one's.
-        Some(other) if other.process.is_alive() && other.process.pid != state.pid => Ok(()),
-        Some(attachment) => undo(&networks, &attachment),
-        None => Ok(()),
-    }
+    // A create may have been refused because another container has this id: it is that one's.
+    undo_if(&Networks::open(networks)?, &state.id, |attachment| {
+        Ok(!attachment.process.is_alive() || attachment.process.pid == state.pid)
+    })
 }
 
 /// Detaches what is left of the containers of a bundle that is to go; refuses while one is running.
@@ -287,15 +293,14 @@ pub fn detach_bundle(record: &Path) -> Result<()> {
         return Ok(());
     }
     let networks = Networks::open(&connection.networks)?;
-    let _locked = networks.lock()?;
-    for attachment in networks.attachments()? {
-        if attachment.connection.hosts != connection.hosts {
-            continue;
-        }
-        if attachment.process.is_alive() {
-            bail!("container {} of it is running", attachment.container);
-        }
-        undo(&networks, &attachment)?;
+    let is_its = |attachment: &Attachment| attachment.connection.hosts == connection.hosts;
+    for attachment in networks.attachments()?.iter().filter(|one| is_its(one)) {
+        undo_if(&networks, &attachment.container, |now| {
+            if is_its(now) && now.process.is_alive() {
+                bail!("container {} of it is running", now.container);
+            }
+            Ok(is_its(now))
+        })?;
     }
     Ok(())
 }
@@ -306,21 +311,33 @@ pub fn collect(networks: &Path) -> Result<()> {
         return Ok(());
     }
     let networks = Networks::open(networks)?;
-    let _locked = networks.lock()?;
+    let is_gone = |of: &Attachment| Ok(!of.connection.hosts.exists() && !of.process.is_alive());
     for attachment in networks.attachments()? {
-        if attachment.connection.hosts.exists() || attachment.process.is_alive() {
-            continue;
-        }
-        if let Err(error) = undo(&networks, &attachment) {
-            let container = &attachment.container;
+        let container = &attachment.container;
+        if is_gone(&attachment)?
+            && let Err(error) = undo_if(&networks, container, is_gone)
+        {
             warn(|| format!("can't disconnect container {container}, which is gone: {error:#}"));
         }
     }
     Ok(())
 }
 
+/// Undoes an attachment as it is once nobody else works at it, if `is_to_go`.
+fn undo_if(
+    networks: &Networks,
+    container: &str,
+    is_to_go: impl Fn(&Attachment) -> Result<bool>,
+) -> Result<()> {
+    let _ours = networks.lock_container(container)?;
+    match networks.attachment(container)? {
+        Some(attachment) if is_to_go(&attachment)? => undo(networks, &attachment),
+        _ => Ok(()),
+    }
+}
+
 /// Undoes an attachment and forgets it, which leaves the container's own files as they were. Needs
-/// the lock.
+/// the container's lock.
 fn undo(networks: &Networks, attachment: &Attachment) -> Result<()> {
     let connection = &attachment.connection;
     let configuration = connection.configuration()?;
@@ -334,6 +351,7 @@ fn undo(networks: &Networks, attachment: &Attachment) -> Result<()> {
     network
         .delete(&endpoint, Some(&attachment.attached()))
         .with_context(|| format!("network '{}'", configuration.name))?;
+    let _locked = networks.lock()?;
     forget(networks, &attachment.container)?;
     let text = hosts::text(None, &connection.added_hosts, None, &[]);
     // The bundle may be gone, or its file be no longer ours to write: it is detached all the same.

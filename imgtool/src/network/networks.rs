@@ -5,11 +5,13 @@
 //! addresses/          which of its addresses are given out (the plugin host-local keeps that)
 //! attachments/ID      how a container is attached
 //! namespaces/ID       its network namespace, held by a mount until it is detached
+//! locks/ID            there while somebody attaches or detaches it
+//! lock                for who changes what concerns several of them
 //! ```
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +38,21 @@ pub struct Networks {
 #[derive(Debug)]
 pub struct Locked(#[allow(dead_code, reason = "the lock ends with the descriptor")] File);
 
+/// The right to attach or detach one container, until dropped.
+#[derive(Debug)]
+pub struct ContainerLocked {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for ContainerLocked {
+    fn drop(&mut self) {
+        // Before the lock ends: whoever waits for it sees that this isn't the file any more. One
+        // that stays does no harm.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 impl Networks {
     /// That of a store, by its absolute path; made where there is none.
     pub fn of_store(store: &Path) -> Result<Self> {
@@ -51,7 +68,11 @@ impl Networks {
         let networks = Networks {
             directory: directory.to_owned(),
         };
-        for directory in [networks.attachments_path(), networks.namespaces_path()] {
+        for directory in [
+            networks.attachments_path(),
+            networks.namespaces_path(),
+            networks.locks_path(),
+        ] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -66,18 +87,27 @@ impl Networks {
         &self.directory
     }
 
-    /// Waits for the right to change it.
+    /// Waits for the right to change what concerns several containers. Plugins, which may be slow,
+    /// are never called with it.
     pub fn lock(&self) -> Result<Locked> {
-        let path = self.directory.join("lock");
-        let context = || format!("flock {}", path.display());
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .with_context(context)?;
-        flock(&file, FlockOperation::LockExclusive).with_context(context)?;
-        Ok(Locked(file))
+        locked(&self.directory.join("lock")).map(Locked)
+    }
+
+    /// Waits until nobody else attaches or detaches a container. Who needs [`Self::lock`] too takes
+    /// that one afterwards, and nobody has the locks of two containers.
+    pub fn lock_container(&self, container: &str) -> Result<ContainerLocked> {
+        let path = self.locks_path().join(container);
+        loop {
+            let lock = locked(&path)?;
+            let ours = lock.metadata().context("fstat a lock")?;
+            match std::fs::symlink_metadata(&path) {
+                Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                    return Ok(ContainerLocked { path, _lock: lock });
+                }
+                // Who had it has removed it meanwhile.
+                _ => {}
+            }
+        }
     }
 
     /// How all containers are attached. What can't be read is one container's affair, not that of all
@@ -158,6 +188,23 @@ impl Networks {
     fn namespaces_path(&self) -> PathBuf {
         self.directory.join("namespaces")
     }
+
+    fn locks_path(&self) -> PathBuf {
+        self.directory.join("locks")
+    }
+}
+
+/// Opens a file, or makes it, and waits for its lock.
+fn locked(path: &Path) -> Result<File> {
+    let context = || format!("flock {}", path.display());
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(context)?;
+    flock(&file, FlockOperation::LockExclusive).with_context(context)?;
+    Ok(file)
 }
 
 /// Whether a file is a namespace.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 static ARRIVED: AtomicI32 = AtomicI32::new(0);
 
 /// A signal asked us to stop.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted by signal {0}")]
 pub struct Interrupted(pub i32);
 

@@ -50,7 +50,10 @@ impl Host {
 
     /// A program on this host that is ended with the test.
     pub fn program(&self, program: &str, arguments: &[&str]) -> Process {
-        Process(spawn(self.command(program).args(arguments)))
+        let process = spawn(self.command(program).args(arguments));
+        let host = namespace(self.process.id());
+        wait_until_namespace(|| namespace(process.id()) == host);
+        Process(process)
     }
 
     /// A process in a network namespace of its own.
@@ -58,11 +61,7 @@ impl Host {
         let process = spawn(self.command("unshare").args(["--net", "sleep", "1000"]));
         wait_for_namespace(process.id());
         let host = namespace(self.process.id());
-        let until = Instant::now() + Duration::from_secs(10);
-        while namespace(process.id()) == host {
-            assert!(Instant::now() < until, "no network namespace");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_namespace(|| namespace(process.id()) != host);
         Process(process)
     }
 
@@ -136,8 +135,12 @@ fn namespace(pid: u32) -> PathBuf {
 
 fn wait_for_namespace(pid: u32) {
     let ours = namespace(std::process::id());
-    let until = Instant::now() + Duration::from_secs(10);
-    while namespace(pid) == ours {
+    wait_until_namespace(|| namespace(pid) != ours);
+}
+
+fn wait_until_namespace(is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
         assert!(Instant::now() < until, "no network namespace");
         std::thread::sleep(Duration::from_millis(5));
     }

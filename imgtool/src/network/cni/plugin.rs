@@ -85,7 +85,7 @@ pub fn call(
         .with_context(|| format!("execute {}", executable.display()))?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.context("a child without a pid")?;
-    if let Err(error) = wait_for(pid) {
+    if let Err(error) = wait_for(pid, verb) {
         // They have ended, or this ends them.
         let _ = kill_process_group(pid, Signal::KILL);
         child.wait().with_context(context)?;
@@ -140,8 +140,16 @@ fn last_line(text: &str) -> &str {
     line.unwrap_or("it says nothing")
 }
 
+/// How long a signal may go unnoticed: it can come just before we wait, or to another thread.
+const BETWEEN_CHECKS: Duration = Duration::from_millis(200);
+
 /// Waits for its end, a signal that asks us to stop, or the end of our patience.
-fn wait_for(pid: Pid) -> Result<()> {
+fn wait_for(pid: Pid, verb: Verb) -> Result<()> {
+    // One that came before doesn't keep us from undoing what it broke off.
+    let known = match verb {
+        Verb::Add => None,
+        Verb::Del => signal::check().err(),
+    };
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
     let end = Instant::now() + PATIENCE;
     loop {
@@ -149,13 +157,16 @@ fn wait_for(pid: Pid) -> Result<()> {
         if left.is_zero() {
             bail!("no answer within {} s; killed", PATIENCE.as_secs());
         }
-        let timeout = Timespec::try_from(left)?;
+        let timeout = Timespec::try_from(left.min(BETWEEN_CHECKS))?;
         let mut ends = [PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut ends, Some(&timeout)) {
-            Ok(0) => {}
+            Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(()),
-            Err(Errno::INTR) => signal::check()?,
             Err(errno) => return Err(errno).context("poll a plugin's pidfd"),
+        }
+        match signal::check() {
+            Err(signal) if known != Some(signal) => return Err(signal.into()),
+            _ => {}
         }
     }
 }
