@@ -160,6 +160,22 @@ settle() {
     what_is_there >"$lane_root/at-first"
 }
 
+# add_users NAME:FIRST:NUMBER...: users of this lane alone, with subordinate ids. The first of them also is in
+# /etc/passwd: uid 52001, at home in $home.
+add_users() {
+    local file
+    for file in passwd group subuid subgid; do
+        { [[ ! -e /etc/$file ]] || grep -vE "^($(IFS='|'; echo "${*%%:*}")):" "/etc/$file"; } >"$home/$file"
+    done
+    echo "${1%%:*}:x:52001:52001::$home:/bin/bash" >>"$home/passwd"
+    echo "${1%%:*}:x:52001:" >>"$home/group"
+    printf '%s\n' "$@" | tee -a "$home/subuid" >>"$home/subgid"
+    for file in passwd group subuid subgid; do
+        [[ ! -e /etc/$file ]] || mount --bind "$home/$file" "/etc/$file"
+    done
+    what_is_there >"$lane_root/at-first"
+}
+
 # What can be left behind, a line each. Of processes, all but this shell and what it is running now.
 what_is_there() {
     awk '{ print "mount", $5 }' /proc/self/mountinfo
@@ -176,6 +192,10 @@ what_is_there() {
 }
 
 passed=0 failed=0
+
+# How many times longer something may take here: with one processor all that an engine starts waits for it.
+slowness=1
+(($(nproc) > 1)) || slowness=3
 
 # check WORDS FUNCTION [ARGUMENT]...: FUNCTION has to succeed, within $patience seconds; any of its
 # commands that fails is its failure. What it did is shown when it fails.
@@ -195,8 +215,8 @@ check() {
     pid=$!
     set +m
     while kill -0 "$pid" 2>/dev/null; do
-        if ((SECONDS - begin > patience)); then
-            echo "more than $patience seconds" >>"$log"
+        if ((SECONDS - begin > patience * slowness)); then
+            echo "more than $((patience * slowness)) seconds" >>"$log"
             kill -KILL -- "-$pid"
         fi
         sleep 0.05
@@ -235,9 +255,9 @@ ends_with() {
     [[ $status == "$expected" ]] || { echo "status $status, not $expected, of: $*"; return 1; }
 }
 
-# within SECONDS COMMAND...: COMMAND succeeds at last.
+# within SECONDS COMMAND...: COMMAND succeeds at last; on a slow machine later.
 within() {
-    local limit=$((SECONDS + $1))
+    local limit=$((SECONDS + $1 * slowness))
     shift
     until "$@"; do
         ((SECONDS <= limit)) || { echo "never came true: $*"; return 1; }
@@ -259,9 +279,27 @@ has_nat() {
     fi
 }
 
+# handles_term PID: whether the process has a handler of SIGTERM by now (proc_pid_status(5), SigCgt). A shell
+# that is the first of its pid namespace and has none yet would not even die of it.
+handles_term() { ((0x$(awk '$1 == "SigCgt:" { print $2 }' "/proc/$1/status") & 1 << 14)); }
+
+# gives_back TEXT COMMAND...: COMMAND, which is attached to a `cat`, gives back what it is told. It stays
+# attached, as $attached.
+gives_back() {
+    local text=$1 pipe=$lane_root/to-attached
+    shift
+    mkfifo "$pipe"
+    # Opened for both, its input doesn't end.
+    "$@" <>"$pipe" >"$lane_root/from-attached" &
+    attached=$!
+    echo "$text" >"$pipe"
+    within 20 grep -qx "$text" "$lane_root/from-attached"
+    rm "$pipe"
+}
+
 # How many bytes a container writes to each of its streams where none may be lost; fewer on a slow machine.
 much=67108864
-(($(nproc) > 1)) || much=8388608
+((slowness == 1)) || much=8388608
 
 # The size of a terminal, for a shell in a container: engines tell it only after the start, and until
 # then busybox's stty says nothing and is content.
