@@ -42,6 +42,12 @@ const WORDS: &[&str] = &[
     "7777777",
     "GNU.sparse.size=1",
     "13 path=..\n",
+    "$",
+    "${A:-",
+    "\\\n",
+    "<<E\n",
+    "**/",
+    "--mount=type=",
     "\u{80}",
     "\u{e9}",
 ];

@@ -2,6 +2,8 @@
 //! `fuzz/` calls them with inputs that it makes up for minutes, `fuzz_seeds.rs` with those that are
 //! written down and some variations.
 
+mod dockerfile;
+
 use serde_json::Value;
 use windlass_img::bundle::config::{self, ConfigOptions};
 use windlass_img::http::Url;
@@ -15,15 +17,18 @@ use windlass_img::registry::challenge;
 use windlass_img::registry::name::{Written, is_well_formed_host};
 use windlass_img::warnings::{Level, set_level};
 
+pub use dockerfile::dockerfile;
+
 /// A function of this file.
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
 #[allow(dead_code, reason = "each fuzz target calls its own")]
-pub const ALL: [(&str, Property); 3] = [
+pub const ALL: [(&str, Property); 4] = [
     ("img_layer", layer),
     ("img_document", document),
     ("img_answer", answer),
+    ("img_dockerfile", dockerfile),
 ];
 
 const BLOCK: usize = 512;
