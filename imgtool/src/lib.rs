@@ -24,6 +24,7 @@ mod random_name;
 mod read_at_most;
 pub mod registry;
 pub mod runtime;
+pub mod size;
 pub mod store;
 pub mod sys;
 pub mod transport;

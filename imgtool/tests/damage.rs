@@ -3,6 +3,7 @@
 
 mod image_builder;
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -94,6 +95,24 @@ fn damaged_blobs_are_found() {
     changed[middle] ^= 0x55;
     std::fs::write(&path, &changed).unwrap();
     workshop.refused("layer sha256:");
+}
+
+/// A layer may not ask for any amount of memory.
+#[test]
+fn a_window_of_zstd_is_bounded() {
+    let workshop = Workshop::new();
+    let archive = tar(&[file("f", "content")]);
+    let pack = |window| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(window).unwrap();
+        encoder.write_all(&archive).unwrap();
+        encoder.finish().unwrap()
+    };
+    workshop.add_packed_image(&archive, &pack(25), Packing::Zstd);
+    workshop.unpacked(&[]);
+    std::fs::remove_dir_all(workshop.bundle()).unwrap();
+    workshop.add_packed_image(&archive, &pack(26), Packing::Zstd);
+    workshop.refused("its zstd window is larger than 32 MiB");
 }
 
 /// The digest covers the bytes after the archive's end, too.

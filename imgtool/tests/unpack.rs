@@ -325,15 +325,7 @@ fn blobs_of_several_members() {
             extra,
         ]
         .concat();
-        let descriptor = workshop.add_image(&[(archive.clone(), packing)], json!({}));
-        let manifest = workshop.blob_path(descriptor["digest"].as_str().unwrap());
-        let mut manifest: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
-        manifest["layers"] = json!([workshop.add_blob(&blob, packing.media_type())]);
-        let mut descriptor =
-            workshop.add_blob(manifest.to_string().as_bytes(), image_builder::MANIFEST);
-        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
-        workshop.write_index(&[descriptor]);
+        workshop.add_packed_image(&archive, &blob, packing);
         workshop.unpacked(&[]);
         assert_eq!(names(&workshop.rootfs()), ["a", "b"]);
         std::fs::remove_dir_all(workshop.bundle()).unwrap();

@@ -107,11 +107,12 @@ fn apply_layers(
     let ahead = std::thread::available_parallelism().map_or(1, NonZero::get);
     let ahead = ahead.min(MOST_LAYERS_AHEAD);
     let mut bytes_left = limits.bytes;
-    let mut to_start = layers.iter();
+    let mut to_start = layers.iter().peekable();
     let mut started = VecDeque::new();
     for layer in layers {
         while started.len() <= ahead
-            && let Some(next) = to_start.next()
+            && let Some(next) =
+                to_start.next_if(|next| started.is_empty() || next.inflates_in_little_memory())
         {
             let stream = start_layer(layout, next, limits, None).with_context(|| of_layer(next))?;
             started.push_back(stream);

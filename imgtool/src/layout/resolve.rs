@@ -47,6 +47,14 @@ pub struct Layer<'a> {
     pub diff_id: &'a Digest,
 }
 
+impl Layer<'_> {
+    /// Whether it can be inflated while others are: Zstandard may take a window of 32 MiB, gzip takes
+    /// 32 KiB.
+    pub fn inflates_in_little_memory(&self) -> bool {
+        self.compression != Compression::Zstd
+    }
+}
+
 impl Image {
     /// Finds the image that `tag` names, for this machine where it names several.
     pub fn find(layout: &Layout, tag: &str) -> Result<Image> {

@@ -300,6 +300,18 @@ impl Workshop {
         descriptor
     }
 
+    /// Adds an image of one layer that somebody else has packed, and tags it `latest`, as the only one.
+    pub fn add_packed_image(&self, archive: &[u8], blob: &[u8], packing: Packing) {
+        let descriptor = self.add_manifest(&[(archive.to_vec(), packing)], json!({}));
+        let manifest = self.blob_path(descriptor["digest"].as_str().unwrap());
+        let mut manifest: Value =
+            serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+        manifest["layers"] = json!([self.add_blob(blob, packing.media_type())]);
+        let mut descriptor = self.add_blob(manifest.to_string().as_bytes(), MANIFEST);
+        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
+        self.write_index(&[descriptor]);
+    }
+
     pub fn add_manifest(&self, layers: &[(Vec<u8>, Packing)], config: Value) -> Value {
         let diff_ids: Vec<String> = layers.iter().map(|(tar, _)| digest(tar)).collect();
         let config = json!({

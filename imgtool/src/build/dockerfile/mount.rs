@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::flags::boolean;
+use crate::size::Size;
 
 /// A `--mount`, variables not yet replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub enum MountKind {
     Bind(Bind),
     /// A directory that later builds find again.
     Cache(Cache),
-    /// An empty directory in memory, of so many bytes at most.
-    Tmpfs(Option<u64>),
+    /// An empty directory in memory, of this size at most.
+    Tmpfs(Option<Size>),
     /// A file that no layer holds.
     Secret(Secret),
 }
@@ -127,7 +128,8 @@ impl Mount {
             "cache" => MountKind::Cache(fields.cache()?),
             "tmpfs" => {
                 let size = fields.take(&["size"]);
-                MountKind::Tmpfs(size.as_deref().map(bytes).transpose()?)
+                let size = size.as_deref().map(str::parse).transpose();
+                MountKind::Tmpfs(size.context("'size'")?)
             }
             "secret" => MountKind::Secret(fields.secret()?),
             "ssh" => {
@@ -282,23 +284,6 @@ fn comma_separated(text: &str) -> Vec<String> {
     fields
 }
 
-/// `64m` and so on, as in Docker: powers of 1024.
-fn bytes(text: &str) -> Result<u64> {
-    let lower = text.to_ascii_lowercase();
-    let number = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match &lower[number.len()..] {
-        "" | "b" => 1,
-        "k" | "kb" => 1 << 10,
-        "m" | "mb" => 1 << 20,
-        "g" | "gb" => 1 << 30,
-        _ => bail!("'{}' is no number of bytes", text.escape_debug()),
-    };
-    let number: Option<u64> = number.parse().ok();
-    number
-        .and_then(|number| number.checked_mul(factor))
-        .with_context(|| format!("'{}' is no number of bytes", text.escape_debug()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +304,7 @@ mod tests {
         assert!(matches!(mount.kind, MountKind::Cache(cache)
             if cache.sharing == Sharing::Locked && cache.mode == 0o700 && cache.uid == 5));
         let mount = Mount::parse("type=tmpfs,dst=/t,size=64m").unwrap();
-        assert_eq!(mount.kind, MountKind::Tmpfs(Some(64 << 20)));
+        assert_eq!(mount.kind, MountKind::Tmpfs(Some(Size(64 << 20))));
         let mount = Mount::parse("type=secret,id=k,required,env=KEY").unwrap();
         assert!(matches!(mount.kind, MountKind::Secret(secret)
             if secret.required && secret.env.as_deref() == Some("KEY") && secret.mode == 0o400));

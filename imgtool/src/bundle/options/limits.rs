@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::size::Size;
 use crate::bundle::runtime_config::RuntimeConfig;
+use crate::size::Size;
 
 /// How much a container may use; nothing for no limit.
 #[derive(Debug, Clone, Default, Args)]

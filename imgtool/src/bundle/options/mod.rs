@@ -15,7 +15,6 @@ mod mounts;
 mod privileged;
 mod process;
 mod seccomp;
-mod size;
 mod sysctl;
 mod ulimit;
 

@@ -102,6 +102,7 @@ impl Store {
         for &number in missing {
             while started.len() <= LAYERS_AHEAD
                 && let Some(&&next) = to_start.peek()
+                && (started.is_empty() || layers[next].inflates_in_little_memory())
             {
                 let layer = &layers[next];
                 let digest = &layer.descriptor.digest;

@@ -14,10 +14,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::seccomp::kernel;
-use super::size::Size;
 use crate::bundle::runtime_config::{Mount, RuntimeConfig};
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::RootFs;
+use crate::size::Size;
 use crate::store::volumes::{UsedVolumes, Volumes};
 use request::{Access, Request, Source};
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::super::label::Label;
-use super::super::size::Size;
 use super::destination;
 use super::request::{Access, Propagation, Request, Source};
 use super::tmpfs_flag::USUAL_OPTIONS;
+use crate::size::Size;
 
 /// What the fields say.
 #[derive(Debug, Default)]

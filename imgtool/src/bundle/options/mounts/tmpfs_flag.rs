@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::super::size::Size;
 use super::destination;
 use super::request::{Access, Request, Source};
+use crate::size::Size;
 
 /// What Docker's are unless asked otherwise.
 pub(super) const USUAL_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
