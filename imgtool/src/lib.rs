@@ -5,6 +5,7 @@
 //! Rule 5 of the design shows in the types: what an image names is an `ImagePath`, a `Digest`, an
 //! `ImageConfig`; what the caller decides is in the `…Options` types and `std::path::Path`.
 
+mod boot;
 pub mod build;
 pub mod bundle;
 pub mod cli;

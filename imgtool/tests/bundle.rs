@@ -38,6 +38,10 @@ fn a_bundle_runs_and_goes() {
         assert!(site.path("b/upper/new").exists());
         site.refused(&["unbundle", "b"], "a container of b runs (process ");
         assert!(site.path("b/rootfs/bin/sh").exists());
+        // Not for long, but the container has it all the same.
+        run(Command::new("umount").arg("-l").arg(site.path("b/rootfs")));
+        site.refused(&["unbundle", "b"], "a container of b runs (process ");
+        site.ours(&["gc"]);
     }
     // The image hasn't changed.
     site.ours(&["bundle", "demo", "c"]);
@@ -197,6 +201,89 @@ fn bundles_that_are_gone_hold_nothing() {
     site.ours(&["rm", "demo"]);
     assert_eq!(site.layers(), Vec::<String>::new());
     assert_eq!(site.references(), Vec::<String>::new());
+}
+
+/// One that was moved, or whose file system isn't mounted, still is.
+#[test]
+fn bundles_that_are_elsewhere_keep_what_they_need() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "demo", "b"]);
+    let layers = site.layers();
+    std::fs::create_dir(site.path("to")).unwrap();
+    std::fs::rename(site.path("b"), site.path("to/c")).unwrap();
+    site.ours(&["rm", "demo"]);
+    assert_eq!(site.layers(), layers);
+    site.ours(&["gc"]);
+    assert_eq!(site.layers(), layers);
+    assert!(site.path("to/c/rootfs/bin/sh").exists());
+    site.ours(&["unbundle", "to/c"]);
+    assert_eq!(site.references(), Vec::<String>::new());
+
+    let archive = site.path("tree.tar");
+    site.ours(&["import", archive.to_str().unwrap(), "demo"]);
+    for name in ["disk", "other"] {
+        std::fs::create_dir(site.path(name)).unwrap();
+    }
+    let mount = |arguments: &[&str]| {
+        run(Command::new(arguments[0])
+            .args(&arguments[1..])
+            .current_dir(site.path("")));
+    };
+    mount(&["mount", "-t", "tmpfs", "none", "disk"]);
+    site.ours(&["bundle", "--volume=kept:/data", "demo", "disk/b"]);
+    mount(&["umount", "disk/b/rootfs"]);
+    mount(&["mount", "--bind", "disk", "other"]);
+    mount(&["umount", "disk"]);
+    site.ours(&["rm", "demo"]);
+    let stays = site.command(&["gc"]).output().unwrap();
+    let stays = String::from_utf8_lossy(&stays.stderr).into_owned();
+    assert!(stays.contains("its file system isn't mounted"), "{stays}");
+    assert_eq!(site.layers(), layers);
+    site.ours(&["volume", "prune", "--all"]);
+    mount(&["mount", "--bind", "other", "disk"]);
+    site.refused(
+        &[
+            "gc",
+            "--forget-bundle",
+            site.path("disk/b").to_str().unwrap(),
+        ],
+        "is there",
+    );
+    site.ours(&["mount", "disk/b"]);
+    assert!(site.path("disk/b/rootfs/bin/sh").exists());
+    assert!(site.store().join("volumes/kept").exists());
+    mount(&["umount", "disk/b/rootfs"]);
+    mount(&["umount", "disk"]);
+    site.ours(&[
+        "gc",
+        "--forget-bundle",
+        site.path("disk/b").to_str().unwrap(),
+    ]);
+    assert_eq!(site.layers(), Vec::<String>::new());
+    assert_eq!(site.references(), Vec::<String>::new());
+}
+
+/// Images hold set-user-ID programs, which no other user may get at (CVE-2021-41103).
+#[test]
+fn a_directory_of_the_callers_is_closed() {
+    let site = Site::with_shell();
+    let bundle = site.path("b");
+    let mode = || std::fs::metadata(&bundle).unwrap().permissions().mode() & 0o7777;
+    std::fs::create_dir(&bundle).unwrap();
+    std::fs::set_permissions(&bundle, PermissionsExt::from_mode(0o755)).unwrap();
+    site.refused(&["bundle", "--memory=1", "demo", "b"], "memory");
+    assert_eq!(mode(), 0o755);
+    {
+        let held = std::fs::File::open(&bundle).unwrap();
+        held.lock_shared().unwrap();
+        site.refused(
+            &["bundle", "demo", "b"],
+            "somebody else is making or removing a bundle",
+        );
+    }
+    site.ours(&["bundle", "demo", "b"]);
+    assert_eq!(mode(), 0o700);
+    site.ours(&["unbundle", "b"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A container's bundle that is there, opened by its record.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use serde::Deserialize;
 
-use super::container_record::{CONTAINER_RECORD, ContainerRecord, RootfsKind};
+use super::container_record::{CONTAINER_RECORD, ContainerRecord, MountedRoot, RootfsKind};
 use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS};
 use super::lock::BundleLock;
@@ -149,7 +149,14 @@ impl ContainerBundle {
         let path = &self.path;
         let overlay = chain.overlay(Some(path.join(INIT)), path.join(UPPER), path.join(WORK));
         let rootfs = path.join(ROOTFS);
-        overlay.mount_on(std::os::fd::AsFd::as_fd(&open(&rootfs)?), &rootfs)
+        overlay.mount_on(open(&rootfs)?.as_fd(), &rootfs)?;
+        let record = ContainerRecord {
+            mounted: Some(MountedRoot::at(&rootfs)?),
+            ..self.record.clone()
+        };
+        record.rewrite(open(path)?)?;
+        // It may have come from elsewhere.
+        store.move_bundle(&record.reference(path.clone())?, true)
     }
 
     /// Where config.json mounts something, as paths without links as far as the root file system

@@ -2,14 +2,18 @@
 //! `diff` and the hooks of its networks go by it.
 
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::directory::BundleDirectory;
+use super::directory::{BundleDirectory, write_whole};
+use crate::boot::boot_id;
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
+use crate::store::bundle_place::BundlePlace;
 use crate::store::bundles::BundleReference;
 use crate::store::volumes::VolumeName;
 
@@ -41,6 +45,34 @@ pub struct ContainerRecord {
     /// The store's volumes that it mounts.
     #[serde(default)]
     pub volumes: Vec<VolumeName>,
+    /// Its overlay, as it was mounted last.
+    #[serde(default)]
+    pub mounted: Option<MountedRoot>,
+}
+
+/// The root directory of a mount, as stat(2) tells of it: the same wherever it is mounted, and after it
+/// was unmounted for whoever still has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountedRoot {
+    /// The boot of which these numbers are.
+    pub boot: String,
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+impl MountedRoot {
+    /// That of what is mounted at `path`.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let root = std::fs::metadata(path).with_context(|| format!("stat {}", path.display()))?;
+        Ok(MountedRoot {
+            boot: boot_id()?,
+            device: root.dev(),
+            inode: root.ino(),
+        })
+    }
 }
 
 /// What a bundle's root file system is.
@@ -60,6 +92,7 @@ impl ContainerRecord {
         let uses_layers = self.rootfs == RootfsKind::Overlay;
         Ok(BundleReference {
             id: self.id.clone(),
+            place: Some(BundlePlace::of(&path)?),
             path,
             image: image.clone(),
             layers: self
@@ -68,6 +101,7 @@ impl ContainerRecord {
                 .filter(|_| uses_layers)
                 .cloned()
                 .collect(),
+            volumes: self.volumes.clone(),
         })
     }
 
@@ -102,5 +136,11 @@ impl ContainerRecord {
     /// killed, there is the old one or the new one.
     pub(super) fn write(&self, directory: &mut BundleDirectory) -> Result<()> {
         directory.write_whole(CONTAINER_RECORD, &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Writes the record of a bundle that is whole.
+    pub(super) fn rewrite(&self, bundle: impl AsFd) -> Result<()> {
+        write_whole(bundle, CONTAINER_RECORD, &serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("write {CONTAINER_RECORD}"))
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 
 use super::config;
-use super::container_record::{ContainerRecord, HOSTNAME_LENGTH, RootfsKind};
-use super::directory::BundleDirectory;
+use super::container_record::{ContainerRecord, HOSTNAME_LENGTH, MountedRoot, RootfsKind};
+use super::directory::{BundleDirectory, ROOTFS};
 use super::host_files;
 use super::in_making::BundleInMaking;
 use super::init_layer;
@@ -76,6 +76,7 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
         },
         layers: chain.ids.clone(),
         volumes: Vec::new(),
+        mounted: None,
     };
     store.begin_bundle(&record.reference(path.clone())?)?;
     let made = fill(
@@ -92,7 +93,7 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
         directory.complete()
     });
     match made {
-        Ok(()) => store.complete_bundle(&record.id),
+        Ok(()) => store.complete_bundle(&record.reference(path.clone())?),
         Err(error) => {
             store.forget_bundle(&record.id)?;
             Err(error)
@@ -167,6 +168,7 @@ fn fill(
         init_layer::make_mount_points(&mounts, &mut rootfs)?;
         drop(rootfs);
         mount(chain, directory, path, root.as_fd())?;
+        record.mounted = Some(MountedRoot::at(&path.join(ROOTFS))?);
     }
     record.write(directory)?;
     directory.write_config(&config::to_json(&config)?)?;

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::lock::BundleLock;
 use crate::layer::rootfs::RootFs;
 use crate::overlay::unmount_from;
 
@@ -20,6 +21,10 @@ pub struct BundleDirectory {
     directory: OwnedFd,
     /// Directories that we made for it, outermost first.
     made: Vec<PathBuf>,
+    /// What the directory was like that the caller made.
+    before: Stat,
+    /// Whoever makes something in it or removes it is alone.
+    _lock: BundleLock,
     /// Files that we made in it.
     files: Vec<String>,
     /// Its `rootfs` is a mount.
@@ -39,8 +44,10 @@ impl BundleDirectory {
         let mut made = Vec::new();
         let result = make_with_parents(path, &mut made).and_then(|()| open_empty(path));
         match result {
-            Ok(directory) => Ok(BundleDirectory {
+            Ok((directory, lock)) => Ok(BundleDirectory {
                 path: path.to_owned(),
+                before: rustix::fs::fstat(&directory).context("fstat the bundle directory")?,
+                _lock: lock,
                 directory,
                 made,
                 files: Vec::new(),
@@ -55,8 +62,12 @@ impl BundleDirectory {
         }
     }
 
-    /// Makes `rootfs`, empty.
+    /// Makes `rootfs`, empty. It will hold set-id programs that no other user of the host should get
+    /// at (CVE-2021-41103), so the directory becomes mode 0700 even if the caller made it, as under
+    /// umoci.
     pub fn make_rootfs(&self) -> Result<OwnedFd> {
+        rustix::fs::fchmod(&self.directory, Mode::RWXU)
+            .with_context(|| format!("chmod {} to 0700", self.path.display()))?;
         let context = || format!("make {}", self.path.join(ROOTFS).display());
         rustix::fs::mkdirat(&self.directory, ROOTFS, Mode::RWXU).with_context(context)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -74,14 +85,8 @@ impl BundleDirectory {
         self.completed = true;
     }
 
-    /// Lets the container's root, which is `group` on the host, through to its `rootfs`. A bundle
-    /// holds set-id programs that no other user of the host should get at (CVE-2021-41103), so
-    /// its directory is mode 0700, or 0710 for a mapped root. A directory that the caller made
-    /// stays as it is.
+    /// Lets the container's root, which is `group` on the host, through to its `rootfs`.
     pub fn open_to_group(&self, group: u32) -> Result<()> {
-        if !self.made.contains(&self.path) {
-            return Ok(());
-        }
         let context = || format!("open {} to group {group}", self.path.display());
         rustix::fs::fchown(&self.directory, None, Some(Gid::from_raw(group)))
             .with_context(context)?;
@@ -114,19 +119,12 @@ impl BundleDirectory {
         Ok(fd.into())
     }
 
-    /// Puts a further file into the bundle, in place of what is there: by rename.
+    /// Puts a further file into the bundle, in place of what is there.
     pub fn write_whole(&mut self, name: &str, content: &[u8]) -> Result<()> {
-        let path = self.path.join(name);
-        let context = || format!("write {}", path.display());
-        let unfinished = format!(".{name}.unfinished");
-        let mut file = self.replace_file(&unfinished)?;
-        file.write_all(content)
-            .and_then(|()| file.sync_data())
-            .with_context(context)?;
-        rustix::fs::renameat(&self.directory, &*unfinished, &self.directory, name)
-            .with_context(context)?;
+        self.files.push(unfinished(name));
         self.files.push(name.to_owned());
-        Ok(())
+        write_whole(&self.directory, name, content)
+            .with_context(|| format!("write {}", self.path.join(name).display()))
     }
 
     /// Makes a further file of the bundle.
@@ -167,6 +165,20 @@ impl BundleDirectory {
         Ok(())
     }
 
+    /// Gives the caller's directory the group and the mode that it had.
+    fn give_back(&self) -> rustix::io::Result<()> {
+        let now = rustix::fs::fstat(&self.directory)?;
+        if now.st_gid != self.before.st_gid {
+            let group = Gid::from_raw(self.before.st_gid);
+            rustix::fs::fchown(&self.directory, None, Some(group))?;
+        }
+        if now.st_mode != self.before.st_mode {
+            let mode = Mode::from_raw_mode(self.before.st_mode);
+            rustix::fs::fchmod(&self.directory, mode)?;
+        }
+        Ok(())
+    }
+
     fn remove_contents(&self) -> Result<()> {
         if self.is_mounted {
             unmount_from(&self.path.join(ROOTFS), true)?;
@@ -186,6 +198,23 @@ impl BundleDirectory {
     }
 }
 
+/// Writes a file of a bundle, in place of what is there: whenever that is killed, there is the old one
+/// or the new one.
+pub(super) fn write_whole(directory: impl AsFd, name: &str, content: &[u8]) -> Result<()> {
+    let unfinished = unfinished(name);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o644);
+    let fd = rustix::fs::openat(&directory, &*unfinished, flags | OFlags::NOFOLLOW, mode)?;
+    let mut file = File::from(fd);
+    file.write_all(content).and_then(|()| file.sync_data())?;
+    rustix::fs::renameat(&directory, &*unfinished, &directory, name)?;
+    Ok(())
+}
+
+fn unfinished(name: &str) -> String {
+    format!(".{name}.unfinished")
+}
+
 impl Drop for BundleDirectory {
     fn drop(&mut self) {
         if self.completed {
@@ -196,6 +225,10 @@ impl Drop for BundleDirectory {
             crate::warnings::warn(|| {
                 format!("can't remove the unfinished bundle {path}: {error:#}")
             });
+        }
+        if let Err(errno) = self.give_back() {
+            let path = self.path.display();
+            crate::warnings::warn(|| format!("can't give {path} its mode back: {errno}"));
         }
         remove_directories(&self.made);
     }
@@ -216,10 +249,17 @@ fn make_with_parents(path: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn open_empty(path: &Path) -> Result<OwnedFd> {
+/// Opens a directory in which there is nothing, and nobody else is at work.
+fn open_empty(path: &Path) -> Result<(OwnedFd, BundleLock)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(path, flags, Mode::empty())
         .with_context(|| format!("open bundle directory {}", path.display()))?;
+    let Some(lock) = BundleLock::try_take(&directory)? else {
+        bail!(
+            "somebody else is making or removing a bundle in {}: wait for them, or name another",
+            path.display()
+        );
+    };
     let mut names = Vec::new();
     for entry in Dir::read_from(directory.as_fd()).context("read the bundle directory")? {
         let entry = entry.context("read the bundle directory")?;
@@ -227,7 +267,7 @@ fn open_empty(path: &Path) -> Result<OwnedFd> {
     }
     names.retain(|name| !matches!(name.as_str(), "." | ".."));
     if names.is_empty() {
-        return Ok(directory);
+        return Ok((directory, lock));
     }
     let path = path.display();
     if names.iter().any(|name| name == ROOTFS) && !names.iter().any(|name| name == CONFIG) {

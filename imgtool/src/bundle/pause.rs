@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::directory::ROOTFS;
+use super::container_record::ContainerRecord;
 use super::remove::user_of;
 use crate::runtime::Runtime;
 use crate::warnings;
@@ -30,9 +30,10 @@ impl Paused {
     /// paused already.
     pub fn container_of(
         path: &Path,
+        record: &ContainerRecord,
         runtime: impl FnOnce() -> Result<Runtime>,
     ) -> Result<Option<Self>> {
-        let Some(process) = user_of(&path.join(ROOTFS))? else {
+        let Some(process) = user_of(path, record)? else {
             return Ok(None);
         };
         let runtime = runtime()?;

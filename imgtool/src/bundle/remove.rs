@@ -13,6 +13,7 @@ use super::create::{INIT, UPPER, WORK};
 use super::directory::{CONFIG, ROOTFS, UNFINISHED_CONFIG};
 use super::lock::BundleLock;
 use super::record;
+use crate::boot::boot_id;
 use crate::layer::rootfs::RootFs;
 use crate::network::{self, hook};
 use crate::overlay::unmount_from;
@@ -43,7 +44,7 @@ pub fn remove(path: &Path, with_volumes: bool) -> Result<()> {
             path.display()
         );
     };
-    if let Some(process) = user_of(&path.join(ROOTFS))? {
+    if let Some(process) = user_of(path, &record)? {
         bail!(
             "a container of {} runs (process {process}): end and delete it first",
             path.display()
@@ -143,13 +144,21 @@ fn open_directory(path: &Path) -> Result<File> {
 }
 
 /// A process whose root directory a bundle's root file system is, whatever runtime put it there:
-/// a mount is the same file system in every mount namespace.
-pub(crate) fn user_of(rootfs: &Path) -> Result<Option<u32>> {
-    let root = match std::fs::metadata(rootfs) {
-        Ok(root) => root,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+/// a mount is the same file system in every mount namespace. One that was unmounted under its
+/// container (`umount -l`) is known by the record.
+pub(crate) fn user_of(bundle: &Path, record: &ContainerRecord) -> Result<Option<u32>> {
+    let rootfs = bundle.join(ROOTFS);
+    let mut roots: Vec<(u64, u64)> = Vec::new();
+    match std::fs::metadata(&rootfs) {
+        Ok(root) => roots.push((root.dev(), root.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("stat {}", rootfs.display())),
-    };
+    }
+    if let Some(mounted) = &record.mounted
+        && mounted.boot == boot_id()?
+    {
+        roots.push((mounted.device, mounted.inode));
+    }
     for entry in std::fs::read_dir("/proc").context("read /proc")? {
         let entry = entry.context("read /proc")?;
         let name = entry.file_name();
@@ -157,8 +166,8 @@ pub(crate) fn user_of(rootfs: &Path) -> Result<Option<u32>> {
             continue;
         };
         // It may have ended by now.
-        if let Ok(its_root) = std::fs::metadata(entry.path().join("root"))
-            && (its_root.dev(), its_root.ino()) == (root.dev(), root.ino())
+        if let Ok(root) = std::fs::metadata(entry.path().join("root"))
+            && roots.contains(&(root.dev(), root.ino()))
         {
             return Ok(Some(process));
         }

@@ -86,7 +86,7 @@ impl Commit {
         let bundle = ContainerBundle::open(&self.directory)?;
         let store = bundle.store()?;
         let _paused = if self.pause {
-            Paused::container_of(&bundle.path, || self.runtime.runtime())?
+            Paused::container_of(&bundle.path, &bundle.record, || self.runtime.runtime())?
         } else {
             None
         };

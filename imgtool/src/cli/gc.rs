@@ -36,6 +36,10 @@ pub struct Gc {
     /// --mount=type=cache.
     #[arg(long, conflicts_with = "layout")]
     build_cache: bool,
+
+    /// Let go what a bundle needs whose file system isn't mounted, and won't be again.
+    #[arg(long, value_name = "DIR", conflicts_with = "layout")]
+    forget_bundle: Vec<PathBuf>,
 }
 
 impl Gc {
@@ -53,6 +57,9 @@ impl Gc {
         if self.build_cache {
             let steps = crate::build::forget_steps(&store)?;
             warnings::note(|| format!("forgot {steps} steps and caches of builds"));
+        }
+        for bundle in &self.forget_bundle {
+            store.forget_bundle_at(bundle)?;
         }
         let collected = store
             .collect_garbage()

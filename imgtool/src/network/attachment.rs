@@ -13,6 +13,7 @@ use super::cni::result::Attached;
 use super::hosts::AddedHost;
 use super::publish::PortMapping;
 use super::resolver::Wishes;
+use crate::boot::boot_id;
 
 /// The interface in a container, as everywhere.
 pub const INTERFACE: &str = "eth0";
@@ -83,7 +84,7 @@ impl Process {
             .nth(18)
             .and_then(|field| field.parse().ok())
             .with_context(|| format!("{path} has no start time"))?;
-        let boot = boot()?;
+        let boot = boot_id()?;
         Ok(Process {
             pid,
             start_time,
@@ -98,14 +99,8 @@ impl Process {
 
     /// Whether the machine was started anew since.
     pub fn is_of_another_boot(&self) -> bool {
-        boot().is_ok_and(|boot| boot != self.boot)
+        boot_id().is_ok_and(|boot| boot != self.boot)
     }
-}
-
-fn boot() -> Result<String> {
-    const FILE: &str = "/proc/sys/kernel/random/boot_id";
-    let id = std::fs::read_to_string(FILE).with_context(|| format!("read {FILE}"))?;
-    Ok(id.trim().to_owned())
 }
 
 impl Connection {

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use super::bundle_place::BundlePlace;
+use super::volumes::VolumeName;
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
 
@@ -17,6 +19,8 @@ const BUNDLES: &str = "bundles";
 const WHOLE: &str = "json";
 /// How it ends while the bundle is being made or removed.
 const UNFINISHED: &str = "unfinished";
+/// How it ends before it takes another's place.
+const WRITTEN: &str = "written";
 
 /// A bundle that uses the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,30 +29,51 @@ pub struct BundleReference {
     pub id: String,
     /// The bundle's directory.
     pub path: PathBuf,
+    /// Which directory that is. Not there in references that an older version wrote.
+    #[serde(default)]
+    pub place: Option<BundlePlace>,
     /// Its image's manifest.
     pub image: Descriptor,
     /// The chainIDs of the unpacked layers that it uses.
     pub layers: Vec<Digest>,
+    /// The store's volumes that it mounts, once it is whole.
+    #[serde(default)]
+    pub volumes: Vec<VolumeName>,
 }
 
 impl Store {
     /// Notes that a bundle is being made.
     pub fn begin_bundle(&self, reference: &BundleReference) -> Result<()> {
-        let path = self.reference(&reference.id, UNFINISHED);
+        self.write_reference(reference, UNFINISHED)
+    }
+
+    fn write_reference(&self, reference: &BundleReference, state: &str) -> Result<()> {
+        let path = self.reference(&reference.id, state);
         let context = || format!("write {}", path.display());
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).with_context(context)?;
         }
-        let mut file = std::fs::File::create_new(&path).with_context(context)?;
+        let mut file = std::fs::File::create(&path).with_context(context)?;
         file.write_all(&serde_json::to_vec(reference)?)
             .with_context(context)?;
         // What is lost of it in a power failure, gc doesn't keep.
         file.sync_all().with_context(context)
     }
 
-    /// Notes that it is made.
-    pub fn complete_bundle(&self, id: &str) -> Result<()> {
-        self.rename_reference(id, UNFINISHED, WHOLE)
+    /// Notes that it is made, and which volumes it has.
+    pub fn complete_bundle(&self, reference: &BundleReference) -> Result<()> {
+        if !reference.volumes.is_empty() {
+            self.write_reference(reference, WRITTEN)?;
+            self.rename_reference(&reference.id, WRITTEN, UNFINISHED)?;
+        }
+        self.rename_reference(&reference.id, UNFINISHED, WHOLE)
+    }
+
+    /// Notes where a bundle is by now.
+    pub fn move_bundle(&self, reference: &BundleReference, is_whole: bool) -> Result<()> {
+        let state = if is_whole { WHOLE } else { UNFINISHED };
+        self.write_reference(reference, WRITTEN)?;
+        self.rename_reference(&reference.id, WRITTEN, state)
     }
 
     /// Notes that it is being removed.
@@ -58,7 +83,7 @@ impl Store {
 
     /// Forgets a bundle. It is fine if it isn't known.
     pub fn forget_bundle(&self, id: &str) -> Result<()> {
-        for state in [UNFINISHED, WHOLE] {
+        for state in [WRITTEN, UNFINISHED, WHOLE] {
             let path = self.reference(id, state);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -1,13 +1,14 @@
 //! Removing what no image and no bundle needs.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Store;
 use super::bundles::BundleReference;
+use super::whereabouts::Whereabouts;
 use crate::build::cache::Cache;
-use crate::bundle::container_record::ContainerRecord;
 use crate::bundle::remove::{remove_recorded, user_of};
 use crate::layout::digest::Digest;
 use crate::layout::document::Descriptor;
@@ -49,9 +50,24 @@ impl Store {
     fn collect_bundles(&self) -> Result<(Vec<BundleReference>, u64)> {
         let mut kept = Vec::new();
         let mut removed = 0;
-        for (reference, is_whole) in self.bundles()? {
-            let record = match ContainerRecord::read(&reference.path) {
-                Ok(record) => record,
+        for (mut reference, is_whole) in self.bundles()? {
+            let (path, record) = match reference.find() {
+                Ok(Whereabouts::At(path, record)) => (path, record),
+                Ok(Whereabouts::Gone) => {
+                    self.forget_bundle(&reference.id)?;
+                    continue;
+                }
+                Ok(Whereabouts::Unreachable) => {
+                    warn(|| {
+                        let path = reference.path.display();
+                        format!(
+                            "what bundle {path} needs stays: its file system isn't mounted there \
+                             (gc --forget-bundle {path} lets it go)"
+                        )
+                    });
+                    kept.push(reference);
+                    continue;
+                }
                 // Whatever it is, it may be in use.
                 Err(error) => {
                     warn(|| format!("bundle {} stays: {error:#}", reference.path.display()));
@@ -59,12 +75,11 @@ impl Store {
                     continue;
                 }
             };
-            let Some(record) = record.filter(|record| record.id == reference.id) else {
-                self.forget_bundle(&reference.id)?;
-                continue;
-            };
-            let in_use = || user_of(&reference.path.join("rootfs"));
-            if is_whole || in_use()?.is_some() {
+            if path != reference.path {
+                reference.path = path;
+                self.move_bundle(&reference, is_whole)?;
+            }
+            if is_whole || user_of(&reference.path, &record)?.is_some() {
                 kept.push(reference);
                 continue;
             }
@@ -75,14 +90,30 @@ impl Store {
         Ok((kept, removed))
     }
 
-    /// The bundles that are there, unfinished ones included.
+    /// Forgets a bundle that can't be reached: what it needs is no longer kept.
+    pub fn forget_bundle_at(&self, path: &Path) -> Result<()> {
+        let bundles = self.bundles()?;
+        let known = bundles.iter().find(|(bundle, _)| bundle.path == path);
+        let (bundle, _) =
+            known.with_context(|| format!("no bundle {} is known", path.display()))?;
+        match bundle.find()? {
+            Whereabouts::At(path, _) => {
+                bail!("bundle {} is there: unbundle it", path.display())
+            }
+            Whereabouts::Unreachable | Whereabouts::Gone => self.forget_bundle(&bundle.id),
+        }
+    }
+
+    /// The bundles that are there, unfinished ones and those included that can't be reached now.
     pub(super) fn bundles_here(&self) -> Result<Vec<BundleReference>> {
         let mut here = Vec::new();
-        for (reference, _) in self.bundles()? {
-            let record = ContainerRecord::read(&reference.path)?;
-            if record.is_some_and(|record| record.id == reference.id) {
-                here.push(reference);
+        for (mut reference, _) in self.bundles()? {
+            match reference.find()? {
+                Whereabouts::At(path, _) => reference.path = path,
+                Whereabouts::Unreachable => {}
+                Whereabouts::Gone => continue,
             }
+            here.push(reference);
         }
         Ok(here)
     }

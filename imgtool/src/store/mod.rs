@@ -4,6 +4,7 @@
 //! shared lock, who removes blobs an exclusive one, and what a killed process leaves is parts of
 //! blobs and blobs without a name, which `gc` removes.
 
+pub mod bundle_place;
 pub mod bundles;
 pub mod collect;
 pub mod describe;
@@ -13,6 +14,7 @@ pub mod name;
 pub mod pull;
 pub mod verify;
 pub mod volumes;
+pub mod whereabouts;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::VolumeName;
-use crate::bundle::container_record::ContainerRecord;
 use crate::store::Store;
+use crate::store::whereabouts::Whereabouts;
 
 /// The directories of the bundles that use each volume; a volume that nobody uses isn't there.
 pub type Users = BTreeMap<VolumeName, Vec<PathBuf>>;
@@ -18,13 +18,13 @@ impl Store {
     pub fn users_of_volumes(&self) -> Result<Users> {
         let mut users = Users::new();
         for (reference, _) in self.bundles()? {
-            let record = ContainerRecord::read(&reference.path)?;
-            // A bundle that was removed by other means, or another in its place, uses nothing.
-            let Some(record) = record.filter(|record| record.id == reference.id) else {
-                continue;
+            let (path, volumes) = match reference.find()? {
+                Whereabouts::At(path, record) => (path, record.volumes),
+                Whereabouts::Unreachable => (reference.path, reference.volumes),
+                Whereabouts::Gone => continue,
             };
-            for name in record.volumes {
-                users.entry(name).or_default().push(reference.path.clone());
+            for name in volumes {
+                users.entry(name).or_default().push(path.clone());
             }
         }
         Ok(users)
