@@ -888,7 +888,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__gc)
-            opts="-h --layout --store --build-cache --help"
+            opts="-h --layout --store --build-cache --forget-bundle --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -899,6 +899,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forget-bundle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

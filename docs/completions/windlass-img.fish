@@ -160,6 +160,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -l registr
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l layout -d 'The directory of a layout' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l store -d 'The store, in its usual place (/var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass) or another' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l forget-bundle -d 'Let go what a bundle needs whose file system isn\'t mounted, and won\'t be again' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l build-cache -d 'Forget also the steps of builds, which otherwise keep their layers, and what RUN keeps with --mount=type=cache'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and not __fish_seen_subcommand_from add-layer unpack runtime-config mtree-validate" -s h -l help -d 'Print help'
