@@ -105,17 +105,20 @@ impl Written {
             ));
         }
         let repository = path.to_owned();
-        let Some(host) = host else {
+        let Some(written_host) = host else {
             return Ok(Written::Short {
                 repository,
                 version,
             });
         };
-        if !is_well_formed_host(host) {
+        if !is_well_formed_host(written_host) {
             return Err(invalid("the host isn't one"));
         }
+        // Upper case alone may be what makes it a host: without that, the name would be a short one.
+        let lower = written_host.to_ascii_lowercase();
+        let host = Some(lower).filter(|lower| is_host(lower));
         Ok(Written::Full(ImageName {
-            host: host.to_ascii_lowercase(),
+            host: host.unwrap_or_else(|| written_host.to_owned()),
             repository,
             version,
         }))
