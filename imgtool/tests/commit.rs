@@ -307,7 +307,7 @@ fn a_swapper_gets_nothing() {
 }
 
 #[test]
-fn killed_or_full_a_commit_leaves_the_store_as_it_was() {
+fn a_killed_commit_leaves_the_store_as_it_was() {
     let site = Site::with_shell();
     site.ours(&["bundle", "demo", "b"]);
     site.script("b", "head -c 3000000 /dev/urandom > noise");
@@ -328,4 +328,42 @@ fn killed_or_full_a_commit_leaves_the_store_as_it_was() {
         site.ours(&["verify"]);
     }
     comes_back(&site, "b");
+}
+
+#[test]
+fn a_commit_on_a_full_disk_leaves_the_store_as_it_was() {
+    let site = Site::with_shell();
+    let disk = site.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    run(Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(&disk));
+    let store = disk.join("store");
+    run(Command::new("cp").arg("-a").arg(site.store()).arg(&store));
+    let with_store = |arguments: &[&str]| {
+        let mut command = image_builder::windlass_img();
+        command.args(arguments).arg("--store").arg(&store);
+        run(command.current_dir(&disk))
+    };
+    with_store(&["bundle", "localhost/demo:latest", "b"]);
+    site.script("disk/b", "head -c 3000000 /dev/urandom > noise");
+    // A MiB is left.
+    let used = run(Command::new("df").args(["--output=used", "-k"]).arg(&disk));
+    let used: u64 = used.lines().last().unwrap().trim().parse().unwrap();
+    let resize = |kib: u64| {
+        let options = format!("remount,size={kib}k");
+        run(Command::new("mount").args(["-o", &options]).arg(&disk));
+    };
+    resize(used + 1024);
+    let blobs = || names(&store.join("blobs/sha256"));
+    let before = blobs();
+    site.refused(&["commit", "disk/b", "full"], "No space left on device");
+    with_store(&["gc"]);
+    assert_eq!(blobs(), before);
+    assert!(!with_store(&["images"]).contains("full"));
+    with_store(&["verify"]);
+    resize(used + 16384);
+    site.ours(&["commit", "disk/b", "full"]);
+    with_store(&["verify"]);
+    site.ours(&["unbundle", "disk/b"]);
 }

@@ -1,7 +1,9 @@
-//! Our reader against Python's tarfile: on what Python writes, in every format, and on damaged
-//! copies of that: the same entries, or a refusal.
+//! Our reader against Python's tarfile and GNU tar: on what Python writes, in every format, and on
+//! damaged copies of that: the same entries, or a refusal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::fmt::Write;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -169,16 +171,22 @@ fn normalized(entry: &Value) -> Value {
     fields.into()
 }
 
-#[test]
-fn what_python_reads_we_read_or_refuse() {
-    const COUNT: usize = 1000;
+/// Archives, the second half of them damaged, and the seed that they were made of (`TAR_SEED`).
+fn archives(count: usize) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let seed = std::env::var("TAR_SEED").unwrap_or_else(|_| "1".to_owned());
     let mut python = Command::new("python3");
     python
-        .args(["-c", WRITER, &seed, &COUNT.to_string()])
+        .args(["-c", WRITER, &seed, &count.to_string()])
         .arg(directory.path());
     assert!(python.status().unwrap().success());
+    (directory, seed)
+}
+
+#[test]
+fn what_python_reads_we_read_or_refuse() {
+    const COUNT: usize = 1000;
+    let (directory, seed) = archives(COUNT);
     let (mut same, mut refused) = (0, 0);
     for number in 0..COUNT {
         let archive = std::fs::read(directory.path().join(number.to_string())).unwrap();
@@ -205,6 +213,117 @@ fn what_python_reads_we_read_or_refuse() {
     }
     assert!(
         same > COUNT / 2 && refused > 100,
+        "{same} the same, {refused} refused"
+    );
+}
+
+/// What `tar --list --verbose` says of an archive, but for the times: these it rounds, and may refuse to
+/// write. Nothing if it refuses the archive.
+fn gnu_tar(archive: &Path) -> Option<Vec<String>> {
+    let mut tar = Command::new("tar");
+    tar.args(["--list", "--verbose", "--numeric-owner", "--full-time"])
+        .args(["--quoting-style=escape", "--file"])
+        .arg(archive)
+        .env("LC_ALL", "C");
+    let output = tar.output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let line = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let what: Vec<&str> = words.by_ref().take(3).collect();
+        let names: Vec<&str> = words.skip(2).collect();
+        // A contiguous file is a file.
+        let what = what.join(" ").replacen('C', "-", 1);
+        format!("{what} {}", spelled_names(&names.join(" ")))
+    };
+    let entries = list.lines().map(line).collect();
+    output.status.success().then_some(entries)
+}
+
+/// Names without what a spelling may add to them.
+fn spelled_names(names: &str) -> String {
+    let spelled = |name: &str| {
+        let parts = name.split('/');
+        let parts: Vec<&str> = parts.filter(|part| !matches!(*part, "" | ".")).collect();
+        parts.join("/")
+    };
+    match names.split_once(" link to ") {
+        Some((name, target)) => format!("{} link to {}", spelled(name), spelled(target)),
+        None => match names.split_once(" -> ") {
+            Some((name, target)) => format!("{} -> {target}", spelled(name)),
+            None => spelled(names),
+        },
+    }
+}
+
+/// How GNU tar would list an entry that we have read.
+fn listed(entry: &Value) -> String {
+    let number = |field: usize| entry[field].as_u64().unwrap();
+    let name = |field: usize| {
+        let mut escaped = String::new();
+        for c in entry[field].as_str().unwrap().chars() {
+            match c {
+                '\\' => escaped.push_str("\\\\"),
+                '\x07' => escaped.push_str("\\a"),
+                '\x08' => escaped.push_str("\\b"),
+                '\x0b' => escaped.push_str("\\v"),
+                '\x0c' => escaped.push_str("\\f"),
+                '\n' => escaped.push_str("\\n"),
+                '\r' => escaped.push_str("\\r"),
+                '\t' => escaped.push_str("\\t"),
+                ' '..='~' => escaped.push(c),
+                c => write!(escaped, "\\{:03o}", u32::from(c)).unwrap(),
+            }
+        }
+        let words: Vec<&str> = escaped.split_ascii_whitespace().collect();
+        words.join(" ")
+    };
+    let (letter, size, link) = match entry[1].as_str().unwrap() {
+        "1" => ('h', "0".to_owned(), format!(" link to {}", name(6))),
+        "2" => ('l', "0".to_owned(), format!(" -> {}", name(6))),
+        "3" => ('c', format!("{},{}", number(7), number(8)), String::new()),
+        "4" => ('b', format!("{},{}", number(7), number(8)), String::new()),
+        "5" => ('d', "0".to_owned(), String::new()),
+        "6" => ('p', "0".to_owned(), String::new()),
+        _ => ('-', number(9).to_string(), String::new()),
+    };
+    let mode = number(2);
+    let mut modes = String::new();
+    for (class, special, letters) in [(6, 0o4000, "sS"), (3, 0o2000, "sS"), (0, 0o1000, "tT")] {
+        let has = |bit: u64| mode >> class & bit != 0;
+        modes.push(if has(4) { 'r' } else { '-' });
+        modes.push(if has(2) { 'w' } else { '-' });
+        modes.push(match (mode & special != 0, has(1)) {
+            (false, false) => '-',
+            (false, true) => 'x',
+            (true, runs) => letters.as_bytes()[usize::from(!runs)].into(),
+        });
+    }
+    let names = spelled_names(&format!("{}{link}", name(0)));
+    format!("{letter}{modes} {}/{} {size} {names}", number(3), number(4))
+}
+
+#[test]
+fn what_gnu_tar_reads_we_read_or_refuse() {
+    const COUNT: usize = 400;
+    let version = Command::new("tar").arg("--version").output();
+    if !version.is_ok_and(|version| version.stdout.starts_with(b"tar (GNU tar)")) {
+        eprintln!("skipped: there is no GNU tar");
+        return;
+    }
+    let (directory, seed) = archives(COUNT);
+    let (mut same, mut refused) = (0, 0);
+    for number in 0..COUNT {
+        let path = directory.path().join(number.to_string());
+        let Some(ours) = read(&std::fs::read(&path).unwrap()) else {
+            refused += 1;
+            continue;
+        };
+        let ours: Vec<String> = ours.iter().map(listed).collect();
+        assert_eq!(Some(ours), gnu_tar(&path), "archive {number}, seed {seed}");
+        same += 1;
+    }
+    assert!(
+        same > COUNT / 2 && refused > COUNT / 10,
         "{same} the same, {refused} refused"
     );
 }
