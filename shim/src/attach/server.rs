@@ -128,7 +128,7 @@ impl AttachServer {
     /// that a starter has to say is that it gives up.
     pub fn watch_starter(&mut self, poller: &Poller) -> Result<()> {
         if let Some(starter) = self.clients.first().filter(|_| !self.hears_starter) {
-            starter.watch(poller)?;
+            poller.add(&starter.socket, STARTER, starter.watched)?;
             self.hears_starter = true;
         }
         Ok(())
@@ -153,18 +153,20 @@ impl AttachServer {
 
     /// Tells the starter that the container runs, and lets it go if it doesn't stay. From now on
     /// others are listened to.
-    pub fn started(&mut self, warnings: &str, poller: &Poller) -> Result<()> {
-        self.watch_starter(poller)?;
+    pub fn started(&mut self, warnings: &str, poller: &Poller) {
         for client in &mut self.clients {
             client.tell(&Reply::Started(warnings));
-            client.watch_for_room(poller)?;
         }
         self.clients
             .retain(|client| client.role == Role::Foreground);
-        if let Some(listener) = &self.listener {
-            poller.add(listener, LISTENER, Interest::IN)?;
+        if self.watch_starter(poller).is_err() {
+            self.clients.clear();
         }
-        Ok(())
+        for client in &mut self.clients {
+            client.watch_for_room(poller);
+        }
+        self.forget_the_gone();
+        self.listen(poller);
     }
 
     /// Another container runs in the place of the one that has ended: what came for it goes to it.
@@ -178,17 +180,16 @@ impl AttachServer {
     }
 
     /// Tells those who have asked how it is.
-    pub fn report(&mut self, json: &str, poller: &Poller) -> Result<()> {
+    pub fn report(&mut self, json: &str, poller: &Poller) {
         self.wishes.report = false;
         for client in &mut self.clients {
             if client.role == Role::Inspector {
                 client.role = Role::Deaf;
                 client.tell(&Reply::Report(json));
-                client.watch_for_room(poller)?;
+                client.watch_for_room(poller);
             }
         }
         self.forget_the_gone();
-        Ok(())
     }
 
     /// Tells everyone how it ended, and waits (within reason) until they know.
@@ -259,9 +260,10 @@ impl AttachServer {
                 // EMFILE and the like: whoever wants to connect has to wait.
                 Err(_) => return self.rest(poller),
             }
-            for client in &self.clients[known..] {
-                client.watch(poller)?;
+            for client in &mut self.clients[known..] {
+                client.watch(poller);
             }
+            self.forget_the_gone();
         }
     }
 
@@ -279,16 +281,21 @@ impl AttachServer {
     }
 
     /// Listens again after a rest.
-    pub fn alarm(&mut self, poller: &Poller) -> Result<()> {
-        if let Some(listener) = &self.listener
-            && self
-                .listens_at
-                .take_if(|due| *due <= Instant::now())
-                .is_some()
-        {
-            poller.add(listener, LISTENER, Interest::IN)?;
+    pub fn alarm(&mut self, poller: &Poller) {
+        let due = self.listens_at.take_if(|due| *due <= Instant::now());
+        if due.is_some() {
+            self.listen(poller);
         }
-        Ok(())
+    }
+
+    /// As with one descriptor more (see [`AttachServer::accept`]): if the kernel can watch no more
+    /// just now, then later.
+    fn listen(&mut self, poller: &Poller) {
+        if let Some(listener) = &self.listener
+            && poller.add(listener, LISTENER, Interest::IN).is_err()
+        {
+            self.listens_at = Some(Instant::now() + REST);
+        }
     }
 
     fn forget_the_gone(&mut self) {
@@ -322,7 +329,7 @@ impl AttachServer {
         {
             client.listen(poller, container, &mut self.wishes)?;
         }
-        client.watch_for_room(poller)?;
+        client.watch_for_room(poller);
         self.forget_the_gone();
         Ok(())
     }
@@ -335,14 +342,14 @@ impl AttachServer {
     ) -> Result<()> {
         for client in &mut self.clients {
             client.pass_input_on(poller, container)?;
-            client.watch_for_room(poller)?;
+            client.watch_for_room(poller);
         }
         self.forget_the_gone();
         Ok(())
     }
 
     /// Passes output on to everyone who is attached.
-    pub fn output(&mut self, source: Source, bytes: &[u8], poller: &Poller) -> Result<()> {
+    pub fn output(&mut self, source: Source, bytes: &[u8], poller: &Poller) {
         for client in &mut self.clients {
             if !matches!(client.role, Role::Attached | Role::Foreground) {
                 continue;
@@ -356,10 +363,9 @@ impl AttachServer {
             if client.queued > MAX_QUEUE && client.role == Role::Attached {
                 client.cut_off();
             }
-            client.watch_for_room(poller)?;
+            client.watch_for_room(poller);
         }
         self.forget_the_gone();
-        Ok(())
     }
 
     /// Whether a foreground `run` has not taken all of the output yet.
@@ -385,8 +391,9 @@ impl Client {
         }
     }
 
-    fn watch(&self, poller: &Poller) -> Result<()> {
-        poller.add(&self.socket, self.token, self.watched)
+    /// One that can't be watched is let go: that is no reason to leave the container alone.
+    fn watch(&mut self, poller: &Poller) {
+        self.gone |= poller.add(&self.socket, self.token, self.watched).is_err();
     }
 
     /// Sends a packet, or queues it behind those that wait.
@@ -437,17 +444,16 @@ impl Client {
         self.queued += self.queue[0].len();
     }
 
-    fn watch_for_room(&mut self, poller: &Poller) -> Result<()> {
+    fn watch_for_room(&mut self, poller: &Poller) {
         let wanted = if self.queue.is_empty() {
             Interest::IN
         } else {
             Interest::IN | Interest::OUT
         };
         if wanted != self.watched && !self.gone {
-            poller.modify(&self.socket, self.token, wanted)?;
+            self.gone = poller.modify(&self.socket, self.token, wanted).is_err();
             self.watched = wanted;
         }
-        Ok(())
     }
 
     fn listen(
@@ -553,5 +559,60 @@ impl Drop for Client {
         let _ = shutdown(&self.socket, Shutdown::Read);
         let mut ignored = [0; 16];
         while receive(&self.socket, &mut ignored).is_ok_and(|length| length > 0) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::protocol::connect_in;
+    use super::*;
+    use crate::record::Record;
+    use rustix::net::{AddressFamily, SocketType, socketpair};
+
+    #[test]
+    fn a_client_that_cannot_be_watched_is_let_go_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (record, _lock) = Record::create(root.path(), "one").unwrap();
+        let state = serde_json::json!({
+            "id": "one", "status": "running", "bundle": "/b", "terminal": false,
+            "runtime": {"program": "/r"}, "created": "2026-01-01T00:00:00Z",
+        });
+        let state = serde_json::from_value(state).unwrap();
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (socket, _starter) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let stays = false;
+        let mut server = AttachServer::new(Starter { socket, stays }, Entry { record, state });
+        server.listen_in(&root.path().join("one")).unwrap();
+        let poller = Poller::new().unwrap();
+        server.started("", &poller);
+        let connect = || connect_in(&root.path().join("one")).unwrap().unwrap();
+        let clients = [connect(), connect()];
+        for client in &clients {
+            let (kind, payload) = Request::Attach.encode();
+            send(client, kind, [&payload, &[]]).unwrap();
+        }
+        let turn = |server: &mut AttachServer| {
+            let mut events = Vec::new();
+            poller.wait(Some(Duration::ZERO), &mut events).unwrap();
+            for event in events {
+                server.ready(event, &poller, &mut None).unwrap();
+            }
+        };
+        turn(&mut server);
+        turn(&mut server);
+        assert_eq!(server.clients.len(), 2);
+        // Now its watch can't be changed: epoll_ctl fails with ENOENT.
+        poller.remove(&server.clients[0].socket).unwrap();
+        // Until the second has no room for more, either.
+        while server.clients.len() == 2 || server.clients[0].queue.is_empty() {
+            server.output(Source::Stdout, &vec![b'x'; MAX_PAYLOAD], &poller);
+        }
+        assert_eq!(server.clients.len(), 1);
+        let mut buffer = vec![0; MAX_PAYLOAD + 2];
+        while receive(&clients[1], &mut buffer).is_ok() {}
+        turn(&mut server);
+        assert!(server.clients[0].queue.is_empty());
+        assert!(receive(&clients[1], &mut buffer).unwrap() > MAX_PAYLOAD);
     }
 }

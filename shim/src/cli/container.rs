@@ -247,7 +247,7 @@ impl Container {
         let warnings = std::mem::take(&mut self.warnings);
         let was_restarted = std::mem::replace(&mut self.has_run, true);
         if !was_restarted {
-            self.server.started(&warnings, core.poller())?;
+            self.server.started(&warnings, core.poller());
         } else if let Some((poller, handle)) = self.process.and_then(|process| core.handle(process))
         {
             self.server.goes_on(poller, handle)?;
@@ -471,7 +471,8 @@ impl Container {
             unrotated: unrotated.map(|error| format!("{error:#}")),
         };
         let json = serde_json::to_string(&report).context("the report")?;
-        self.server.report(&json, core.poller())
+        self.server.report(&json, core.poller());
+        Ok(())
     }
 }
 
@@ -556,7 +557,8 @@ impl Front for Container {
             checks.hear(bytes);
             return Ok(());
         }
-        self.server.output(source, bytes, poller)
+        self.server.output(source, bytes, poller);
+        Ok(())
     }
 
     fn holds_back(&self, key: ProcessKey) -> bool {
@@ -623,7 +625,7 @@ impl Front for Container {
     }
 
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
-        self.server.alarm(core.poller())?;
+        self.server.alarm(core.poller());
         self.check_health(core, |checks, entry, core| Ok(checks.alarm(entry, core)))?;
         if matches!(self.stage, Stage::Pausing(until) if until <= Instant::now()) {
             self.run_again(core);

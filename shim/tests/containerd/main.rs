@@ -8,10 +8,12 @@ mod frame;
 mod given_up;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod memory;
 #[path = "../../src/containerd/messages/mod.rs"]
 #[allow(dead_code)]
 mod messages;
 mod peer;
+mod roots;
 mod starts;
 mod streams;
 mod tasks;

@@ -77,6 +77,11 @@ impl Containerd {
             .args(["-publish-binary", "/bin/true", "-id", id])
             .args(arguments)
             .env("TTRPC_ADDRESS", self.path("c.ttrpc"))
+            // Where tests put helpers.
+            .env(
+                "PATH",
+                self.path("") + ":" + &std::env::var("PATH").expect("PATH"),
+            )
             .env_remove("MAX_SHIM_VERSION")
             .current_dir(bundle);
         command

@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::Target;
 use crate::containerd::messages::task::Mount;
 
-/// How long the helper may take. The shim does nothing else meanwhile.
+/// How long the helper may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Mounts by `helper`, whose word for the file system is `kind`.
@@ -37,6 +37,7 @@ pub fn mount(helper: &str, kind: &str, mount: &Mount, target: &Target<'_>) -> Re
         .stdout(Stdio::null())
         .stderr(stderr);
     crate::sys::with_clean_settings(&mut command);
+    crate::sys::dying_with_us(&mut command);
     let mut child = command.spawn().with_context(|| format!("run {helper}"))?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pidfd_open(pid.context("its process id")?, PidfdFlags::empty());

@@ -3,6 +3,7 @@
 //! (`core/mount` in containerd's repository). Undone when the container is deleted, or when one of
 //! the mounts fails.
 
+mod apart;
 mod fuse;
 mod id_map;
 mod loop_device;
@@ -22,11 +23,24 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount_change, mount_remount, unmount};
 
+pub use self::apart::Mounting;
 use self::options::Options;
 use super::messages::task::Mount;
 
 /// The kernel copies one page of a file system's options.
 const PAGE: usize = 4096;
+/// What a type begins with that a helper mounts, and the helper.
+const HELPERS: [(&str, &str); 2] = [("fuse.", "mount.fuse"), ("fuse3.", "mount.fuse3")];
+
+/// Whether a program is to be run for one of `mounts`, which takes the time that it takes.
+pub fn need_helper(mounts: &[Mount]) -> bool {
+    let needs = |mount: &Mount| {
+        HELPERS
+            .iter()
+            .any(|(kind, _)| mount.r#type.starts_with(kind))
+    };
+    mounts.iter().any(needs)
+}
 
 /// Mounts `mounts`, one after the other, on `rootfs`, which is made if need be. Without any mounts,
 /// does nothing: the bundle has its root already.
@@ -131,7 +145,7 @@ impl<'a> Target<'a> {
 
 fn mount_one(mount: &Mount, rootfs: &Path) -> Result<()> {
     let target = Target::open(rootfs, &mount.target)?;
-    for (prefix, helper) in [("fuse.", "mount.fuse"), ("fuse3.", "mount.fuse3")] {
+    for (prefix, helper) in HELPERS {
         if let Some(kind) = mount.r#type.strip_prefix(prefix) {
             return fuse::mount(helper, kind, mount, &target);
         }

@@ -133,6 +133,9 @@ impl Service {
             core.give_up(key, why);
             return Ok(());
         }
+        if exec.is_empty() {
+            self.give_root_up(id);
+        }
         let Some(preparation) = self.take_preparation(id, exec) else {
             return Ok(());
         };

@@ -14,8 +14,9 @@ use crate::cgroup::Cgroups;
 use crate::containerd::events::Event;
 use crate::containerd::messages::events::{TaskCreate, TaskIo};
 use crate::containerd::messages::task::{CreateTaskRequest, CreateTaskResponse, StartResponse};
+use crate::containerd::rootfs::{self, Mounting};
+use crate::containerd::runtime_choice;
 use crate::containerd::ttrpc::{CallId, Code, Failure};
-use crate::containerd::{rootfs, runtime_choice};
 use crate::supervise::{Born, Descent, Refusal, Supervisor};
 
 impl Service {
@@ -40,26 +41,42 @@ impl Service {
             ));
         }
         let container = self.prepare_container(request)?;
-        let options = create_options(&container);
-        let descent = Descent::Create(container.bundle.clone());
-        let is_to_be_restored = container.checkpoint.is_some();
-        self.containers.insert(id.clone(), container);
-        if is_to_be_restored {
-            // There will be no process before `Start`.
-            return self
-                .announce(&id, core)
-                .map(|pid| Reply::with(&CreateTaskResponse { pid }));
+        if rootfs::need_helper(&container.mounts) {
+            let mounting = Mounting::begin(&container.mounts, &container.rootfs())?;
+            self.containers.insert(id.clone(), container);
+            return self.await_root(call, id, mounting, core);
         }
-        match self.begin_birth(call, &id, "", descent, options, core) {
+        rootfs::mount(&container.mounts, &container.rootfs())?;
+        self.containers.insert(id.clone(), container);
+        self.create_on_root(call, &id, core)
+    }
+
+    /// The root is there.
+    pub(super) fn create_on_root(
+        &mut self,
+        call: CallId,
+        id: &str,
+        core: &mut Supervisor,
+    ) -> Outcome {
+        let container = self.containers.get(id);
+        let container = container.ok_or_else(super::no_such_container)?;
+        if container.checkpoint.is_some() {
+            // There will be no process before `Start`.
+            self.announce(id, core)?;
+            return Ok(Reply::with(&CreateTaskResponse { pid: 0 }));
+        }
+        let options = create_options(container);
+        let descent = Descent::Create(container.bundle.clone());
+        match self.begin_birth(call, id, "", descent, options, core) {
             Ok(()) => Ok(Reply::Later),
             Err(failure) => {
-                self.unmake(&id);
+                self.unmake(id);
                 Err(failure)
             }
         }
     }
 
-    /// What there is to be done before the runtime is called. After an error nothing is left.
+    /// What there is to be done before the root is mounted.
     fn prepare_container(&mut self, request: CreateTaskRequest) -> Result<Container, Failure> {
         let bundle = PathBuf::from(&request.bundle);
         if !bundle.is_absolute() {
@@ -71,7 +88,6 @@ impl Service {
         let runtime =
             runtime_choice::runtime(&setting.program, &options, &setting.namespace, &bundle)?;
         runtime_choice::write_options(&bundle, &options)?;
-        rootfs::mount(&request.rootfs, &bundle.join("rootfs"))?;
         let checkpoint = (!request.checkpoint.is_empty()).then_some(Checkpoint {
             path: request.checkpoint,
             parent: request.parent_checkpoint,
@@ -127,49 +143,47 @@ impl Service {
                 if is_restored {
                     container.first.stage = Stage::Created;
                     container.first.kept = crate::containerd::stdio::Kept::default();
-                    self.answer(call, Err(failure), core)?;
-                    return self.go_on(id, core);
+                    self.answer(call, Err(failure), core);
+                    self.go_on(id, core);
+                    return Ok(());
                 }
                 self.unmake(id);
-                return self.answer(call, Err(failure), core);
+                self.answer(call, Err(failure), core);
+                return Ok(());
             }
         };
-        container.first.pid = u32::try_from(born.pid.as_raw_pid()).unwrap_or_default();
-        // Without cgroups there are no figures; the container can do without.
-        container.cgroups = Cgroups::of(born.pid.as_raw_pid()).ok();
+        let pid = u32::try_from(born.pid.as_raw_pid()).unwrap_or_default();
+        container.first.pid = pid;
+        // Who waits is answered first: before it says what comes next, all of this is done.
+        if is_restored {
+            container.first.stage = Stage::Started;
+            self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core);
+            self.publish(&started(id, pid), core)?;
+        } else {
+            self.answer(call, Ok(CreateTaskResponse { pid }.encode_to_vec()), core);
+            self.announce(id, core)?;
+        }
         if !born.warnings.is_empty() {
             let warnings = format!("{id}: the runtime warns: {}", born.warnings);
             self.setting.log.warn(&warnings);
         }
-        self.watch_memory(id, core)?;
-        if is_restored {
-            return self.container_restored(id, call, core);
-        }
-        let answer = match self.announce(id, core) {
-            Ok(pid) => Ok(CreateTaskResponse { pid }.encode_to_vec()),
-            Err(failure) => Err(failure),
-        };
-        self.answer(call, answer, core)?;
-        self.publish_exits(id, core)
-    }
-
-    fn container_restored(&mut self, id: &str, call: CallId, core: &mut Supervisor) -> Result<()> {
         if let Some(container) = self.containers.get_mut(id) {
-            container.first.stage = Stage::Started;
-            let pid = container.first.pid;
-            self.publish(&started(id, pid), core)?;
-            self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core)?;
+            // Without cgroups there are no figures; the container can do without.
+            container.cgroups = Cgroups::of(born.pid.as_raw_pid()).ok();
         }
+        self.watch_memory(id, core)?;
         self.publish_exits(id, core)?;
-        self.go_on(id, core)
+        if is_restored {
+            self.go_on(id, core);
+        }
+        Ok(())
     }
 
-    /// From now on containerd knows of the container. Returns its first process.
-    fn announce(&mut self, id: &str, core: &Supervisor) -> Result<u32, Failure> {
-        let container = self
-            .containers
-            .get_mut(id)
-            .ok_or_else(super::no_such_container)?;
+    /// From now on containerd knows of the container.
+    fn announce(&mut self, id: &str, core: &Supervisor) -> Result<()> {
+        let Some(container) = self.containers.get_mut(id) else {
+            return Ok(());
+        };
         container.is_created = true;
         let streams = container.first.streams.clone();
         let checkpoint = container.checkpoint.as_ref();
@@ -187,12 +201,11 @@ impl Service {
             checkpoint: checkpoint.map_or(String::new(), |checkpoint| checkpoint.path.clone()),
             pid,
         });
-        self.publish(&event, core)?;
-        Ok(pid)
+        self.publish(&event, core)
     }
 
     /// Forgets a container that could not be made, and unmounts its root.
-    fn unmake(&mut self, id: &str) {
+    pub(super) fn unmake(&mut self, id: &str) {
         let Some(container) = self.containers.remove(id) else {
             return;
         };

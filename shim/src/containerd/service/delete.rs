@@ -174,7 +174,8 @@ impl Service {
             // After a checkpoint that ended it the runtime knows it no longer; so does `delete`
             // after one that was cut off.
             if !failure.message.contains("does not exist") {
-                return self.stay(id, &failure, core);
+                self.stay(id, &failure, core);
+                return Ok(());
             }
         }
         container.removal = Removal::Done;
@@ -193,7 +194,8 @@ impl Service {
             && let Err(error) = rootfs::unmount_all(&container.rootfs())
         {
             let failure = error.context("failed rootfs umount").into();
-            return self.stay(id, &failure, core);
+            self.stay(id, &failure, core);
+            return Ok(());
         }
         self.stop_watching_memory(id, core)?;
         let Some(container) = self.containers.remove(id) else {
@@ -214,21 +216,21 @@ impl Service {
             self.forget(id, exec, process, core)?;
         }
         for (waiting, _) in container.queue {
-            self.answer(waiting, Err(super::no_such_container()), core)?;
+            self.answer(waiting, Err(super::no_such_container()), core);
         }
         Ok(())
     }
 
     /// The container could not be deleted; it may be tried again.
-    fn stay(&mut self, id: &str, failure: &Failure, core: &mut Supervisor) -> Result<()> {
+    fn stay(&mut self, id: &str, failure: &Failure, core: &mut Supervisor) {
         if let Some(container) = self.containers.get_mut(id) {
             let deletion = container.first.deletion.take();
             container.removal = Removal::NotYet;
             for call in deletion.map(|deletion| deletion.calls).unwrap_or_default() {
-                self.answer(call, Err(failure.clone()), core)?;
+                self.answer(call, Err(failure.clone()), core);
             }
         }
-        self.go_on(id, core)
+        self.go_on(id, core);
     }
 
     /// Closes all that the core has of a process that was deleted, and answers everybody who asked
@@ -248,7 +250,7 @@ impl Service {
             core.forget(key)?;
         }
         for call in process.deletion.iter().flat_map(|one| &one.calls) {
-            self.answer(*call, Ok(response(process).encode_to_vec()), core)?;
+            self.answer(*call, Ok(response(process).encode_to_vec()), core);
         }
         let birth = process.birth.iter().map(|(call, _)| call);
         for call in process.waiting.iter().chain(birth) {
@@ -256,7 +258,7 @@ impl Service {
                 "" => super::no_such_container(),
                 exec => no_such_process(exec),
             };
-            self.answer(*call, Err(failure), core)?;
+            self.answer(*call, Err(failure), core);
         }
         Ok(())
     }

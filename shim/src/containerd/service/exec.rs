@@ -112,8 +112,8 @@ impl Service {
                     exec_id: exec.to_owned(),
                     pid,
                 };
+                self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core);
                 self.publish(&Event::ExecStarted(started), core)?;
-                self.answer(call, Ok(StartResponse { pid }.encode_to_vec()), core)?;
             }
             Err(refusal) => {
                 process.stage = Stage::Created;
@@ -123,9 +123,9 @@ impl Service {
                     self.owners.remove(&key);
                 }
                 let failure = log.refusal("OCI runtime exec failed", &refusal);
-                self.answer(call, Err(failure.clone()), core)?;
+                self.answer(call, Err(failure.clone()), core);
                 for waiting in waiting {
-                    self.answer(waiting, Err(failure.clone()), core)?;
+                    self.answer(waiting, Err(failure.clone()), core);
                 }
             }
         }

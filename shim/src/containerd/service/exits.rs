@@ -91,7 +91,7 @@ impl Service {
                 exited_at: Some(ended.at.into()),
             };
             for call in waiting {
-                self.answer(call, Ok(answer.encode_to_vec()), core)?;
+                self.answer(call, Ok(answer.encode_to_vec()), core);
             }
             self.go_on_deleting(id, &exec, core)?;
         }

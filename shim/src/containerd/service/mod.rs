@@ -15,6 +15,7 @@ mod exits;
 mod oom;
 mod operations;
 mod questions;
+mod roots;
 mod runtime_error;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use self::births::Preparation;
 use self::container::{Container, Process};
 use self::oom::OomEar;
 use self::operations::Undertaking;
+use self::roots::Root;
 use super::events::{Event as TaskEvent, Publisher};
 use super::log::Log;
 use super::messages::task::ShutdownRequest;
@@ -80,6 +82,8 @@ pub struct Service {
     undertakings: BTreeMap<CallKey, Undertaking>,
     /// Births that wait for a logger, by the number of its token.
     preparations: BTreeMap<u64, Preparation>,
+    /// Containers whose root is being mounted, likewise.
+    roots: BTreeMap<u64, Root>,
     /// Who hears of memory running out, by the number of its token.
     oom_ears: BTreeMap<u64, OomEar>,
     /// The last number that was given to one of these.
@@ -126,6 +130,7 @@ impl Service {
             owners: BTreeMap::new(),
             undertakings: BTreeMap::new(),
             preparations: BTreeMap::new(),
+            roots: BTreeMap::new(),
             oom_ears: BTreeMap::new(),
             last_number: 0,
             unclaimed: Some(Instant::now()),
@@ -133,7 +138,7 @@ impl Service {
         })
     }
 
-    fn serve(&mut self, call: Call, core: &mut Supervisor) -> Result<()> {
+    fn serve(&mut self, call: Call, core: &mut Supervisor) {
         let outcome = if SERVICES.contains(&call.service.as_str()) {
             self.dispatch(&call, core)
         } else {
@@ -141,9 +146,9 @@ impl Service {
             Err(Failure::new(Code::Unimplemented, message))
         };
         match outcome {
-            Ok(Reply::Later) => Ok(()),
-            Ok(Reply::Now(payload)) => self.server.answer(call.id, Ok(payload), core.poller()),
-            Err(failure) => self.server.answer(call.id, Err(failure), core.poller()),
+            Ok(Reply::Later) => {}
+            Ok(Reply::Now(payload)) => self.answer(call.id, Ok(payload), core),
+            Err(failure) => self.answer(call.id, Err(failure), core),
         }
     }
 
@@ -196,13 +201,8 @@ impl Service {
         self.containers.get_mut(id)?.process_mut(exec).ok()
     }
 
-    fn answer(
-        &mut self,
-        call: CallId,
-        outcome: Result<Vec<u8>, Failure>,
-        core: &Supervisor,
-    ) -> Result<()> {
-        self.server.answer(call, outcome, core.poller())
+    fn answer(&mut self, call: CallId, outcome: Result<Vec<u8>, Failure>, core: &Supervisor) {
+        self.server.answer(call, outcome, core.poller());
     }
 
     fn publish(&mut self, event: &TaskEvent, core: &Supervisor) -> Result<()> {
@@ -266,13 +266,16 @@ impl Front for Service {
             return self.publisher.ready(event, core.poller());
         }
         if number >= EARS {
+            if let Some(root) = self.roots.remove(&number) {
+                return self.hear_of_root(root, core);
+            }
             return match self.preparations.remove(&number) {
                 Some(preparation) => self.hear_of_logger(preparation, core),
                 None => self.hear_of_oom(number, core),
             };
         }
         for call in self.server.ready(event, core.poller())? {
-            self.serve(call, core)?;
+            self.serve(call, core);
         }
         self.look_for_claims();
         Ok(())
@@ -358,7 +361,7 @@ impl Front for Service {
 
     fn alarm(&mut self, core: &mut Supervisor) -> Result<()> {
         let now = Instant::now();
-        let late = self.server.alarm(now, core.poller())?;
+        let late = self.server.alarm(now, core.poller());
         self.give_up(&late, core)?;
         self.publisher.alarm(now, core.poller())?;
         self.look_at_processes(now, core)?;

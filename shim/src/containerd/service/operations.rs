@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// The operation that was under way is over: begins those that waited for it.
-    pub(super) fn go_on(&mut self, id: &str, core: &mut Supervisor) -> Result<()> {
+    pub(super) fn go_on(&mut self, id: &str, core: &mut Supervisor) {
         if let Some(container) = self.containers.get_mut(id) {
             container.is_busy = false;
         }
@@ -165,11 +165,10 @@ impl Service {
         {
             match self.begin(call, id, operation, core) {
                 Ok(Reply::Later) => {}
-                Ok(Reply::Now(payload)) => self.answer(call, Ok(payload), core)?,
-                Err(failure) => self.answer(call, Err(failure), core)?,
+                Ok(Reply::Now(payload)) => self.answer(call, Ok(payload), core),
+                Err(failure) => self.answer(call, Err(failure), core),
             }
         }
-        Ok(())
     }
 
     fn begin(
@@ -283,9 +282,13 @@ impl Service {
         let started = matches!(undertaking.purpose, Purpose::Start);
         let may_be_frozen = matches!(undertaking.purpose, Purpose::Pause)
             && outcome.as_ref().is_err_and(|failure| failure.killed);
-        let answer = self.digest(undertaking, outcome, core)?;
+        let (answer, event) = self.digest(undertaking, outcome);
+        // Who waits is answered first: the others' news have time.
         if let Some(call) = call {
-            self.answer(call, answer, core)?;
+            self.answer(call, answer, core);
+        }
+        if let Some(event) = event {
+            self.publish(&event, core)?;
         }
         if started {
             // Its end may have come before the answer, but must not be told before it.
@@ -293,12 +296,10 @@ impl Service {
         }
         if may_be_frozen {
             self.thaw(&id, core);
-            Ok(())
         } else if is_exclusive {
-            self.go_on(&id, core)
-        } else {
-            Ok(())
+            self.go_on(&id, core);
         }
+        Ok(())
     }
 
     /// Undoes a pause that was cut off, before anything else is done.
@@ -310,13 +311,12 @@ impl Service {
         }
     }
 
-    /// What the caller is answered.
+    /// What the caller is answered, and what containerd is told.
     fn digest(
         &mut self,
         undertaking: Undertaking,
         outcome: Result<Said, CallFailure>,
-        core: &mut Supervisor,
-    ) -> Result<Result<Vec<u8>, Failure>> {
+    ) -> (Result<Vec<u8>, Failure>, Option<Event>) {
         let Undertaking {
             container: id,
             purpose,
@@ -324,7 +324,7 @@ impl Service {
             ..
         } = undertaking;
         let Some(container) = self.containers.get_mut(&id) else {
-            return Ok(Err(super::no_such_container()));
+            return (Err(super::no_such_container()), None);
         };
         let done = Ok(Empty {}.encode_to_vec());
         let refused = |what: &str, failure: &CallFailure| Err(log.failure(what, &failure.message));
@@ -392,10 +392,7 @@ impl Service {
                 }
             }
         };
-        if let Some(event) = event {
-            self.publish(&event, core)?;
-        }
-        Ok(answer)
+        (answer, event)
     }
 }
 

@@ -69,26 +69,23 @@ impl Server {
 
     /// Does what the event asks for, and returns the calls that have come.
     pub fn ready(&mut self, event: Event, poller: &Poller) -> Result<Vec<Call>> {
-        match self.number(event.token) {
-            Some(0) => self.accept(poller).map(|()| Vec::new()),
+        Ok(match self.number(event.token) {
+            Some(0) => {
+                self.accept(poller)?;
+                Vec::new()
+            }
             Some(number) => self.converse(number, event.ready, poller),
-            None => Ok(Vec::new()),
-        }
+            None => Vec::new(),
+        })
     }
 
     /// Answers a call with the message that its method returns, or with the reason why not. The
     /// caller may have gone, or have been told already that its time is over: nothing happens then.
-    pub fn answer(
-        &mut self,
-        call: CallId,
-        outcome: Result<Vec<u8>, Failure>,
-        poller: &Poller,
-    ) -> Result<()> {
+    pub fn answer(&mut self, call: CallId, outcome: Result<Vec<u8>, Failure>, poller: &Poller) {
         if let Some(connection) = self.connections.get_mut(&call.connection) {
             connection.answer(call.stream, outcome);
-            self.flush(call.connection, poller)?;
+            self.flush(call.connection, poller);
         }
-        Ok(())
     }
 
     /// Whether somebody still waits for the answer to this call.
@@ -108,7 +105,7 @@ impl Server {
     }
 
     /// Ends calls whose callers have given up, and returns them; goes on accepting.
-    pub fn alarm(&mut self, now: Instant, poller: &Poller) -> Result<Vec<CallId>> {
+    pub fn alarm(&mut self, now: Instant, poller: &Poller) -> Vec<CallId> {
         let mut ended = Vec::new();
         let late: Vec<u32> = self
             .connections
@@ -124,12 +121,12 @@ impl Server {
                     stream,
                 }));
             }
-            self.flush(number, poller)?;
+            self.flush(number, poller);
         }
         if self.paused.is_some_and(|until| until <= now) {
-            self.go_on(poller)?;
+            self.go_on(poller);
         }
-        Ok(ended)
+        ended
     }
 
     /// Whether anybody is connected.
@@ -169,8 +166,11 @@ impl Server {
             }
             self.last = self.last.wrapping_add(1).max(1);
             let connection = Connection::new(socket);
-            poller.add(&connection, self.token(self.last), connection.interest)?;
-            self.connections.insert(self.last, connection);
+            let watched = poller.add(&connection, self.token(self.last), connection.interest);
+            // One that can't be watched is hung up on: that is no reason to leave all others alone.
+            if watched.is_ok() {
+                self.connections.insert(self.last, connection);
+            }
         }
         self.pause(poller)
     }
@@ -181,23 +181,25 @@ impl Server {
         Ok(())
     }
 
-    fn go_on(&mut self, poller: &Poller) -> Result<()> {
-        self.paused = None;
-        poller.add(&self.listener, self.first, Interest::IN)
+    fn go_on(&mut self, poller: &Poller) {
+        let added = poller.add(&self.listener, self.first, Interest::IN);
+        // If the kernel can watch no more just now, then later.
+        self.paused = added.is_err().then(|| Instant::now() + PAUSE);
     }
 
-    fn converse(&mut self, number: u32, ready: Interest, poller: &Poller) -> Result<Vec<Call>> {
+    fn converse(&mut self, number: u32, ready: Interest, poller: &Poller) -> Vec<Call> {
         let Some(connection) = self.connections.get_mut(&number) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let mut requests = Vec::new();
         if ready.intersects(Interest::IN | Interest::HUP | Interest::ERR) {
-            match connection.receive() {
-                Ok(received) => requests = received,
-                Err(_) => return self.hang_up(number, poller).map(|()| Vec::new()),
-            }
+            let Ok(received) = connection.receive() else {
+                self.hang_up(number, poller);
+                return Vec::new();
+            };
+            requests = received;
         }
-        self.flush(number, poller)?;
+        self.flush(number, poller);
         let calls = requests.into_iter().map(|(stream, request)| Call {
             id: CallId {
                 connection: number,
@@ -207,33 +209,67 @@ impl Server {
             method: request.method,
             payload: request.payload,
         });
-        Ok(calls.collect())
+        calls.collect()
     }
 
     /// Writes what can be written, and asks the poller for what comes next.
-    fn flush(&mut self, number: u32, poller: &Poller) -> Result<()> {
+    fn flush(&mut self, number: u32, poller: &Poller) {
         let token = self.token(number);
         let Some(connection) = self.connections.get_mut(&number) else {
-            return Ok(());
+            return;
         };
         if connection.send().is_err() {
             return self.hang_up(number, poller);
         }
         let wanted = connection.wanted();
         if wanted != connection.interest {
-            poller.modify(&*connection, token, wanted)?;
+            if poller.modify(&*connection, token, wanted).is_err() {
+                return self.hang_up(number, poller);
+            }
             connection.interest = wanted;
         }
-        Ok(())
     }
 
-    fn hang_up(&mut self, number: u32, poller: &Poller) -> Result<()> {
+    fn hang_up(&mut self, number: u32, poller: &Poller) {
         if let Some(connection) = self.connections.remove(&number) {
-            poller.remove(&connection)?;
+            // Closing it, which comes next, takes it out as well.
+            let _ = poller.remove(&connection);
         }
         if self.paused.is_some() {
-            self.go_on(poller)?;
+            self.go_on(poller);
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::super::frame::{self, Kind};
+    use super::*;
+
+    #[test]
+    fn a_client_that_cannot_be_watched_is_hung_up_on_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let poller = Poller::new().unwrap();
+        let mut server = Server::new(listener.into(), Token::of_front(1 << 32), &poller).unwrap();
+        let clients = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
+        server.accept(&poller).unwrap();
+        assert_eq!(server.connections.len(), 2);
+        // Now its watch can't be changed: epoll_ctl fails with ENOENT.
+        poller.remove(&server.connections[&1]).unwrap();
+        for (mut client, number) in clients.iter().zip(1..) {
+            let mut request = Vec::new();
+            frame::append(&mut request, 1, Kind::Request, &[]);
+            client.write_all(&request).unwrap();
+            let calls = server.converse(number, Interest::IN, &poller);
+            // More than a socket takes at once.
+            server.answer(calls[0].id, Ok(vec![0; 2 << 20]), &poller);
+        }
+        let left: Vec<u32> = server.connections.keys().copied().collect();
+        assert_eq!(left, [2]);
     }
 }
