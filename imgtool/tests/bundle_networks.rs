@@ -229,6 +229,7 @@ fn a_bridge_connects_containers_and_publishes_ports() {
     // It dies a moment later.
     site.said("web");
     std::fs::remove_dir_all(site.host.path("runtime")).unwrap();
+    site.host.remove_cgroups("web");
     assert!(networks.join("attachments/web").exists());
     site.succeeds("unbundle", &[&site.path("web"), &site.path("client")]);
     assert!(!networks.join("attachments/web").exists());

@@ -65,6 +65,23 @@ impl Host {
         Process(process)
     }
 
+    /// Removes the cgroups of a container that no runtime knows any more.
+    pub fn remove_cgroups(&self, id: &str) {
+        let prefix = self.directory.path().file_name().unwrap().to_str().unwrap();
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = std::fs::read_dir(root).unwrap().flatten();
+        let hierarchies = hierarchies.map(|entry| entry.path());
+        for hierarchy in hierarchies.chain([root.to_owned()]) {
+            let cgroup = hierarchy.join(format!("{prefix}-{id}"));
+            let until = Instant::now() + Duration::from_secs(10);
+            while cgroup.exists() && std::fs::remove_dir(&cgroup).is_err() {
+                // Its last process is still on its way out.
+                assert!(Instant::now() < until, "{}", cgroup.display());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
     /// What the rules of its firewall say of something.
     pub fn rules_with(&self, text: &str) -> Vec<String> {
         let all = ["nat", "filter"].map(|table| self.run("iptables", &["-t", table, "-S"]));
