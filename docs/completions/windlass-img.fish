@@ -211,7 +211,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s t -l
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s f -l file -d 'The Dockerfile [default: CONTEXT/Dockerfile, or else CONTEXT/Containerfile]; \'-\' for standard input' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l build-arg -d 'Set a variable that an ARG declares; without a value, to what it is in our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l target -d 'Build this stage instead of the last' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l network -d 'The network of RUN: host, none, or default (the host\'s)' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l network -d 'The network of RUN: \'host\' is this host\'s, also called default; \'none\' has only a loopback; \'bridge\' is the standard network of containers, or NAME\'s of the CNI configuration. A RUN\'s own --network comes first' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l platform -d 'What to build for, where a FROM doesn\'t say [default: this machine]' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l secret -d 'A secret for RUN --mount=type=secret: from a file, or a variable of our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l label -d 'Add a label; may be repeated' -r

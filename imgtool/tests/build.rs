@@ -515,25 +515,69 @@ fn a_killed_build_leaves_no_container() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let is_running = || {
-            let processes = fs::read_dir("/proc").unwrap().flatten();
-            processes
-                .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-                .any(|line| line == format!("sleep\0{seconds}\0").into_bytes())
-        };
+        let is_running = || !processes(&format!("sleep\0{seconds}\0")).is_empty();
         wait_until(is_running);
         run(Command::new("kill").args(["-s", signal, &build.id().to_string()]));
         assert!(!build.wait().unwrap().success());
         wait_until(|| !is_running());
         let cgroup = format!("windlass-build-{}-", build.id());
         wait_until(|| site.unfinished() == 0);
-        let found = run(Command::new("find").args([
-            "/sys/fs/cgroup",
-            "-type",
-            "d",
-            "-name",
-            &format!("{cgroup}*"),
-        ]));
-        assert_eq!(found, "", "after SIG{signal}");
+        assert_eq!(cgroups(&cgroup), "", "after SIG{signal}");
     }
+}
+
+/// The processes whose command lines hold a text; words end with NUL there.
+fn processes(text: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let found = all.filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(text)
+    });
+    found
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Cgroups whose names begin so.
+fn cgroups(start: &str) -> String {
+    let name = format!("{start}*");
+    run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &name]))
+}
+
+#[test]
+fn gc_ends_what_a_build_killed_with_its_guard_leaves() {
+    if !can_run() {
+        return;
+    }
+    // A blank is written otherwise in the kernel's table of mounts.
+    let site = Site::with_store("the store");
+    let seconds = format!("{}.25", 3000 + std::process::id() % 1000);
+    let dockerfile = format!("FROM base:1\nRUN echo started; sleep {seconds}");
+    fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
+    let context = site.path("context");
+    let mut build = site
+        .command(&["build", "-t", "built", context.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_running = || !processes(&format!("sleep\0{seconds}\0")).is_empty();
+    wait_until(is_running);
+    let work = site.path("the store/build/work");
+    let guards = processes(&format!("{}/build-", work.display()));
+    let guards = guards.iter().filter(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("\0build-guard\0")
+    });
+    for pid in guards {
+        run(Command::new("kill").args(["-s", "KILL", pid]));
+    }
+    build.kill().unwrap();
+    build.wait().unwrap();
+    assert!(is_running());
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 1);
+    site.ours(&["gc"]);
+    assert!(!is_running());
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+    assert_eq!(cgroups(&format!("windlass-build-{}-", build.id())), "");
 }

@@ -4,6 +4,7 @@
 mod build_site;
 mod debian_registry;
 mod image_builder;
+mod network_host;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use build_site::{Site, can_run, on_path};
 use debian_registry::{Options, Registry};
+use network_host::Host;
 use serde_json::Value;
 
 /// Runs a program that needs no right but not to be stopped by a filter.
@@ -176,4 +178,76 @@ fn programs_are_told_of_steps() {
     let quiet = site.build(dockerfile, &["--quiet"]);
     assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
     assert!(String::from_utf8_lossy(&quiet.stdout).starts_with("sha256:"));
+}
+
+#[test]
+fn runs_have_dockers_groups_and_a_cgroup_namespace() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    site.built(
+        "FROM base:1\nRUN cat /proc/self/status > /root-status; cat /proc/self/cgroup > /cgroup\n\
+         USER app\nRUN cat /proc/self/status > /tmp/app-status",
+        &[],
+    );
+    assert!(site.read("root-status").contains("Groups:\t0 \n"));
+    assert!(site.read("tmp/app-status").contains("Groups:\t1001 \n"));
+    let cgroups = site.read("cgroup");
+    assert!(
+        cgroups.lines().all(|line| line.ends_with(":/")),
+        "{cgroups}"
+    );
+}
+
+#[test]
+fn runs_may_have_a_bridge_network() {
+    if !can_run() {
+        return;
+    }
+    let (site, host) = (Site::new(), Host::new());
+    fs::write(
+        site.path("context/Dockerfile"),
+        "FROM base:1\n\
+         RUN /bin/busybox ip -4 -o addr show eth0 > /address && cat /etc/hosts > /known\n\
+         RUN --network=none ! /bin/busybox ip addr show eth0\n\
+         RUN --network=host /bin/busybox ip -o link > /links\n\
+         RUN --network=default /bin/busybox ip addr show eth0",
+    )
+    .unwrap();
+    let context = site.path("context");
+    let (store, context) = (site.path("store"), context.to_str().unwrap());
+    let build = [
+        "build",
+        "--network=bridge",
+        "-t",
+        "built",
+        context,
+        "--store",
+    ];
+    let output = host
+        .command(env!("CARGO_BIN_EXE_windlass-img"))
+        .args(build)
+        .arg(&store)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let address = site.read("address");
+    let address = address.split_whitespace().nth(3).unwrap();
+    let address = address.split('/').next().unwrap();
+    let known = site.read("known");
+    let own = known
+        .lines()
+        .find(|line| line.starts_with(address))
+        .unwrap();
+    assert!(own.contains("windlass-build"), "{known}");
+    assert!(site.read("links").contains("windlass-"));
+    for directory in ["attachments", "namespaces", "locks"] {
+        let path = store.join("networks").join(directory);
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0, "{directory}");
+    }
+    assert_eq!(host.rules_with("windlass-build"), [""; 0]);
+    let sharing = site.refused("FROM base:1\nRUN true", &["--network=container:x"]);
+    assert!(sharing.contains("--help"), "{sharing}");
 }

@@ -30,11 +30,11 @@ use anyhow::{Context, Result, bail};
 use crate::layout::digest::Digest;
 use crate::layout::media::Compression;
 use crate::layout::platform::WantedPlatform;
+use crate::network::NetworkMode;
 use crate::store::Store;
 use crate::store::layers::LayerChain;
 use base::BaseImages;
 use cache::{BUILD, Cache};
-use dockerfile::mount::Network;
 use dockerfile::stages::{Dockerfile, triggers};
 use dockerfile::{Instruction, Statement};
 use report::{Report, Step};
@@ -57,7 +57,7 @@ pub struct Options {
     /// What stages are for that don't say.
     pub platform: WantedPlatform,
     /// What RUN has that doesn't say.
-    pub network: Network,
+    pub network: NetworkMode,
     /// How layers are compressed; as the base image's unless given.
     pub compression: Option<Compression>,
     /// Notes for the image.
@@ -369,29 +369,36 @@ fn one_line(keyword: &str, text: &str) -> String {
     format!("{keyword} {first}{more}")
 }
 
-/// Removes what killed builds left. Only for who has the store alone.
-pub fn remove_unfinished(store: &Store) -> Result<u64> {
-    remove_all_in(&store.layout().path().join(BUILD).join(WORK))
+/// Removes what killed builds left, and ends containers that go on. Only for who has the store alone.
+pub fn remove_unfinished(store: &Store) -> Result<()> {
+    let store = std::fs::canonicalize(store.layout().path()).context("the store's path")?;
+    for work in paths_in(&store.join(BUILD).join(WORK))? {
+        run::abandoned::end(&work)?;
+        if work.exists() {
+            remove_tree(&work)?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets all steps, and the directories that RUN mounted with `type=cache`; how many. Only for who
 /// has the store alone.
 pub fn forget_steps(store: &Store) -> Result<u64> {
     let caches = store.layout().path().join(BUILD).join(cache::CACHES);
-    Ok(Cache::of(store).clear()? + remove_all_in(&caches)?)
+    let caches = paths_in(&caches)?;
+    caches.iter().try_for_each(|cache| remove_tree(cache))?;
+    Ok(Cache::of(store).clear()? + caches.len() as u64)
 }
 
-fn remove_all_in(directory: &Path) -> Result<u64> {
+/// What is in a directory; nothing if it isn't there.
+fn paths_in(directory: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("read directory {}", directory.display());
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(context),
     };
-    let mut removed = 0;
-    for entry in entries {
-        remove_tree(&entry.with_context(context)?.path())?;
-        removed += 1;
-    }
-    Ok(removed)
+    entries
+        .map(|entry| Ok(entry.with_context(context)?.path()))
+        .collect()
 }

@@ -7,12 +7,13 @@ use super::configuration;
 use super::dockerfile::instruction::{Run, RunCommand, Statement};
 use super::dockerfile::mount::{Bind, Cache, Mount, MountKind, Network};
 use super::report::Step;
-use super::run::{Command, Prepared, Sources};
+use super::run::{Command, Prepared, Sources, StepNetwork};
 use super::stage::{Outcome, Stage};
 use super::steps::content;
 use super::steps::tree::Tree;
 use crate::build::context::ignore::Ignore;
 use crate::layout::platform::WantedPlatform;
+use crate::network::NetworkMode;
 use crate::sys::signal::Interrupted;
 
 /// Where a here-document that is a program lies: docker/dockerfile has it there too.
@@ -32,8 +33,9 @@ pub(super) fn carry_out(
     };
     let build_arguments = stage.arguments();
     let network = match run.network {
-        None | Some(Network::Default) => build.options.network,
-        Some(network) => network,
+        None | Some(Network::Default) => build.options.network.clone(),
+        Some(Network::None) => NetworkMode::None,
+        Some(Network::Host) => NetworkMode::Host,
     };
     let mounts = resolve_mounts(stage, run)?;
     let mut key = stage.key(&statement.keyword)?;
@@ -95,9 +97,10 @@ pub(super) fn carry_out(
                 .add(mount, &target, store, build, secrets)
                 .with_context(|| format!("--mount of {target}"))?;
         }
+        let network = StepNetwork::find(&network, build.store)?;
         let runner = build.runner()?;
         runner
-            .run(step, &command, &prepared, network, &workplace, &chain)
+            .run(step, &command, &prepared, &network, &workplace, &chain)
             .map_err(|error| with_platform(error, &stage.platform))?;
         runner.forget(prepared)?;
         Ok(Outcome::Files(workplace))

@@ -11,13 +11,13 @@ use clap::{Args, ValueEnum};
 use super::arguments::{Access, CompressArguments, Connection, StoreArguments};
 use crate::build::base::{BaseImages, Pull};
 use crate::build::dockerfile::lines::LARGEST_FILE;
-use crate::build::dockerfile::mount::Network;
 use crate::build::dockerfile::stages::Dockerfile;
 use crate::build::report::{self, Report};
 use crate::build::run::{SecretSource, Secrets, guard};
 use crate::build::variables::BuildArguments;
 use crate::build::{self, Inputs, Options};
 use crate::layout::platform::WantedPlatform;
+use crate::network::NetworkMode;
 use crate::progress;
 use crate::read_at_most::read_at_most;
 use crate::store::name::stored_name;
@@ -31,7 +31,7 @@ use crate::warnings;
 /// found again by what they are made from (content, not times), until gc --build-cache.
 ///
 /// RUN runs in a container of windlass under windlass-shim, with Docker's default capabilities and
-/// seccomp profile, and needs root. Its network is the host's unless --network=none.
+/// seccomp profile, and needs root. Its network is the host's unless --network says otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples: windlass-img build -t app .
@@ -62,9 +62,11 @@ pub struct Build {
     #[arg(long)]
     no_cache: bool,
 
-    /// The network of RUN: host, none, or default (the host's).
-    #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = network_argument)]
-    network: Network,
+    /// The network of RUN: 'host' is this host's, also called default; 'none' has only a loopback;
+    /// 'bridge' is the standard network of containers, or NAME's of the CNI configuration. A RUN's own
+    /// --network comes first.
+    #[arg(long, value_name = "host|none|bridge[=NAME]", default_value = "host", value_parser = network_argument)]
+    network: NetworkMode,
 
     /// What to build for, where a FROM doesn't say [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform_argument)]
@@ -123,8 +125,16 @@ fn stored_name_argument(text: &str) -> Result<String, String> {
     stored_name(text).map_err(|error| format!("{error:#}"))
 }
 
-fn network_argument(text: &str) -> Result<Network, String> {
-    Network::parse(text).map_err(|error| format!("{error:#}"))
+fn network_argument(text: &str) -> Result<NetworkMode, String> {
+    if text == "default" {
+        return Ok(NetworkMode::Host);
+    }
+    match text.parse() {
+        Ok(NetworkMode::Container(_) | NetworkMode::Namespace(_)) => {
+            Err("a build shares no container's network".to_owned())
+        }
+        mode => mode.map_err(|error: anyhow::Error| format!("{error:#}")),
+    }
 }
 
 fn platform_argument(text: &str) -> Result<WantedPlatform, String> {
@@ -191,10 +201,7 @@ impl Build {
             target: self.target.clone(),
             no_cache: self.no_cache,
             platform: self.platform.clone().unwrap_or_default(),
-            network: match self.network {
-                Network::Default => Network::Host,
-                network => network,
-            },
+            network: self.network.clone(),
             compression: self.compress.chosen(),
             labels: labels.collect::<Result<_>>()?,
             runtime: self.runtime.clone(),

@@ -19,10 +19,7 @@ impl Network {
         config: &mut RuntimeConfig,
         making: &mut BundleInMaking<'_>,
     ) -> Result<()> {
-        set_namespace(config, self.namespace())?;
-        let hosts = self.hosts(&config.hostname);
-        let resolv_conf = self.resolv_conf();
-        for (name, file) in [("hosts", hosts), ("resolv.conf", resolv_conf)] {
+        for (name, file) in self.files(&config.hostname) {
             match file {
                 NetworkFile::Own(text) => {
                     making
@@ -34,6 +31,44 @@ impl Network {
                 NetworkFile::Shared(path) => share(config, &making.path.join(name), &path)?,
             }
         }
+        if let Some(connection) = self.connect(config, making.path)? {
+            let json = serde_json::to_vec_pretty(&connection)?;
+            making.directory.write_whole(RECORD, &json)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a step of a build, all of whose files are in `directory` and go with it.
+    pub(crate) fn configure_step(
+        &self,
+        config: &mut RuntimeConfig,
+        directory: &Path,
+    ) -> Result<()> {
+        let write = |name: &str, content: &[u8]| {
+            let path = directory.join(name);
+            std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
+        };
+        for (name, file) in self.files(&config.hostname) {
+            match file {
+                NetworkFile::Own(text) => write(name, text.as_bytes())?,
+                NetworkFile::Shared(_) => bail!("a step shares no other container's network"),
+            }
+        }
+        if let Some(connection) = self.connect(config, directory)? {
+            write(RECORD, &serde_json::to_vec(&connection)?)?;
+        }
+        Ok(())
+    }
+
+    /// The files of /etc that belong to it.
+    fn files(&self, hostname: &str) -> [(&'static str, NetworkFile); 2] {
+        let (hosts, resolv_conf) = (self.hosts(hostname), self.resolv_conf());
+        [("hosts", hosts), ("resolv.conf", resolv_conf)]
+    }
+
+    /// Adds namespace and hooks; what the hooks have to know, which is to be in `directory`.
+    fn connect(&self, config: &mut RuntimeConfig, directory: &Path) -> Result<Option<Connection>> {
+        set_namespace(config, self.namespace())?;
         let bridge = match &self.kind {
             Kind::Bridge(bridge) => bridge,
             Kind::Joined(Joined {
@@ -41,9 +76,9 @@ impl Network {
                 ..
             }) => {
                 config.hooks = Some(hook::hooks_of_joined(&program()?, process));
-                return Ok(());
+                return Ok(None);
             }
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         let connection = Connection {
             networks: bridge.networks.path().to_owned(),
@@ -51,16 +86,14 @@ impl Network {
             network: bridge.network.to_json(),
             ports: bridge.ports.clone(),
             hostname: config.hostname.clone(),
-            hosts: making.path.join("hosts"),
+            hosts: directory.join("hosts"),
             added_hosts: self.options.add_host.clone(),
-            resolv_conf: making.path.join("resolv.conf"),
+            resolv_conf: directory.join("resolv.conf"),
             resolver: self.options.resolver(),
         };
-        let json = serde_json::to_vec_pretty(&connection)?;
-        making.directory.write_whole(RECORD, &json)?;
-        let record = making.path.join(RECORD);
+        let record = directory.join(RECORD);
         config.hooks = Some(hook::hooks(&program()?, &record, &connection.networks));
-        Ok(())
+        Ok(Some(connection))
     }
 }
 

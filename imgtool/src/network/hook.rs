@@ -238,7 +238,10 @@ fn write_hosts(networks: &Networks, of: &Attachment) -> Result<()> {
     let mut neighbours = networks.attachments()?;
     neighbours.retain(|other| other.shares_network(of) && !other.result.is_null());
     neighbours.sort_by(|one, other| one.container.cmp(&other.container));
-    for container in &neighbours {
+    // Those of a build's step are seen in the build's mount namespace only.
+    let can_be_told =
+        |other: &&Attachment| other.container == of.container || other.connection.hosts.exists();
+    for container in neighbours.iter().filter(can_be_told) {
         let others = neighbours
             .iter()
             .filter(|other| other.container != container.container);

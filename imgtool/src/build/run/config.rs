@@ -1,16 +1,14 @@
 //! A RUN's config.json: what Docker's default container may (its capabilities, its seccomp profile),
 //! and nothing of the image but its environment, user and working directory.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::mounts::Prepared;
+use super::network::StepNetwork;
 use crate::build::configuration::PATH;
-use crate::build::dockerfile::mount::Network;
 use crate::bundle::options::default_config;
-use crate::bundle::runtime_config::{Mount, ProcessUser, RuntimeConfig};
+use crate::bundle::runtime_config::{ProcessUser, RuntimeConfig};
 use crate::bundle::user;
 use crate::layer::rootfs::RootFs;
 
@@ -39,13 +37,13 @@ impl Command {
     }
 }
 
-const HOSTNAME: &str = "windlass-build";
+pub(super) const HOSTNAME: &str = "windlass-build";
 
 /// Makes it, but for the root's path; users are looked up in `root`.
 pub(super) fn make(
     command: &Command,
     prepared: &Prepared,
-    network: Network,
+    network: &StepNetwork,
     root: &RootFs,
 ) -> Result<RuntimeConfig> {
     let mut config = default_config()?;
@@ -66,22 +64,22 @@ pub(super) fn make(
     process.user = ProcessUser {
         uid: user.uid,
         gid: user.gid,
-        additional_gids: user.additional_gids,
+        additional_gids: with_own_group(user.gid, user.additional_gids),
     };
     config.linux.resources = Some(json!({ "devices": devices() }));
-    // A step sees no cgroups; it uses the host's network unless it does without any.
-    config
-        .linux
-        .namespaces
-        .retain(|namespace| match &*namespace.kind {
-            "cgroup" => false,
-            "network" => network == Network::None,
-            _ => true,
-        });
+    // A step sees no cgroups.
     config.mounts.retain(|mount| mount.kind != "cgroup");
-    config.mounts.extend(network_files(prepared)?);
+    network.configure(&mut config, &prepared.directory)?;
     config.mounts.extend(prepared.mounts.iter().cloned());
     Ok(config)
+}
+
+/// A process is in its own group by this list too, as under Docker: set-group-ID programs that it runs
+/// replace the other one (CVE-2022-36109).
+fn with_own_group(own: u32, mut others: Vec<u32>) -> Vec<u32> {
+    others.retain(|&gid| gid != own);
+    others.insert(0, own);
+    others
 }
 
 /// Sets `NAME=value` unless the name is set.
@@ -108,31 +106,4 @@ fn devices() -> Value {
         { "allow": true, "type": "c", "major": 5, "minor": 2, "access": "rwm" },
         { "allow": true, "type": "c", "major": 136, "access": "rwm" },
     ])
-}
-
-/// `hosts` and `resolv.conf`, as the host has them.
-fn network_files(prepared: &Prepared) -> Result<Vec<Mount>> {
-    let mut mounts = Vec::new();
-    for name in ["hosts", "resolv.conf"] {
-        let mut content = match std::fs::read_to_string(Path::new("/etc").join(name)) {
-            Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(|| format!("read /etc/{name}")),
-        };
-        if name == "hosts" {
-            content.push_str("\n127.0.1.1\t");
-            content.push_str(HOSTNAME);
-            content.push('\n');
-        }
-        let path = prepared.directory.join(name);
-        std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
-        let source = path.to_str().context("the store's path is not UTF-8")?;
-        mounts.push(Mount::new(
-            &format!("/etc/{name}"),
-            "bind",
-            source,
-            &["bind", "ro"],
-        ));
-    }
-    Ok(mounts)
 }

@@ -53,7 +53,7 @@ pub fn watch(shim: &Path, work: &Path) -> Result<()> {
     if io::stdin().read(&mut said).context("read from the build")? == 1 {
         return Ok(());
     }
-    let private = work.join("private");
+    let private = private_directory(work);
     for name in containers(&state_directory(&private)) {
         remove_container(shim, &private, &name)?;
     }
@@ -64,6 +64,11 @@ pub fn watch(shim: &Path, work: &Path) -> Result<()> {
     rustix::mount::unmount(&private, rustix::mount::UnmountFlags::DETACH)
         .with_context(|| format!("umount {}", private.display()))?;
     remove_tree(work)
+}
+
+/// Where a build that works in `work` has its tmpfs.
+pub fn private_directory(work: &Path) -> PathBuf {
+    work.join("private")
 }
 
 /// Where the shim keeps its records.

@@ -5,9 +5,11 @@
 //! the records of shim and runtime) lies in a tmpfs that is mounted in a mount namespace of the
 //! build's own: it is gone with the build, however that ends, and [`guard`] ends the container then.
 
+pub mod abandoned;
 mod config;
 pub mod guard;
 mod mounts;
+mod network;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +18,6 @@ use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use serde_json::json;
 
-use super::dockerfile::mount::Network;
 use super::report::{Report, Step};
 use super::steps::layer::{Workplace, remove_tree};
 use crate::bundle::make_mount_points;
@@ -25,6 +26,7 @@ use crate::store::layers::LayerChain;
 use crate::sys::namespace;
 pub use config::Command;
 pub use mounts::{Prepared, SecretSource, Secrets, Sources};
+pub use network::StepNetwork;
 
 /// The programs that steps run with.
 #[derive(Debug, Clone)]
@@ -69,7 +71,7 @@ impl Runner {
             MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
         )
         .context("mount / rslave, recursively")?;
-        let private = work.join("private");
+        let private = guard::private_directory(work);
         std::fs::create_dir(&private).with_context(|| format!("mkdir {}", private.display()))?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("tmpfs", &private, "tmpfs", flags, Some(c"mode=0700"))
@@ -99,7 +101,7 @@ impl Runner {
         step: &Step,
         command: &Command,
         prepared: &Prepared,
-        network: Network,
+        network: &StepNetwork,
         workplace: &Workplace,
         below: &LayerChain,
     ) -> Result<()> {
