@@ -4,8 +4,8 @@
 //! case that hangs is killed, and what it had is cleaned up from here.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -183,12 +183,14 @@ fn attend(
 
 /// Has a new process carry out the case.
 fn delegate(order: &Order, limit: Duration) -> io::Result<CaseResult> {
+    // Files, since nobody reads while it works: what it says can be more than a pipe holds.
+    let said = ["result", "complaint"].map(|name| order.directory.with_extension(name));
     let mut child = Command::new("/proc/self/exe")
         .arg("worker")
         .arg(serde_json::to_string(order)?)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(File::create(&said[0])?)
+        .stderr(File::create(&said[1])?)
         .process_group(0)
         .spawn()?;
     let ended = wait_for(&mut child, limit);
@@ -202,13 +204,11 @@ fn delegate(order: &Order, limit: Duration) -> io::Result<CaseResult> {
             calls: Vec::new(),
         });
     }
-    let (mut answer, mut complaint) = (String::new(), String::new());
-    if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_string(&mut answer)?;
-    }
-    if let Some(mut pipe) = child.stderr.take() {
-        pipe.read_to_string(&mut complaint)?;
-    }
+    let [answer, complaint] = said.map(|file| {
+        let text = fs::read(&file).unwrap_or_default();
+        let _ = fs::remove_file(&file);
+        String::from_utf8_lossy(&text).into_owned()
+    });
     serde_json::from_str(&answer).map_err(|_| io::Error::other(format!("no result: {complaint}")))
 }
 

@@ -25,6 +25,19 @@ fn published() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
+/// The suite's cases.
+fn cases() -> BTreeSet<String> {
+    let listed = Command::new(env!("CARGO_BIN_EXE_windlass-conformance"))
+        .arg("--list")
+        .output()
+        .unwrap();
+    String::from_utf8(listed.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+        .collect()
+}
+
 #[test]
 fn the_published_matrix_is_well_formed() {
     let text = published();
@@ -41,15 +54,7 @@ fn the_published_matrix_is_well_formed() {
         assert_eq!(date.len(), 3, "{row:?}");
         assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
     }
-    let listed = Command::new(env!("CARGO_BIN_EXE_windlass-conformance"))
-        .arg("--list")
-        .output()
-        .unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let listed: BTreeSet<&str> = listed
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let listed = cases();
     let cases = table(&text, "## Case by case");
     let mut seen = BTreeSet::new();
     for row in &cases[1..] {
@@ -76,5 +81,31 @@ fn windlass_fails_none() {
         for row in &cases[1..] {
             assert!(["ok", "-"].contains(&row[place]), "{row:?}");
         }
+    }
+}
+
+/// Each `hostile/` case is in docs/security.md, and what is named there is a case.
+#[test]
+fn the_table_of_advisories_names_the_hostile_cases() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let named: BTreeSet<String> = table(&text, "# Advisories")[1..]
+        .iter()
+        .flat_map(|row| {
+            row[2..]
+                .iter()
+                .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        })
+        .map(|name| match name.split_once('/') {
+            Some(_) => name.to_owned(),
+            None => format!("hostile/{name}"),
+        })
+        .collect();
+    let cases = cases();
+    for name in &named {
+        assert!(cases.contains(name), "there is no case {name}");
+    }
+    for case in cases.iter().filter(|case| case.starts_with("hostile/")) {
+        assert!(named.contains(case), "{case} is not in docs/security.md");
     }
 }

@@ -1,27 +1,9 @@
 //! Images and callers that mean harm. Each case has a canary on the host and looks whether it is
 //! touched. This file has what an image can do by lying still, [`super::hostile_races`] what it can
-//! do by moving, [`super::hostile_callers`] what leaks into a container or out of it by its callers.
+//! do by moving, [`super::hostile_callers`] what leaks into a container or out of it by its callers,
+//! [`super::hostile_configs`] what a config.json can ask for.
 //!
-//! | advisory | proven by `hostile/` |
-//! |---|---|
-//! | CVE-2019-5736 | `runtime-not-writable`, `program-is-the-runtime`, `interpreter-is-the-runtime`, `hook-is-the-runtime` |
-//! | CVE-2019-16884 | `proc-is-a-volume` |
-//! | CVE-2019-18837 | `absolute-links` |
-//! | CVE-2019-19921, CVE-2023-27561, CVE-2023-28642 | `proc-is-a-link`, `swapped-proc` |
-//! | CVE-2021-30465 | `destination-leaves-the-root`, `swapped-destination` |
-//! | CVE-2022-0811 | `sysctl-of-the-host` |
-//! | CVE-2022-29162, CVE-2022-27650, CVE-2025-27612 | `inheritable`, and `capabilities/inheritable-empty` |
-//! | CVE-2024-21626 | `cwd-is-a-descriptor`, `cwd-is-a-descriptor-for-exec`, `cwd-is-a-link`, `descriptors` |
-//! | CVE-2024-40635, CVE-2026-30892 | `exec-user` |
-//! | CVE-2024-45310 | `missing-destination-through-a-link`, `swapped-parent`, `swapped-cwd` |
-//! | CVE-2025-23266 and others of hooks | `hook-environment` |
-//! | CVE-2025-24965 | `absolute-links`, `swapped-parent`: a runtime makes nothing but mount points |
-//! | CVE-2025-31133, CVE-2025-62161 | `masked-path-is-a-link`, `swapped-masked-path`, `swapped-dev-null` |
-//! | CVE-2025-52565 | `console-is-a-link` |
-//! | CVE-2025-52881, CVE-2025-62596 | `mount-below-proc`, `swapped-proc`, `sysctl-of-the-host` |
-//! | CVE-2025-54867 | `sys-is-a-link` |
-//! | CVE-2026-41579, CVE-2026-47766 | `dev-is-a-link`, `dev-children-are-links`, `swapped-dev` |
-//! | ids and sub-cgroups with `..` (crun 1.28) | `id-leaves-the-root`, `sub-cgroup` |
+//! docs/security.md has a table of the advisories, and what proves a runtime immune to each.
 //!
 //! `WINDLASS_CONFORMANCE_STARTS` says how often each race is run.
 

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::case::{CRUN, Case, Known, NEW_CRUN, Need, OLD_CRUN, RUNC, Verdict, check, equal};
+use crate::case::{CRUN, Case, Known, NEW_CRUN, Need, OLD_CRUN, RUNC, Stop, Verdict, check, equal};
 use crate::harness::canary::{Canary, Fingerprint, program_unchanged};
 use crate::harness::console::ConsoleSocket;
 use crate::harness::{Context, observation, visits};
@@ -50,6 +51,18 @@ pub const CASES: &[Case] = &[
         runtimes: OLD_CRUN,
         why: "a descriptor that the caller leaks leads chdir(2) to the host",
     }]),
+    Case::contract(
+        "hostile/exec-under-a-false-proc",
+        "exec in a container that has covered its /proc writes nothing there, and loses no limit",
+        "mounts a tmpfs over /proc from inside, with false files of self in it, and executes with \
+         noNewPrivileges, a score and no capability",
+        exec_under_false_proc,
+    )
+    .clause(
+        "security",
+        "CVE-2019-16884, CVE-2025-52881",
+        "label write goes to a private fsopen'ed procfs; for exec too",
+    ),
     Case::contract(
         "hostile/exec-user",
         "exec -u runs as the uid that was written, or not at all",
@@ -274,6 +287,77 @@ fn directory_of_exec(context: &Context) -> Verdict {
                 ),
             )?;
         }
+    }
+    container.stop()
+}
+
+fn exec_under_false_proc(context: &Context) -> Verdict {
+    let mut bundle = context.bundle()?;
+    let every = json!(context.host.capabilities);
+    bundle.config["process"]["capabilities"] =
+        json!({ "bounding": every, "permitted": every, "effective": every });
+    let container = context.started(bundle)?;
+    let made = [
+        "cover:/proc",
+        "mkdir:/proc/self",
+        "mkdir:/proc/self/attr",
+        "mkdir:/proc/self/fd",
+        "create:/proc/self/attr/exec",
+        "create:/proc/self/attr/keycreate",
+        "create:/proc/self/oom_score_adj",
+        "create:/proc/self/status",
+    ];
+    let words: Vec<&str> = ["/probe", "probe", "see"].into_iter().chain(made).collect();
+    let seen = observation(&container.call("exec", &[], &words)?.must_work()?)?;
+    for question in made {
+        check(
+            seen.answer(question).worked(),
+            format_args!("{question}: {:?}", seen.answer(question)),
+        )?;
+    }
+    // The container's /proc, as the host sees it.
+    let lies = PathBuf::from(format!("/proc/{}/root/proc", container.pid()?));
+    let names = || -> Result<Vec<(String, u64)>, Stop> {
+        let mut names = Vec::new();
+        for directory in ["", "self", "self/attr", "self/fd"] {
+            for entry in fs::read_dir(lies.join(directory))? {
+                let entry = entry?;
+                names.push((
+                    format!("{directory}/{}", entry.file_name().to_string_lossy()),
+                    entry.metadata()?.len(),
+                ));
+            }
+        }
+        names.sort();
+        Ok(names)
+    };
+    let before = names()?;
+    let file = context.directory.join("process.json");
+    let none = json!([]);
+    let process = json!({
+        "user": { "uid": 0, "gid": 0 }, "cwd": "/", "env": ["PATH=/"],
+        "args": ["/probe", "probe", "wait"],
+        "noNewPrivileges": true, "oomScoreAdj": 500,
+        "capabilities": { "bounding": none, "permitted": none, "effective": none },
+    });
+    fs::write(&file, process.to_string())?;
+    let file = file.to_string_lossy().into_owned();
+    let pid_file = context.directory.join("pid").to_string_lossy().into_owned();
+    let options = ["--detach", "--pid-file", &pid_file, "--process", &file];
+    let output = container.call("exec", &options, &[])?;
+    equal("what is in the false /proc", names()?, before)?;
+    // A refusal is as good.
+    if output.worked() {
+        let own = PathBuf::from("/proc").join(fs::read_to_string(&pid_file)?.trim());
+        let status = fs::read_to_string(own.join("status"))?;
+        for line in ["NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
+            check(
+                status.lines().any(|other| other == line),
+                format_args!("its status is without {line:?}"),
+            )?;
+        }
+        let score = fs::read_to_string(own.join("oom_score_adj"))?;
+        equal("oom_score_adj", score.trim(), "500")?;
     }
     container.stop()
 }

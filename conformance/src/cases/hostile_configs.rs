@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 use super::namespaces::with_user_namespace;
 use super::seccomp;
 use crate::case::{Case, Known, NEW_CRUN, Need, RUNC, Stop, Verdict, check, equal};
-use crate::harness::Context;
 use crate::harness::bundle::push;
 use crate::harness::cgroup::left_behind;
+use crate::harness::{Context, observation};
+use crate::probe::Observation;
 
 /// This part of the chapter's cases.
 pub const CASES: &[Case] = &[
     Case::contract(
         "hostile/long-words",
         "words longer than 64 KiB reach the container whole, or are refused, and choose no namespace",
-        "an environment variable of 100,000 bytes; paths of 75,000, and 5,000 id mappings",
+        "an environment variable of 100,000 bytes, for exec too; paths of 75,000, and 5,000 id mappings",
         long_words,
     )
     .clause(
@@ -73,24 +74,32 @@ fn long_words(context: &Context) -> Verdict {
     let questions: Vec<&str> = questions.iter().map(String::as_str).collect();
     // What a reader takes for the rest of the message that loses count.
     let long = "/proc/1/ns/net,".repeat(5_000);
+    let variable = format!("LONG={}", "x".repeat(100_000));
+    let whole = |what: &str, seen: &Observation| -> Verdict {
+        let bytes = seen.variable("LONG").first().map_or(0, |value| value.len());
+        equal(&format!("{what}: bytes of LONG"), bytes, 100_000)?;
+        for (kind, question) in kinds.iter().zip(&questions) {
+            let ours = fs::read_link(format!("/proc/self/ns/{kind}"))?;
+            check(
+                seen.answer(question).text != ours.to_string_lossy(),
+                format_args!("{what}: the {kind} namespace is the host's"),
+            )?;
+        }
+        Ok(())
+    };
     let mut bundle = context.bundle()?;
-    push(
-        &mut bundle.config["process"]["env"],
-        json!(format!("LONG={}", "x".repeat(100_000))),
-    );
-    let seen = context.see(bundle, &questions)?;
-    equal(
-        "bytes of LONG",
-        seen.variable("LONG").first().map_or(0, |value| value.len()),
-        100_000,
-    )?;
-    for (kind, question) in kinds.iter().zip(&questions) {
-        let ours = fs::read_link(format!("/proc/self/ns/{kind}"))?;
-        check(
-            seen.answer(question).text != ours.to_string_lossy(),
-            format_args!("the {kind} namespace is the host's"),
-        )?;
-    }
+    push(&mut bundle.config["process"]["env"], json!(variable));
+    whole("run", &context.see(bundle, &questions)?)?;
+    let container = context.started(context.bundle()?)?;
+    let words: Vec<&str> = ["/probe", "probe", "see"]
+        .into_iter()
+        .chain(questions.iter().copied())
+        .collect();
+    let output = container
+        .call("exec", &["--env", &variable], &words)?
+        .must_work()?;
+    whole("exec", &observation(&output)?)?;
+    container.stop()?;
     for pointer in ["/linux/cgroupsPath", "/hostname", "/root/path"] {
         context.must_refuse_with(|config| {
             if let Some(word) = config.pointer_mut(pointer) {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::case::{CRUN, Case, Known, OLD_RUNC, RUNC, Stop, Verdict, check};
 use crate::harness::canary::{Canary, Swapper, starts};
+use crate::harness::console::ConsoleSocket;
 use crate::harness::{Bundle, Context, observation};
 use crate::probe::Observation;
 
@@ -108,6 +109,18 @@ pub const CASES: &[Case] = &[
         "security",
         "CVE-2019-19921, CVE-2023-27561, CVE-2023-28642",
         "/proc swapped: masks and labels not applied",
+    ),
+    Case::contract(
+        "hostile/swapped-console",
+        "a /dev/console and terminals that are swapped for links are nothing of the host",
+        "20 creations with a terminal and volumes at /dev and /dev/pts, in which console and 0 are \
+         exchanged for links to the canary's file",
+        console,
+    )
+    .clause(
+        "security",
+        "CVE-2025-52565",
+        "swapper on /dev/pts/*; console inode == pty slave fstat",
     ),
     Case::contract(
         "hostile/swapped-cwd",
@@ -267,6 +280,46 @@ fn proc(context: &Context) -> Verdict {
     bundle.config["linux"]["maskedPaths"] = json!(["/proc/kcore", "/proc/self/attr/exec"]);
     let names = (proc, lie);
     race(context, &mut bundle, names, &canary, &[], None)
+}
+
+fn console(context: &Context) -> Verdict {
+    let canary = Canary::new(context)?;
+    let devices = volume(context)?;
+    let terminals = devices.join("pts");
+    fs::create_dir(&terminals)?;
+    let mut swappers = Vec::new();
+    for name in [devices.join("console"), terminals.join("0")] {
+        let link = name.with_file_name("other");
+        fs::write(&name, "")?;
+        symlink(canary.directory.join("file"), &link)?;
+        swappers.push(Swapper::start(&name, &link)?);
+    }
+    let mut bundle = context.bundle()?;
+    for place in ["/dev", "/dev/pts", "/dev/shm"] {
+        bundle.drop_mount(place);
+    }
+    bundle.add_mount(json!({
+        "destination": "/dev", "type": "bind", "source": devices, "options": ["rbind"],
+    }));
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle.set_probe(&["see", "write:/dev/console=x"]);
+    for number in 0..starts() {
+        let directory = context.directory.join(number.to_string());
+        fs::create_dir(&directory)?;
+        let socket = ConsoleSocket::listen(&directory)?;
+        let path = socket.path.to_string_lossy().into_owned();
+        let (container, output) =
+            context.attempt("create", &bundle, &["--console-socket", &path])?;
+        if output.worked() {
+            let (_master, _) = socket.receive()?;
+            let pid = container.pid()?;
+            container.start()?;
+            container.wait(pid)?;
+        }
+        drop(container);
+        canary.unharmed()?;
+    }
+    Ok(())
 }
 
 fn working_directory(context: &Context) -> Verdict {

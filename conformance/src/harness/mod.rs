@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod console;
 mod container;
 mod host;
+pub mod orphans;
 mod runtime;
 pub mod seccomp_agent;
 

@@ -376,10 +376,11 @@ pub fn ends_within(pid: i32, limit: Duration) -> Result<bool, Stop> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left)?;
+        let timeout = Timespec::try_from(left.min(Duration::from_millis(100)))?;
         let mut watched = [PollFd::new(&handle, PollFlags::IN)];
         match poll(&mut watched, Some(&timeout)) {
-            Ok(0) => return Ok(false),
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) => super::orphans::reap(),
             Ok(_) => return Ok(true),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

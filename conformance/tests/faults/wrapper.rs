@@ -130,6 +130,22 @@ pub fn run(fault: &str) -> ExitCode {
         ("wrong-pid", "state") => {
             print_state(&call, |state| state["pid"] = json!(std::process::id()))
         }
+        ("believe-a-false-proc", "exec") => {
+            let id = call.words.last().map_or("", String::as_str);
+            let mut state = Command::new(base());
+            state
+                .args(&call.words[..call.verb_at])
+                .args(["state", id])
+                .stderr(Stdio::null());
+            let state: Value =
+                serde_json::from_slice(&state.output().unwrap().stdout).unwrap_or_default();
+            // Of the first exec there, which makes the false files, the last word is no id.
+            if let Some(pid) = state["pid"].as_i64() {
+                let score = format!("/proc/{pid}/root/proc/self/oom_score_adj");
+                fs::write(score, "500").unwrap();
+            }
+            call.become_runc()
+        }
         ("empty-list", "list") => {
             println!("[]");
             ExitCode::SUCCESS
@@ -471,11 +487,14 @@ fn break_surroundings(fault: &str, config: &mut Value) {
                 mapping["hostID"] = own.clone();
             });
         }
-        "mount-over-dev" => push(
-            config,
-            "/mounts",
-            json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" }),
-        ),
+        "follow-console" => each(config, "/mounts", |mount| {
+            if mount["destination"] == "/dev"
+                && let Some(volume) = mount["source"].as_str()
+            {
+                let _ = fs::write(format!("{volume}/console"), "x");
+            }
+        }),
+        "mask-dev" => config["linux"]["maskedPaths"] = json!(["/dev"]),
         "skip-masked-paths-for-users" => forget(config, "/linux", "maskedPaths"),
         "forget-net-devices" => forget(config, "/linux", "netDevices"),
         "ignore-metadata" => forget(config, "/linux/seccomp", "listenerMetadata"),
@@ -491,7 +510,10 @@ fn break_resources(fault: &str, config: &mut Value) {
     match fault {
         "lower-the-memory-limit" => config["linux"]["resources"]["memory"]["limit"] = json!(65_536),
         "ignore-memory-limit" => forget(config, "/linux/resources", "memory"),
-        "ignore-resources" => forget(config, "/linux", "resources"),
+        "ignore-cgroup" => {
+            forget(config, "/linux", "resources");
+            forget(config, "/linux", "cgroupsPath");
+        }
         "forget-hidden-throttles" => {
             forget(
                 config,
