@@ -23,7 +23,8 @@ pub struct Host {
     pub seccomp: Option<Abilities>,
     /// Whether AppArmor is there and enabled; looked for only when there is a profile.
     pub apparmor: bool,
-    /// Whether SELinux is there and enabled; looked for only when there is a label.
+    /// Whether SELinux is there and enabled; looked for only when there is a label, of the process or of
+    /// mounts.
     pub selinux: bool,
     /// The resctrl file system; looked for only when a group is asked for.
     pub resctrl: Option<Resctrl>,
@@ -56,7 +57,8 @@ impl Host {
             apparmor: asks_for(process, |process| &process.apparmor_profile)
                 && std::fs::read("/sys/module/apparmor/parameters/enabled")
                     .is_ok_and(|enabled| enabled.starts_with(b"Y")),
-            selinux: asks_for(process, |process| &process.selinux_label) && selinux_is_enabled(),
+            selinux: (asks_for(process, |process| &process.selinux_label) || labels_mounts(spec))
+                && selinux_is_enabled(),
             resctrl: spec
                 .linux
                 .intel_rdt
@@ -73,6 +75,11 @@ fn asks_for<'p, 'a>(
     process
         .and_then(|process| field(process).as_deref())
         .is_some_and(|value| !value.is_empty())
+}
+
+fn labels_mounts(spec: &Spec<'_>) -> bool {
+    let label = spec.linux.mount_label.as_deref();
+    label.is_some_and(|label| !label.is_empty())
 }
 
 /// Its file system is mounted, and a policy is loaded: before that, everything is labelled

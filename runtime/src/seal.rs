@@ -20,7 +20,7 @@ use rustix::mount::OpenTreeFlags;
 
 use crate::error::{CallContext, Error, Result};
 use crate::rootfs::mount::readonly_clone;
-use crate::sys::exec::execve_fd;
+use crate::sys::exec::{close_together, execve_fd};
 use crate::sys::own_image;
 
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -44,10 +44,10 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
                 "runc exeseal: using /proc/self/exe clone: a read-only mount of this one file, for \
                  what runc calls \"runc exeseal: using overlayfs for sealed /proc/self/exe\"",
             );
-            if goes_on_from(&mount) {
-                return Ok(());
+            match goes_on_from(mount) {
+                Ok(()) => return Ok(()),
+                Err(mount) => mount,
             }
-            mount
         }
         Err(_) if cannot_be_written() => {
             debug("runc exeseal: using /proc/self/exe clone is needless: nobody here may write it");
@@ -100,13 +100,18 @@ fn read_only_mount() -> Result<OwnedFd> {
     readonly_clone(CWD, OWN_BINARY, OpenTreeFlags::empty())
 }
 
-/// Whether the kernel lets us run on from the file behind the mount, without a new start. That the
-/// old mount is not in use any more is the kernel's condition for it.
-fn goes_on_from(mount: &OwnedFd) -> bool {
+/// Runs on from the file behind the mount, without a new start, if the kernel lets us: that the old
+/// mount is not in use any more is its condition. Else the mount is given back.
+fn goes_on_from(mount: OwnedFd) -> Result<(), OwnedFd> {
     let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|file| own_image::run_from(file.as_fd(), std::env::args_os().len()))
-        .is_ok()
+    let Ok(file) = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+        return Err(mount);
+    };
+    if own_image::run_from(file.as_fd(), std::env::args_os().len()).is_err() {
+        return Err(mount);
+    }
+    close_together([mount, file]);
+    Ok(())
 }
 
 /// A copy in memory that can't be written any more, for callers who may not make mounts.

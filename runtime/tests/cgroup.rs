@@ -346,7 +346,9 @@ fn a_directory_that_is_no_cgroup_is_not_taken_for_one() {
         for forged in [false, true] {
             if forged {
                 fs::create_dir(scratch.path().join("a")).unwrap();
-                fs::write(scratch.path().join("a/cgroup.procs"), "").unwrap();
+                for file in ["a/cgroup.procs", "a/tasks"] {
+                    fs::write(scratch.path().join(file), "").unwrap();
+                }
             }
             let refusal = placement
                 .create(&hierarchies, &[], &mut |_| Ok(()))

@@ -12,6 +12,7 @@ use super::limits::{Above, Absent, Write};
 use super::placement::{Place, Placement};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
 use crate::sys::bpf;
+use crate::sys::exec::close_together;
 
 impl Placement {
     /// Carries out `writes` in order.
@@ -21,7 +22,7 @@ impl Placement {
     /// tried once more after the rest.
     pub fn apply(&self, writes: &[Write<'_>]) -> Result<()> {
         self.check(writes)?;
-        let mut writer = Writer { open: None };
+        let mut writer = Writer::default();
         let mut again = Vec::new();
         for (index, write) in writes.iter().enumerate() {
             let place = self.place_of(write)?;
@@ -120,9 +121,18 @@ fn load(program: &Program) -> Result<OwnedFd> {
         .context(|| "loading the device filter")
 }
 
-/// Keeps a file open while one write after the other goes to it.
+/// Keeps a file open while one write after the other goes to it, and closes all of them in the end.
+#[derive(Default)]
 struct Writer {
-    open: Option<(String, OwnedFd)>,
+    /// The last is the one at `path`.
+    open: Vec<OwnedFd>,
+    path: String,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        close_together(std::mem::take(&mut self.open));
+    }
 }
 
 impl Writer {
@@ -157,15 +167,15 @@ impl Writer {
     }
 
     fn write_to(&mut self, path: &str, value: &str) -> Result<()> {
-        if self.open.as_ref().is_none_or(|(open, _)| open != path) {
+        if self.path != path {
             let file =
                 files::open(path, OFlags::WRONLY).call(|| format!("open({path:?}, O_WRONLY)"))?;
-            self.open = Some((path.to_owned(), file));
+            self.open.push(file);
+            path.clone_into(&mut self.path);
         }
-        let Some((_, file)) = &self.open else {
-            return Ok(());
-        };
-        files::write(file, value).call(|| format!("write({path:?}, {value:?})"))
+        self.open.last().map_or(Ok(()), |file| {
+            files::write(file, value).call(|| format!("write({path:?}, {value:?})"))
+        })
     }
 }
 

@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 16;
 /// The open way into a container's new cgroups.
 #[derive(Debug)]
 pub struct Entrance {
-    /// `cgroup.procs` of each v1 hierarchy, with its path.
+    /// `tasks` of each v1 hierarchy, with its path.
     v1: Vec<(OwnedFd, String)>,
     v2: Option<(OwnedFd, String)>,
 }
@@ -30,22 +30,28 @@ impl Entrance {
         self.v2.as_ref().map(|(directory, _)| directory.as_fd())
     }
 
-    /// Puts `pid` into all cgroups of version 1: all but the one that `CLONE_INTO_CGROUP` did.
-    pub fn attach_to_v1(&self, pid: Pid) -> Result<()> {
+    /// Puts this process, which has one thread, into all cgroups of version 1: all but the one that
+    /// `CLONE_INTO_CGROUP` did.
+    ///
+    /// A thread that moves itself alone (`0`) can't end or fork meanwhile, so the kernel does it
+    /// without the lock that keeps every process from that, and that takes an RCU grace period to get
+    /// (`cgroup_procs_write_start`, Linux 5.5).
+    pub fn enter_v1(&self) -> Result<()> {
+        self.write_to_v1("0")
+    }
+
+    /// Puts `pid`, which has one thread, into all cgroups.
+    pub fn attach(&self, pid: Pid) -> Result<()> {
         let pid = pid.as_raw_nonzero().to_string();
-        self.v1.iter().try_for_each(|(procs, path)| {
-            files::write(procs, &pid).call(|| format!("write({path:?}, {pid:?})"))
+        self.write_to_v1(&pid)?;
+        self.v2.as_ref().map_or(Ok(()), |(_, path)| {
+            files::write_to(&format!("{path}/cgroup.procs"), &pid)
         })
     }
 
-    /// Puts `pid` into all cgroups.
-    pub fn attach(&self, pid: Pid) -> Result<()> {
-        self.attach_to_v1(pid)?;
-        self.v2.as_ref().map_or(Ok(()), |(_, path)| {
-            files::write_to(
-                &format!("{path}/cgroup.procs"),
-                &pid.as_raw_nonzero().to_string(),
-            )
+    fn write_to_v1(&self, pid: &str) -> Result<()> {
+        self.v1.iter().try_for_each(|(tasks, path)| {
+            files::write(tasks, pid).call(|| format!("write({path:?}, {pid:?})"))
         })
     }
 }
@@ -184,8 +190,8 @@ impl Placement {
                 }
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {
-                let path = format!("{}/cgroup.procs", place.path);
-                let procs = match files::open(&path, OFlags::WRONLY) {
+                let path = format!("{}/tasks", place.path);
+                let tasks = match files::open(&path, OFlags::WRONLY) {
                     // Only a cgroup file system can have put this file into a new directory. Where
                     // the usual mount point is a mere directory, the container goes without, as in
                     // runc; but not without its device rules.
@@ -197,12 +203,12 @@ impl Placement {
                     result => result.call(|| format!("open({path:?}, O_WRONLY)"))?,
                 };
                 if place.found {
-                    files::verify(&procs, &path)?;
+                    files::verify(&tasks, &path)?;
                 }
                 if hierarchy.controllers.iter().any(|name| name == "cpuset") {
                     place.inherit_cpuset(writes)?;
                 }
-                entrance.v1.push((procs, path));
+                entrance.v1.push((tasks, path));
             }
         }
         for path in not_mounted {
@@ -270,17 +276,22 @@ impl Place {
     /// doesn't give it are its parent's, as in runc.
     fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
         let parent = ancestors(&self.path).next().unwrap_or("/");
+        let mut done = Vec::new();
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if writes.iter().any(|write| write.file == file) {
                 // The cgroup's own value is written later; those above have to allow it.
-                inherited(parent, file)?;
+                inherited(parent, file, &mut done)?;
             } else if !self.found {
-                let value = inherited(parent, file)?;
-                files::write_to(&format!("{}/{file}", self.path), &value)?;
+                let value = inherited(parent, file, &mut done)?;
+                done.push(files::open_and_write(
+                    &format!("{}/{file}", self.path),
+                    &value,
+                )?);
             } else {
-                inherited(&self.path, file)?;
+                inherited(&self.path, file, &mut done)?;
             }
         }
+        close_together(done);
         Ok(())
     }
 
@@ -342,16 +353,18 @@ impl Place {
     }
 }
 
-/// The value of the cpuset file `file` in `directory`, taken from its parent if it has none.
-fn inherited(directory: &str, file: &str) -> Result<String> {
+/// The value of the cpuset file `file` in `directory`, taken from its parent if it has none. What was
+/// opened for it goes to `done`, for the caller to close.
+fn inherited(directory: &str, file: &str, done: &mut Vec<OwnedFd>) -> Result<String> {
     let path = format!("{directory}/{file}");
-    let own = files::read(&path)?;
+    let (own, opened) = files::open_and_read(&path)?;
+    done.push(opened);
     if !own.trim_end().is_empty() {
         return Ok(own);
     }
     let parent = ancestors(directory).next().unwrap_or("/");
-    let value = inherited(parent, file)?;
-    files::write_to(&path, &value)?;
+    let value = inherited(parent, file, done)?;
+    done.push(files::open_and_write(&path, &value)?);
     Ok(value)
 }
 

@@ -23,6 +23,11 @@ pub(super) fn open(path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 /// The text of the file `path` on procfs or a cgroup file system, which the kernel gives in one
 /// piece as far as there is room.
 pub(super) fn read(path: &str) -> Result<String> {
+    open_and_read(path).map(|(text, _)| text)
+}
+
+/// The same, with the file, for a caller who closes several at once.
+pub(super) fn open_and_read(path: &str) -> Result<(String, OwnedFd)> {
     // /proc/self is a magic link itself.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = if path.starts_with("/proc/self/") {
@@ -39,7 +44,8 @@ pub(super) fn read(path: &str) -> Result<String> {
                 .call(|| format!("read({path:?})"))?;
         // A line that the rest had no room for may be missing: there is no line of 1024 bytes.
         if read == 0 || room - read > 1024 {
-            return text_of(text).call(|| format!("read({path:?})"));
+            let text = text_of(text).call(|| format!("read({path:?})"))?;
+            return Ok((text, file));
         }
         text.reserve(4096);
     }
@@ -74,8 +80,14 @@ pub(super) fn write(file: impl AsFd, value: &str) -> rustix::io::Result<()> {
 
 /// Opens the file `path` and writes `value` to it in one call.
 pub(super) fn write_to(path: &str, value: &str) -> Result<()> {
+    open_and_write(path, value).map(drop)
+}
+
+/// The same, with the file, for a caller who closes several at once.
+pub(super) fn open_and_write(path: &str, value: &str) -> Result<OwnedFd> {
     let file = open(path, OFlags::WRONLY).call(|| format!("open({path:?}, O_WRONLY)"))?;
-    write(file, value).call(|| format!("write({path:?}, {value:?})"))
+    write(&file, value).call(|| format!("write({path:?}, {value:?})"))?;
+    Ok(file)
 }
 
 /// Refuses what is not on a cgroup file system.

@@ -140,8 +140,9 @@ impl Foreground<'_> {
             rustix::io::ioctl_fionbio(master, true).ok()?;
             RawMode::enter()
         });
-        let output = Output::new();
-        let served = self.serve(&self.signals.descriptor, master.as_ref(), &output);
+        let output = master.as_ref().map(|_| Output::new());
+        let relayed = master.as_ref().zip(output.as_ref());
+        let served = self.serve(&self.signals.descriptor, relayed);
         drop(raw_mode);
         let (status, bytes) = served?;
         let signals = self.signals;
@@ -158,10 +159,10 @@ impl Foreground<'_> {
     fn serve(
         &self,
         signals: &OwnedFd,
-        master: Option<&OwnedFd>,
-        output: &Output,
+        relayed: Option<(&OwnedFd, &Output)>,
     ) -> Result<(ExitCode, Vec<u8>)> {
-        let mut relay = master.map(|master| Relay::new(master, output));
+        let master = relayed.map(|(master, _)| master);
+        let mut relay = relayed.map(|(master, output)| Relay::new(master, output));
         let mut notifier = self.notifier.as_ref();
         loop {
             // In the place of one that has nothing more to say stands one that is asked nothing.
@@ -434,16 +435,22 @@ impl Output {
 /// What a process that has ended has written, and nobody has read yet.
 pub(super) struct Rest {
     bytes: Vec<u8>,
-    output: Output,
+    /// None without a terminal.
+    output: Option<Output>,
     signals: Signals,
 }
 
 impl Rest {
     /// Passes it on, however long that takes; a signal ends us.
     pub(super) fn pass_on(mut self) {
-        while !self.bytes.is_empty() && self.output.write(&mut self.bytes).is_ok() {
+        let Some(output) = self.output else {
+            // What is open is closed by the end of this program.
+            std::mem::forget(self.signals);
+            return;
+        };
+        while !self.bytes.is_empty() && output.write(&mut self.bytes).is_ok() {
             let mut fds = [
-                PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::OUT),
+                PollFd::from_borrowed_fd(output.as_fd(), PollFlags::OUT),
                 PollFd::new(&self.signals.descriptor, PollFlags::IN),
             ];
             let _ = poll(&mut fds, None);

@@ -12,6 +12,7 @@ use super::{ExitCode, own_name};
 use crate::container::create::{Created, create, load_bundle};
 use crate::container::delete::delete_ended;
 use crate::container::hook_state::HookState;
+use crate::container::journal::{Record, forget_ended_init};
 use crate::container::start::run_poststart;
 use crate::error::Result;
 use crate::plan::NamespaceKind;
@@ -87,21 +88,21 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
         directory,
         init,
         pidfd,
-        records,
+        mut records,
         notifier,
         lock,
     } = created;
     // Others may change the container while it runs; the directory that is held stays this one's,
     // whatever has its name by then.
     let unlocked = lock.release()?;
-    let finish = || {
+    let finish = |records: &[Record]| {
         let poststop = &spec.hooks.poststop;
-        delete_ended(unlocked, &directory, &records, poststop, &hook_state, log);
+        delete_ended(unlocked, &directory, records, poststop, &hook_state, log);
     };
     let started = options::send_pidfd(arguments, &pidfd)
         .and_then(|()| run_poststart(init, &spec.hooks.poststart, &hook_state));
     if let Err(error) = started {
-        finish();
+        finish(&records);
         return Err(error);
     }
     let Some(signals) = signals else {
@@ -119,9 +120,12 @@ fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> R
     };
     let (status, rest) = foreground.wait()?;
     if !arguments.switch(&KEEP) {
-        finish();
+        forget_ended_init(&mut records);
+        finish(&records);
     }
     rest.pass_on();
+    // What is open is closed by the end of this program.
+    std::mem::forget(pidfd);
     Ok(status)
 }
 

@@ -1,5 +1,6 @@
 //! `create`, and the first half of `run`: the runtime's side of a container's plan.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,6 +37,7 @@ use crate::plan::{
 };
 use crate::report::Listener;
 use crate::spec::{ConfigText, Spec, check, check_rootless, read_config};
+use crate::sys::exec::close_together;
 use crate::sys::identity::started_as_root;
 use crate::trace::{StepTimes, Trace};
 
@@ -243,8 +245,6 @@ pub(super) struct Setup<'s, 'a> {
     /// CRIU, which is in init's place until it has restored it.
     pub(super) stand_in: Option<Pid>,
     mount_sources: MountSources,
-    /// Whether init was born in its cgroup of version 2.
-    in_cgroup: bool,
     newborn: Option<Newborn>,
     net_devices: Option<NetDeviceMover>,
     pub(super) identity: Option<ProcessIdentity>,
@@ -289,7 +289,6 @@ impl<'s, 'a> Setup<'s, 'a> {
             entrance: None,
             stand_in: None,
             mount_sources: MountSources::default(),
-            in_cgroup: false,
             newborn: None,
             net_devices: None,
             identity: None,
@@ -458,6 +457,7 @@ impl<'s, 'a> Setup<'s, 'a> {
         let console_socket = self.request.console_socket.take();
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.placement;
+        let entrance = self.entrance.take();
         let debug = announce_birth(self.listener);
         let times = self.times.as_ref();
         let mut proc = TrustedProc::default();
@@ -475,6 +475,7 @@ impl<'s, 'a> Setup<'s, 'a> {
                     exec_fifo,
                     join: None,
                     placement,
+                    entrance: entrance.as_ref(),
                     times,
                     debug,
                     proc,
@@ -484,10 +485,11 @@ impl<'s, 'a> Setup<'s, 'a> {
         };
         let newborn = if let Birth::Beyond(list) = birth {
             let enter = || init::namespaces::join_with_user(list);
-            give_birth_beyond(plan, self.listener, enter, namespaces, live)?
+            let newborn = give_birth_beyond(plan, self.listener, enter, namespaces, live)?;
+            self.entrance = entrance;
+            newborn
         } else {
-            let cgroup = self.entrance.as_ref().and_then(Entrance::v2);
-            self.in_cgroup = cgroup.is_some();
+            let cgroup = entrance.as_ref().and_then(Entrance::v2);
             give_birth(namespaces, cgroup, live)?
         };
         let pid = newborn.pid();
@@ -525,16 +527,10 @@ impl<'s, 'a> Setup<'s, 'a> {
     }
 
     fn enter_cgroups(&mut self) -> Result<()> {
-        if let (Some(entrance), Some(pid)) = (&self.entrance, self.stand_in) {
-            return entrance.attach(pid);
-        }
-        let (Some(entrance), Some(newborn)) = (self.entrance.take(), &self.newborn) else {
-            return Err(Error::new("the plan enters cgroups that it has not made"));
-        };
-        if self.in_cgroup {
-            entrance.attach_to_v1(newborn.pid)
-        } else {
-            entrance.attach(newborn.pid)
+        let pid = self.newborn.as_ref().map(|newborn| newborn.pid);
+        match (self.entrance.take(), self.stand_in.or(pid)) {
+            (Some(entrance), Some(pid)) => entrance.attach(pid),
+            _ => Err(Error::new("the plan enters cgroups that it has not made")),
         }
     }
 
@@ -551,16 +547,7 @@ impl<'s, 'a> Setup<'s, 'a> {
         let identity = self
             .identity
             .ok_or_else(|| Error::new("the plan has started no process"))?;
-        let copy = self.directory.file(CONFIG_COPY);
-        let shown = || format!("write {}", copy.display());
-        std::fs::File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&copy)
-            .and_then(|mut file| file.write_all(self.config.as_str().as_bytes()))
-            .call(shown)?;
+        let copy = self.copy_config()?;
         let bundle = self.hook_state.bundle;
         let state = StateFile {
             id: self.hook_state.id.to_owned(),
@@ -593,11 +580,30 @@ impl<'s, 'a> Setup<'s, 'a> {
             late_hooks: !self.spec.hooks.poststart.is_empty()
                 || !self.spec.hooks.poststop.is_empty(),
         };
-        state.write(&self.directory)?;
+        let state = state.write(&self.directory)?;
+        // All that there is to undo has been written down.
+        let journal = self.journal.take().map(Journal::into_file);
+        let written = [copy, state].into_iter().chain(journal);
+        close_together(written.map(OwnedFd::from));
         match self.request.pid_file {
             Some(path) => write_pid_file(path, identity.pid),
             None => Ok(()),
         }
+    }
+
+    fn copy_config(&self) -> Result<File> {
+        let path = self.directory.file(CONFIG_COPY);
+        let shown = || format!("write {}", path.display());
+        let mut copy = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .call(shown)?;
+        copy.write_all(self.config.as_str().as_bytes())
+            .call(shown)?;
+        Ok(copy)
     }
 
     fn move_net_device(&mut self, device: &NetDeviceStep<'_>) -> Result<()> {
@@ -656,7 +662,7 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
                 self.proc.write_oom_score(pid, *score)
             }
             Action::Rlimit(limit) => init::set_limit(limit, Some(self.newborn_pid()?)),
-            Action::EnterCgroups => self.enter_cgroups(),
+            Action::EnterCgroups(_) => self.enter_cgroups(),
             Action::Resctrl(ResctrlStep::Make(group, schemata)) => {
                 let id = self.hook_state.id;
                 group.make(id, schemata, &mut |path| {

@@ -173,7 +173,7 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
                 TrustedProc::default().write_oom_score(pid, *score)
             }
             Action::Rlimit(limit) => init::set_limit(limit, Some(self.pid()?)),
-            Action::EnterCgroups => {
+            Action::EnterCgroups(_) => {
                 let pid = self.pid()?;
                 let entered =
                     self.destination
@@ -255,6 +255,7 @@ impl Entry<'_, '_> {
                     exec_fifo: None,
                     join: join.take(),
                     placement,
+                    entrance: None,
                     debug,
                     proc: TrustedProc::default(),
                     runtime_may_more: false,

@@ -65,6 +65,11 @@ pub struct Journal {
 pub const JOURNAL: &str = "journal";
 
 impl Journal {
+    /// The file, when there is nothing more to write down.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Begins the journal of a new container. Its first record is written with the second: until
     /// then nothing has been done that a crash could leave behind.
     ///
@@ -93,6 +98,13 @@ impl Journal {
         lines.append(&mut line(record)?);
         self.file.write_all(&lines).call(|| "write(journal)")
     }
+}
+
+/// Leaves the first process out of `records`, which has ended and been waited for, with all the
+/// others of its pid namespace: its pid may be another's by now. One that is not the first of its
+/// pid namespace stays, for those that it may have left behind.
+pub fn forget_ended_init(records: &mut Vec<Record>) {
+    records.retain(|record| !matches!(record, Record::Init { own_pids: true, .. }));
 }
 
 fn line(record: &Record) -> Result<Vec<u8>> {

@@ -11,7 +11,7 @@ pub mod exec;
 mod external;
 pub mod hook_state;
 mod id_maps;
-mod journal;
+pub mod journal;
 pub mod kill;
 mod mount_source;
 pub mod mounts;

@@ -291,7 +291,7 @@ fn is_of_groups(action: &Action<'_>) -> bool {
             | Action::WriteCgroups(_)
             | Action::DelegateCgroup(_)
             | Action::FilterDevices(_)
-            | Action::EnterCgroups
+            | Action::EnterCgroups(_)
             | Action::Resctrl(_)
     )
 }

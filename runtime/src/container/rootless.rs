@@ -79,8 +79,10 @@ impl Setup<'_, '_> {
 
     /// Writes the limits; rules for devices that a rootless user may not set are passed over.
     pub(super) fn write_cgroups(&self, writes: &[Write<'_>]) -> Result<()> {
-        if !writes.iter().any(|write| write.controller == DEVICES) || !self.is_rootless() {
-            return self.placement.apply(writes);
+        let asks_for_devices = writes.iter().any(|write| write.controller == DEVICES);
+        match self.placement.apply(writes) {
+            Err(_) if asks_for_devices && self.is_rootless() => {}
+            done => return done,
         }
         let (devices, limits): (Vec<_>, Vec<_>) = writes
             .iter()

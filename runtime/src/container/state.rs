@@ -108,21 +108,23 @@ impl StateFile {
             .collect()
     }
 
-    /// Writes it, in one write.
+    /// Writes it, in one write. The file is the caller's to close.
     ///
     /// # Errors
     /// With the path.
-    pub fn write(&self, directory: &ContainerDirectory) -> Result<()> {
+    pub fn write(&self, directory: &ContainerDirectory) -> Result<File> {
         let text =
             serde_json::to_vec(self).map_err(|error| Error::new(format!("state.json: {error}")))?;
         let path = directory.file(STATE_FILE);
-        File::options()
+        let shown = || format!("write {}", path.display());
+        let mut file = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|mut file| file.write_all(&text))
-            .call(|| format!("write {}", path.display()))
+            .call(shown)?;
+        file.write_all(&text).call(shown)?;
+        Ok(file)
     }
 }
 

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, prlimit};
 
+use crate::cgroup::Entrance;
 use crate::container::hook_state::HookState;
 use crate::error::{CallContext, Error, Result, kernel_words};
 use crate::hooks::{self, Surroundings};
@@ -51,6 +52,8 @@ pub struct Inheritance<'a> {
     pub join: Option<Joined>,
     /// Where the container's cgroups are, for its cgroup mounts.
     pub placement: &'a crate::cgroup::Placement,
+    /// The way into the cgroups of version 1, where init goes there by itself.
+    pub entrance: Option<&'a Entrance>,
     /// The host's /proc, if it had to be held before.
     pub proc: TrustedProc,
     /// Whether the runtime has rights on the host that init has not.
@@ -195,6 +198,10 @@ impl<'a> Init<'a> {
     )]
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         match &step.action {
+            Action::EnterCgroups(Side::Init) => {
+                let entrance = self.inheritance.entrance;
+                entrance.map_or(Ok(()), Entrance::enter_v1)
+            }
             Action::NewSession => new_session(),
             Action::SessionKeyring(step) => {
                 keyring::join(step, self.inheritance.hook_state.id, &mut self.proc)
@@ -300,7 +307,7 @@ impl<'a> Init<'a> {
             | Action::StartInit { .. }
             | Action::MapIds(_)
             | Action::CompareIdMaps(_)
-            | Action::EnterCgroups
+            | Action::EnterCgroups(Side::Runtime)
             | Action::Resctrl(_)
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)

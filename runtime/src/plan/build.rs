@@ -6,7 +6,7 @@ use super::filter::Filter;
 use super::namespaces::Namespaces;
 use super::{
     Action, Birth, ConsoleStep, HookKind, IdMaps, KeyringStep, NamespaceKind, Plan, Pointer,
-    ResctrlStep, SecurityModule, Step, cgroups, clause, intel_rdt, net_devices, process,
+    ResctrlStep, SecurityModule, Side, Step, cgroups, clause, intel_rdt, net_devices, process,
     scheduling,
 };
 use crate::cgroup::Maker;
@@ -64,25 +64,27 @@ pub fn for_container<'a>(
         .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
 
     builder.mount_label(spec, host)?;
-    let cgroups = cgroups::steps(spec, host, request.cgroups, &mut builder.warnings)?;
-    builder.steps.extend(cgroups.before_init);
+    let birth = namespaces.birth();
+    let cgroups = cgroups::steps(spec, host, request.cgroups, &birth, &mut builder.warnings)?;
+    builder.steps.extend(cgroups.before_birth);
     // For `exec` alone; but what can't be honoured then is refused now.
     scheduling::Affinity::of(process)?;
     builder.make_resctrl_group(spec, host)?;
     builder.push(
         Action::StartInit {
             namespaces: namespaces.made_by_clone,
-            birth: namespaces.birth(),
+            birth,
         },
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
     builder.id_maps(spec, &namespaces);
-    builder.steps.extend(cgroups.after_init);
+    builder.steps.extend(cgroups.after_birth);
 
     builder.enter_resctrl_group(spec, host)?;
     builder.oom_score(process);
 
+    builder.steps.extend(cgroups.by_init);
     builder.steps.push(scheduling::all_cpus());
     builder.time_namespace(spec, &namespaces);
     builder.become_root(&namespaces);
@@ -164,7 +166,7 @@ pub fn for_exec<'a>(
         clause::NAMESPACES,
     );
     builder.push(
-        Action::EnterCgroups,
+        Action::EnterCgroups(Side::Runtime),
         Pointer::to("/linux/cgroupsPath"),
         clause::CGROUPS_PATH,
     );

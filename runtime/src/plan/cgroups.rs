@@ -1,7 +1,7 @@
 //! The steps of a container's cgroups: making them, what is written there, and init's way in.
 
 use super::delegation::cgroup_owner;
-use super::{Action, Pointer, Step};
+use super::{Action, Birth, Pointer, Side, Step};
 use crate::cgroup::devices::{self, Enforcement};
 use crate::cgroup::systemd::{Property, annotations, properties};
 use crate::cgroup::{self, Maker};
@@ -16,10 +16,12 @@ const RESOURCES: &str = "config-linux.md#control-groups";
 /// The steps, by where they stand.
 #[derive(Debug, Default)]
 pub(super) struct CgroupSteps<'a> {
-    /// Those before init is there, which is then born in its cgroup.
-    pub(super) before_init: Vec<Step<'a>>,
-    /// Those after it: systemd makes no scope without a process.
-    pub(super) after_init: Vec<Step<'a>>,
+    /// Those before init's birth, in its cgroup then.
+    pub(super) before_birth: Vec<Step<'a>>,
+    /// Those after its birth: systemd makes no scope without a process.
+    pub(super) after_birth: Vec<Step<'a>>,
+    /// Init's way in, where it goes by itself.
+    pub(super) by_init: Option<Step<'a>>,
 }
 
 /// The steps of the cgroups that `maker` makes.
@@ -30,6 +32,7 @@ pub(super) fn steps<'a>(
     spec: &'a Spec<'a>,
     host: &Host,
     maker: &'a Maker,
+    birth: &Birth<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<CgroupSteps<'a>> {
     let mut rules = Vec::new();
@@ -96,18 +99,22 @@ pub(super) fn steps<'a>(
         });
     }
 
-    let entering = step(Action::EnterCgroups, "/linux/cgroupsPath", PATH);
-    Ok(if matches!(maker, Maker::Systemd(_)) {
-        making.push(entering);
-        CgroupSteps {
-            before_init: Vec::new(),
-            after_init: making,
-        }
+    let entering = |side| step(Action::EnterCgroups(side), "/linux/cgroupsPath", PATH);
+    let (before_birth, mut after_birth) = match maker {
+        Maker::Systemd(_) => (Vec::new(), making),
+        _ => (making, Vec::new()),
+    };
+    // A process that is made elsewhere is not born in its cgroup, and may not have the rights there.
+    let by_init = if before_birth.is_empty() || matches!(birth, Birth::Beyond(_)) {
+        after_birth.push(entering(Side::Runtime));
+        None
     } else {
-        CgroupSteps {
-            before_init: making,
-            after_init: vec![entering],
-        }
+        Some(entering(Side::Init))
+    };
+    Ok(CgroupSteps {
+        before_birth,
+        after_birth,
+        by_init,
     })
 }
 

@@ -164,8 +164,8 @@ pub enum Action<'a> {
     MapIds(IdMaps<'a>),
     /// Refuse a joined user namespace that has other ids than config.json says.
     CompareIdMaps(IdMaps<'a>),
-    /// Put init into the cgroups.
-    EnterCgroups,
+    /// Put init into the cgroups: the runtime does it, or init itself.
+    EnterCgroups(Side),
     /// The container's resctrl group.
     Resctrl(ResctrlStep<'a>),
     /// Run on these CPUs while the process is born.
@@ -282,6 +282,7 @@ impl Action<'_> {
     pub fn side(&self) -> Side {
         match self {
             Action::Rlimit(limit) => limit.side,
+            Action::EnterCgroups(side) => *side,
             Action::StartUnit(..)
             | Action::CreateCgroups
             | Action::WriteCgroups(_)
@@ -290,7 +291,6 @@ impl Action<'_> {
             | Action::StartInit { .. }
             | Action::MapIds(_)
             | Action::CompareIdMaps(_)
-            | Action::EnterCgroups
             | Action::Resctrl(_)
             | Action::BearOnCpus(_)
             | Action::MoveNetDevice(_)

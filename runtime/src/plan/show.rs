@@ -75,7 +75,7 @@ impl fmt::Display for Action<'_> {
                 f.write_str("check that the user namespace's ids are these")?;
                 write_maps(f, maps)
             }
-            Action::EnterCgroups => f.write_str("put init into the cgroups"),
+            Action::EnterCgroups(_) => f.write_str("put init into the cgroups"),
             Action::Hooks(kind, list) => {
                 write!(f, "run {} hooks:", kind.name())?;
                 list.iter()

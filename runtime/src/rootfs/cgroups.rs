@@ -11,6 +11,7 @@ use super::{RootFd, Wanted, attach};
 use crate::cgroup::{Hierarchies, Layout, Place, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::MountStep;
+use crate::sys::exec::leave_to_exec;
 use crate::sys::mount::{Attributes, mount_setattr};
 
 /// Mounts the cgroups at the step's destination: on cgroup v2 the container's own subtree if it has
@@ -38,6 +39,7 @@ pub fn mount(
         [] => mount_of_others(&target, step, own_namespace),
         places => mount_hierarchies(&target, step, places),
     };
+    leave_to_exec(target);
     mounted.context(|| {
         format!(
             "error mounting \"cgroup\" to rootfs at {:?}",
@@ -108,7 +110,9 @@ fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -
     }
     set(tmpfs.as_fd(), step.attributes, true)?;
     set_recursive(tmpfs.as_fd(), step)?;
-    propagate(tmpfs.as_fd(), step)
+    propagate(tmpfs.as_fd(), step)?;
+    leave_to_exec(tmpfs);
+    Ok(())
 }
 
 /// The cgroup as a mount: it shows its own subtree and nothing above it.

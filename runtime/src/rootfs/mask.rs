@@ -2,12 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::FileType;
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::mount::{new_filesystem, readonly_clone};
-use super::{RootFd, attach, clone_tree, file_type};
+use super::{RootFd, attach, clone_tree};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::sys::exec::leave_to_exec;
 
@@ -25,12 +25,16 @@ impl Masker {
     /// # Errors
     /// With the path and the call.
     pub fn mask(&mut self, root: &RootFd, path: &str) -> Result<()> {
+        let as_directory = OFlags::PATH | OFlags::DIRECTORY;
+        match root.open_beneath(path, as_directory, ResolveFlags::empty()) {
+            Ok(target) => return self.mask_directory(target, path),
+            Err(Errno::NOENT) => return Ok(()),
+            // No directory; what else may be wrong is found again below.
+            Err(_) => {}
+        }
         let Some(target) = existing(root, path)? else {
             return Ok(());
         };
-        if file_type(&target).call(|| format!("fstat({path})"))? == FileType::Directory {
-            return self.mask_directory(target, path);
-        }
         let null = open_tree(
             rustix::fs::CWD,
             "/dev/null",

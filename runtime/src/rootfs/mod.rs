@@ -17,6 +17,7 @@ pub mod move_root;
 pub mod pivot;
 pub mod unmount;
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -34,6 +35,9 @@ use bind::FromRuntime;
 #[derive(Debug)]
 pub struct RootFd {
     fd: OwnedFd,
+    /// The directory in which the last mount point was made, with its path: the next is often made
+    /// beside it. Forgotten as soon as any path is resolved, as something may then be mounted over it.
+    made_in: RefCell<Option<(String, OwnedFd)>>,
 }
 
 /// What a mount point has to be.
@@ -48,7 +52,10 @@ pub enum Wanted {
 impl From<OwnedFd> for RootFd {
     /// The directory that a descriptor stands for.
     fn from(fd: OwnedFd) -> Self {
-        RootFd { fd }
+        RootFd {
+            fd,
+            made_in: RefCell::new(None),
+        }
     }
 }
 
@@ -77,7 +84,7 @@ impl RootFd {
             result => result.call(|| format!("open rootfs {path}"))?,
         };
         if own_mount == OwnMount::None {
-            return Ok(RootFd { fd: directory });
+            return Ok(RootFd::of(directory));
         }
         if own_mount == OwnMount::OnItselfInShared {
             make_holder_private(&directory)
@@ -94,12 +101,12 @@ impl RootFd {
         .call(|| format!("open_tree({path}, OPEN_TREE_CLONE|AT_RECURSIVE)"))?;
         attach(tree.as_fd(), directory.as_fd()).call(|| format!("move_mount(rootfs, {path})"))?;
         leave_to_exec(directory);
-        Ok(RootFd { fd: tree })
+        Ok(RootFd::of(tree))
     }
 
     /// Takes a directory that is a root already: a running container's.
     pub fn of(fd: OwnedFd) -> Self {
-        RootFd { fd }
+        RootFd::from(fd)
     }
 
     /// The descriptor of the root itself.
@@ -125,6 +132,9 @@ impl RootFd {
         flags: OFlags,
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
+        if let Some((_, directory)) = self.made_in.take() {
+            leave_to_exec(directory);
+        }
         let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         // EAGAIN: a rename or mount elsewhere raced with "..", and the kernel could not tell
         // whether the path stayed inside (openat2(2)); it asks to try again.
@@ -204,6 +214,17 @@ impl RootFd {
         }
     }
 
+    /// Makes a directory beside the mount point that was made last; `None` if that was elsewhere, or
+    /// something of this name is there already.
+    fn make_beside(&self, path: &str) -> Option<OwnedFd> {
+        let last = self.made_in.borrow();
+        let (known, at) = last.as_ref()?;
+        let (_, name) = split(path).filter(|(directory, _)| directory == known)?;
+        rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o755)).ok()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(at, name, flags, Mode::empty()).ok()
+    }
+
     /// As [`RootFd::mount_point`], for a path of which the caller knows that it isn't there.
     fn make(&self, path: &str, wanted: Wanted) -> Result<OwnedFd> {
         let mut pending = path.to_owned();
@@ -239,6 +260,11 @@ impl RootFd {
                 make_directory(&at, name)
             };
             match made.call(|| format!("mkdirat(rootfs, {:?})", parts[..=index].join("/")))? {
+                Some(next) if last => {
+                    let parent = std::mem::replace(&mut at, next);
+                    self.made_in
+                        .replace(Some((format!("/{}", parts[..index].join("/")), parent)));
+                }
                 Some(next) => leave_to_exec(std::mem::replace(&mut at, next)),
                 None => return follow(&at, &parts, index).map(Made::Link),
             }

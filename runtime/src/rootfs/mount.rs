@@ -227,6 +227,9 @@ fn filesystem_target(root: &RootFd, destination: &str, kind: &str) -> Result<(Ow
         _ => ResolveFlags::empty(),
     };
     if resolve.is_empty() {
+        if let Some(target) = root.make_beside(destination) {
+            return Ok((target, true));
+        }
         return match root.existing_mount_point(destination)? {
             Some(target) => Ok((target, false)),
             None => Ok((root.make(destination, Wanted::Directory)?, true)),
