@@ -2,7 +2,7 @@
 //! `fuzz/` calls them with inputs that it makes up for minutes, `fuzz_seeds.rs` with those that are
 //! written down and some variations.
 
-use std::sync::LazyLock;
+use std::path::PathBuf;
 
 use serde_json::json;
 use windlass::cgroup::{Driver, Maker};
@@ -93,19 +93,22 @@ fn one_line(error: &Error) {
     assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
 }
 
+/// A directory of this thread's own, which goes with it.
+fn scratch_directory() -> PathBuf {
+    thread_local! {
+        static DIRECTORY: tempfile::TempDir = tempfile::tempdir().unwrap();
+    }
+    DIRECTORY.with(|directory| directory.path().to_owned())
+}
+
 /// A container's files after whatever has happened to them: the first byte says which file.
 pub fn state(bytes: &[u8]) {
-    static STORE: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     let (name, text) = match bytes {
         [b's', text @ ..] => ("state.json", text),
         [b'j', text @ ..] => ("journal", text),
         _ => return,
     };
-    let store = Store::new(
-        STORE
-            .path()
-            .join(format!("{:?}", std::thread::current().id())),
-    );
+    let store = Store::new(scratch_directory());
     let (directory, _lock) = store.make("c").unwrap();
     std::fs::write(directory.file(name), text).unwrap();
     let loaded = store.find("c").and_then(Container::load);
@@ -196,13 +199,10 @@ pub fn mount_options(bytes: &[u8]) {
 
 /// A container's id: its directory is one below the root, by that very name, or there is none.
 pub fn container_id(bytes: &[u8]) {
-    static ROOT: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     let Ok(id) = std::str::from_utf8(bytes) else {
         return;
     };
-    let root = ROOT
-        .path()
-        .join(format!("{:?}", std::thread::current().id()));
+    let root = scratch_directory();
     let store = Store::new(root.clone());
     match store.make(id) {
         Err(error) => one_line(&error),
