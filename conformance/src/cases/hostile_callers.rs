@@ -62,7 +62,11 @@ pub const CASES: &[Case] = &[
         "security",
         "CVE-2019-16884, CVE-2025-52881",
         "label write goes to a private fsopen'ed procfs; for exec too",
-    ),
+    )
+    .known(&[Known {
+        runtimes: NEW_CRUN,
+        why: "exec sets the container's own oomScoreAdj, not that of its process (libcrun_set_oom)",
+    }]),
     Case::contract(
         "hostile/exec-user",
         "exec -u runs as the uid that was written, or not at all",
