@@ -283,6 +283,14 @@ fn malformed_pax_is_refused() {
         ..entry(b'g', "g")
     };
     refused(&[global, file("f", "")], "global");
+    let comment = Entry {
+        data: record("comment", b"a"),
+        ..entry(b'g', "g")
+    };
+    refused(
+        &[pax(&record("path", b"a")), comment, file("f", "")],
+        "conflicting",
+    );
     let long = Entry {
         data: b"long\0".to_vec(),
         ..entry(b'L', "././@LongLink")

@@ -141,9 +141,13 @@ fn signed(field: &[u8], what: &'static str) -> Result<i64, Problem> {
         // NULs and then something: Go's reader takes the number, Python's takes zero.
         return Err(Problem::Number(what));
     }
-    let digits = text.trim_ascii_start().trim_ascii_end();
+    // No other white space: Go's reader takes none, Python's all.
+    let spaces = |byte: &u8| *byte == b' ';
+    let start = text.iter().take_while(|byte| spaces(byte)).count();
+    let digits = &text[start..];
+    let end = digits.iter().rev().take_while(|byte| spaces(byte)).count();
     let mut value = 0i64;
-    for &digit in digits {
+    for &digit in &digits[..digits.len() - end] {
         if !(b'0'..=b'7').contains(&digit) {
             return Err(Problem::Number(what));
         }
@@ -193,6 +197,8 @@ mod tests {
             b"-000644\0",
             b"+000644\0",
             b"0000648\0",
+            b"000644\n\0",
+            b"\n000644\0",
             b"\x000000644",
         ] {
             assert!(signed(field, "x").is_err(), "{}", field.escape_ascii());

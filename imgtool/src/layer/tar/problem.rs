@@ -34,7 +34,7 @@ pub enum Problem {
     /// A GNU long name without its NUL.
     #[error("a GNU long name that is cut short")]
     LongName,
-    /// Two extended headers of one kind, or two that both name the entry.
+    /// Two extended headers of one kind, two that both name the entry, or a global one after them.
     #[error("conflicting extended headers before one entry")]
     ExtensionConflict,
     /// An extended header with no entry after it.

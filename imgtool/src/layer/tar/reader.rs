@@ -258,14 +258,16 @@ fn padding(size: u64) -> u64 {
 impl Extensions {
     /// Keeps an extended header's body for the entry that follows.
     fn take(&mut self, kind: u8, body: Vec<u8>) -> Result<(), Problem> {
-        let twice = match kind {
+        let conflict = match kind {
             b'x' => self.pax.replace(PaxRecords::parse(&body)?).is_some(),
             b'L' => self.long_name.replace(gnu_long(body)?).is_some(),
             b'K' => self.long_link.replace(gnu_long(body)?).is_some(),
+            // Go's reader forgets, for a global header, what stands before it.
+            _ if self.pax.is_some() || self.long_name.is_some() || self.long_link.is_some() => true,
             _ => return pax::check_global(&body),
         };
         // Go's reader replaces the first by the second, Python's merges them.
-        if twice {
+        if conflict {
             Err(Problem::ExtensionConflict)
         } else {
             Ok(())
