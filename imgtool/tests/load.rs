@@ -5,7 +5,7 @@ mod image_builder;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use image_builder::{
@@ -18,8 +18,11 @@ fn load(workshop: &Workshop, archive: &[u8], options: &[&str]) -> Output {
     let input = workshop.path("archive");
     std::fs::write(&input, archive).unwrap();
     let layout = workshop.path("loaded");
-    let mut command = windlass_img();
+    // Of its own time, since that of the machine is others' too.
+    let mut command = Command::new("prlimit");
     command
+        .arg("--cpu=10")
+        .arg(windlass_img().get_program())
         .args(["load", "--input"])
         .arg(input)
         .arg("--layout")
@@ -196,11 +199,8 @@ fn an_index_that_lists_one_thing_many_times_is_read_once() {
     }
     workshop.write_index(&[listed]);
     let archive = tar(&archive_of(&workshop.layout()));
-    let began = Instant::now();
     // 30^6 ways lead to the image.
     assert_eq!(loaded(&workshop, &archive, &[]), "latest\n");
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -217,13 +217,10 @@ fn a_configuration_that_is_named_many_times_is_read_once() {
             file("manifest.json", &json!(images).to_string()),
         ])
     };
-    let began = Instant::now();
     assert_eq!(
         loaded(&workshop, &archive(1500), &[]),
         "latest\n".repeat(1500)
     );
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
     let other = Workshop::new();
     refused(&other, &archive(5000), &[], "more than 4096 images");
 }
