@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
 /// How much is said. The names are logrus', which conmon's callers hand through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -75,6 +76,7 @@ impl Report {
         if self.syslog {
             let about: String = self.about.chars().take(20).collect();
             to_syslog(
+                "/dev/log".as_ref(),
                 level,
                 &format!("conmon {about} <{}>: {message}", level.word()),
             );
@@ -87,9 +89,9 @@ impl Report {
     }
 }
 
-/// One message as syslog(3) sends it: to `/dev/log`, in the form of RFC 3164, as a user's program.
+/// One message as syslog(3) sends it to `/dev/log`, in the form of RFC 3164, as a user's program.
 /// Without a time, so that the daemon takes its own: ours would have to be in the host's zone.
-fn to_syslog(level: Level, message: &str) {
+fn to_syslog(place: &Path, level: Level, message: &str) {
     const USER: u32 = 1 << 3;
     let severity = if level == Level::Error { 3 } else { 6 };
     let packet = format!("<{}>conmon: {message}", USER | severity);
@@ -97,6 +99,30 @@ fn to_syslog(level: Level, message: &str) {
     if let Ok(socket) = UnixDatagram::unbound()
         && socket.set_nonblocking(true).is_ok()
     {
-        let _ = socket.send_to(packet.as_bytes(), "/dev/log");
+        let _ = socket.send_to(packet.as_bytes(), place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syslog_is_told_as_syslog_3_tells_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("log");
+        let syslog = UnixDatagram::bind(&place).unwrap();
+        let mut packet = [0; 64];
+        for (level, expected) in [
+            (Level::Error, "<11>conmon: words"),
+            (Level::Warning, "<14>conmon: words"),
+        ] {
+            to_syslog(&place, level, "words");
+            let length = syslog.recv(&mut packet).unwrap();
+            assert_eq!(&packet[..length], expected.as_bytes());
+        }
+        // Nobody there: nothing happens.
+        drop(syslog);
+        to_syslog(&place, Level::Error, "words");
     }
 }

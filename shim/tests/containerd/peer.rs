@@ -89,13 +89,18 @@ impl Containerd {
 
     /// `start` by the bootstrap protocol. Returns where the shim listens.
     pub fn start(&self, bundle: &Path, id: &str) -> String {
+        self.start_with(bundle, id, &self.options())
+    }
+
+    /// The same with these options of runc's shim.
+    pub fn start_with(&self, bundle: &Path, id: &str, options: &Options) -> String {
         let params = BootstrapParams {
             instance_id: id.to_owned(),
             namespace: NAMESPACE.to_owned(),
             containerd_ttrpc_address: self.path("c.ttrpc"),
             containerd_grpc_address: self.path("c"),
             extensions: vec![Extension {
-                value: Some(pack(&self.options())),
+                value: Some(pack(options)),
             }],
             socket_dir: Some(self.path("s")),
             ..BootstrapParams::default()

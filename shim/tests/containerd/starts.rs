@@ -1,6 +1,7 @@
 //! How a shim comes into being, and what it says of itself.
 
 use std::fs;
+use std::path::Path;
 
 use prost::Message;
 use serde_json::json;
@@ -8,8 +9,9 @@ use serde_json::json;
 use crate::harness::{eventually, is_alive, new_id};
 use crate::messages::introspection::RuntimeInfo;
 use crate::messages::pack;
+use crate::messages::runc_options::Options;
 use crate::messages::task::{
-    CreateTaskResponse, DeleteResponse, StartResponse, Status, WaitResponse,
+    CreateTaskRequest, CreateTaskResponse, DeleteResponse, StartResponse, Status, WaitResponse,
 };
 use crate::messages::well_known::Empty;
 use crate::peer::{Client, Containerd, feed, said};
@@ -114,4 +116,46 @@ fn it_says_what_it_is_and_what_its_runtime_can_do() {
     let refused = said(&mut containerd.command(&bundle, "x", &["-what"]), &[]);
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("-what"), "{refused:?}");
+}
+
+#[test]
+fn the_runtime_and_the_shim_are_as_runcs_options_say() {
+    let mut containerd = Containerd::new();
+    containerd.shim.script("sleep 600");
+    let words = containerd.shim.place.path().join("words");
+    let script = format!("echo \" $* \" >>{}; exec $RUNTIME \"$@\"", words.display());
+    containerd.shim.fake_runtime(&script);
+    let (id, bundle) = (new_id(), containerd.shim.bundle());
+    let name = format!("shim-of-{id}");
+    // One hierarchy is enough where each controller has its own.
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = [root.to_owned(), root.join("pids"), root.join("memory")];
+    let hierarchy = hierarchies
+        .iter()
+        .find(|path| path.join("cgroup.procs").exists());
+    let cgroup = hierarchy.expect("a hierarchy of cgroups").join(&name);
+    fs::create_dir(&cgroup).unwrap();
+    let options = Options {
+        no_pivot_root: true,
+        no_new_keyring: true,
+        shim_cgroup: format!("/{name}"),
+        ..containerd.options()
+    };
+    let mut client = Client::new(&containerd.start_with(&bundle, &id, &options));
+    let shim = shim_pid(&mut client, &id);
+    let place = fs::read_to_string(format!("/proc/{shim}/cgroup")).unwrap();
+    assert!(place.lines().any(|line| line.ends_with(&name)), "{place}");
+    let request = CreateTaskRequest {
+        options: Some(pack(&options)),
+        ..containerd.create_request(&bundle, &id)
+    };
+    client
+        .call::<CreateTaskResponse>("Create", &request)
+        .unwrap();
+    let words = fs::read_to_string(words).unwrap();
+    for option in [" create ", " --no-pivot ", " --no-new-keyring "] {
+        assert!(words.contains(option), "{words}");
+    }
+    end(&mut client, &id);
+    eventually("the cgroup is empty", || fs::remove_dir(&cgroup).is_ok());
 }

@@ -418,6 +418,21 @@ mod tests {
         assert_eq!(entry, BTreeMap::from(expected));
         assert_eq!(receive(&journald)["MESSAGE"], "<5>not looked at");
         assert_eq!(receive(&journald)["CONTAINER_PARTIAL_MESSAGE"], "true");
+
+        let mark_partial = false;
+        let options = JournalOptions {
+            mark_partial,
+            ..options(&socket)
+        };
+        let mut journal = Journal::open(&options).unwrap();
+        journal.write(Source::Stderr, b"end");
+        journal.end(Source::Stderr);
+        let entry = receive(&journald);
+        assert_eq!(entry["MESSAGE"], "end");
+        assert!(
+            !entry.contains_key("CONTAINER_PARTIAL_MESSAGE"),
+            "{entry:?}"
+        );
     }
 
     #[test]
