@@ -23,10 +23,6 @@ use super::process::Process;
 use super::runtime::{ContainerState, PATIENCE};
 use super::{ContainerInput, Log, ProcessKey, Runtime, Source};
 
-/// How much a pipe holds whose bytes are looked at here, in bytes. With the usual 64 KiB a container
-/// that writes fast waits for us more often: a log of 256 MiB took a fifth longer (median).
-const LOGGED_PIPE: usize = 256 * 1024;
-
 /// A process that there is to be.
 #[derive(Debug)]
 pub struct Birth {
@@ -435,11 +431,6 @@ fn prepare(
             Output::Into(sink) => Some(sink),
         };
         let (ear, mouth) = listening_pipe()?;
-        if sink.is_none() {
-            // A user without privileges may have no more (`pipe-user-pages-soft`, pipe(7)): it is
-            // slower then.
-            let _ = rustix::pipe::fcntl_setpipe_size(&mouth, LOGGED_PIPE);
-        }
         give_to(&mouth, birth.owner)?;
         ears.push(match making.descent {
             // Until `start` it is the runtime that writes there.
