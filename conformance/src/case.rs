@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::harness::Context;
 use crate::known;
 pub use crate::need::Need;
+use crate::upstream;
 pub use crate::verdict::{Stop, Verdict, check, equal, fail};
 
 /// How binding the clause of a case is.
@@ -184,7 +185,7 @@ impl Case {
 
     /// Why the runtime whose `--version` begins with `version` is known to fail this case.
     /// `reason` says how it failed.
-    pub fn known_for(&self, version: &str, reason: &str) -> Option<&'static str> {
+    pub fn known_for(&self, version: &str, reason: &str) -> Option<String> {
         let fails = |known: &&Known| {
             known
                 .runtimes
@@ -192,6 +193,10 @@ impl Case {
                 .any(|beginning| version.starts_with(beginning))
         };
         let here = self.known.iter().find(fails).map(|known| known.why);
-        here.or_else(|| known::why(self.id, version, reason))
+        let why = here.or_else(|| known::why(self.id, version, reason))?;
+        Some(match upstream::thread(self.id, version, why) {
+            Some(thread) => format!("{why} ({thread})"),
+            None => why.to_owned(),
+        })
     }
 }

@@ -113,17 +113,17 @@ const FAILURES: &[Failure] = &[
     of(
         YOUKI,
         &["console/*"],
-        "consoleSize is ignored; exec has no --console-socket of its own",
+        "consoleSize is ignored; exec --tty gives the process no terminal unless its file says so",
     ),
     of(
         YOUKI,
         &["control/events-*"],
-        "events prints one multi-line document once",
+        "events prints one multi-line document at a time, and takes whole seconds only",
     ),
     of(
         YOUKI,
         &["control/exec-*", "exec/created", "process/session-keyring"],
-        "exec --cgroup and exec in a container that is only created are not there",
+        "exec --cgroup and exec in a container that is only created are refused: the path has to be a relative one",
     ),
     of(
         YOUKI,

@@ -23,6 +23,7 @@ mod report;
 mod runner;
 mod sys;
 mod tracer;
+mod upstream;
 mod verdict;
 
 use std::io::{self, Write};

@@ -23,7 +23,7 @@ const SCHEDULER_CAME_LATER: &[Known] = &[
     },
     Known {
         runtimes: OLD_CRUN,
-        why: "came with crun 1.9; ignored before",
+        why: "came with crun 1.8.5, the I/O priority with 1.8.6; ignored before",
     },
 ];
 
@@ -146,7 +146,7 @@ pub const CASES: &[Case] = &[
     .known(&[
         Known {
             runtimes: RUNC,
-            why: "resets it since runc 1.4",
+            why: "resets it since runc 1.2.7, 1.3.1 and 1.4",
         },
         Known {
             runtimes: CRUN,

@@ -106,12 +106,12 @@ fn notes(text: &mut String, columns: &Columns) {
                 // Why it fails is known; what was seen this time names places of one machine.
                 Outcome::Known => case
                     .known_for(&column.version, &entry.reason)
-                    .unwrap_or(&entry.reason),
-                Outcome::Failed | Outcome::Broken => &entry.reason,
+                    .unwrap_or_else(|| entry.reason.clone()),
+                Outcome::Failed | Outcome::Broken => entry.reason.clone(),
                 Outcome::Passed | Outcome::Skipped => continue,
             };
             any = true;
-            let _ = writeln!(text, "- {}: {}", case.id, shown(why));
+            let _ = writeln!(text, "- {}: {}", case.id, shown(&why));
         }
         if !any {
             text.push_str("Fails none.\n");
