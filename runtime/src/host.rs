@@ -57,7 +57,8 @@ impl Host {
             apparmor: asks_for(process, |process| &process.apparmor_profile)
                 && std::fs::read("/sys/module/apparmor/parameters/enabled")
                     .is_ok_and(|enabled| enabled.starts_with(b"Y")),
-            selinux: (asks_for(process, |process| &process.selinux_label) || labels_mounts(spec))
+            selinux: (asks_for(process, |process| &process.selinux_label)
+                || is_given(spec.linux.mount_label.as_ref()))
                 && selinux_is_enabled(),
             resctrl: spec
                 .linux
@@ -72,14 +73,11 @@ fn asks_for<'p, 'a>(
     process: Option<&'p Process<'a>>,
     field: impl Fn(&'p Process<'a>) -> &'p Option<Text<'a>>,
 ) -> bool {
-    process
-        .and_then(|process| field(process).as_deref())
-        .is_some_and(|value| !value.is_empty())
+    is_given(process.and_then(|process| field(process).as_ref()))
 }
 
-fn labels_mounts(spec: &Spec<'_>) -> bool {
-    let label = spec.linux.mount_label.as_deref();
-    label.is_some_and(|label| !label.is_empty())
+fn is_given(word: Option<&Text<'_>>) -> bool {
+    word.is_some_and(|word| !word.is_empty())
 }
 
 /// Its file system is mounted, and a policy is loaded: before that, everything is labelled

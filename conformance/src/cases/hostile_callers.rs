@@ -569,15 +569,7 @@ fn console(context: &Context) -> Verdict {
     }));
     bundle.config["process"]["terminal"] = json!(true);
     bundle.set_probe(&["see", "write:/dev/console=x"]);
-    let path = socket.path.to_string_lossy().into_owned();
-    let (container, output) = context.attempt("create", &bundle, &["--console-socket", &path])?;
-    if output.worked() {
-        let (_master, _) = socket.receive()?;
-        let pid = container.pid()?;
-        container.start()?;
-        container.wait(pid)?;
-    }
-    drop(container);
+    context.attempt_on_terminal(&bundle, &socket)?;
     canary.unharmed()
 }
 

@@ -307,16 +307,7 @@ fn console(context: &Context) -> Verdict {
         let directory = context.directory.join(number.to_string());
         fs::create_dir(&directory)?;
         let socket = ConsoleSocket::listen(&directory)?;
-        let path = socket.path.to_string_lossy().into_owned();
-        let (container, output) =
-            context.attempt("create", &bundle, &["--console-socket", &path])?;
-        if output.worked() {
-            let (_master, _) = socket.receive()?;
-            let pid = container.pid()?;
-            container.start()?;
-            container.wait(pid)?;
-        }
-        drop(container);
+        context.attempt_on_terminal(&bundle, &socket)?;
         canary.unharmed()?;
     }
     Ok(())

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use bundle::Bundle;
+use console::ConsoleSocket;
 pub use container::Container;
 pub use host::Host;
 pub use runtime::{Call, Output, wait_for};
@@ -150,6 +151,23 @@ impl Context {
         let output = container.call(verb, &words, &[])?;
         container.created = Some(output.clone());
         Ok((container, output))
+    }
+
+    /// Tries to create a container whose terminal comes to `socket`; if that works, starts it and waits
+    /// for its end. Nothing is left of it.
+    ///
+    /// # Errors
+    /// A failure of the runtime once it has created the container.
+    pub fn attempt_on_terminal(&self, bundle: &Bundle, socket: &ConsoleSocket) -> Verdict {
+        let path = socket.path.to_string_lossy();
+        let (container, output) = self.attempt("create", bundle, &["--console-socket", &path])?;
+        if output.worked() {
+            let (_master, _) = socket.receive()?;
+            let pid = container.pid()?;
+            container.start()?;
+            container.wait(pid)?;
+        }
+        Ok(())
     }
 
     /// Creates a container, which must work.

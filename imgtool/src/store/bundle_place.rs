@@ -59,9 +59,8 @@ impl BundlePlace {
         let above = path.ancestors().find(|path| path.is_dir());
         let above = open_directory(above.unwrap_or(Path::new("/"))).with_context(of_path)?;
         if file_system_of(&above).with_context(of_path)? != self.file_system {
-            let boot = boot_id()?;
             return Ok(match &self.only_in_boot {
-                Some(only) if *only != boot => Found::Removed,
+                Some(only) if *only != boot_id()? => Found::Removed,
                 _ => Found::NotMounted,
             });
         }

@@ -161,7 +161,7 @@ fn name_mounts(container: &Container, spec: &Spec<'_>, options: &mut Options) ->
     let path = format!("/proc/{}/root", state.init_process_pid);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(path.as_str(), flags, Mode::empty()).call(|| format!("open({path})"))?;
-    let root = RootFd::from(root);
+    let root = RootFd::of(root);
     for mount in external::mounts(&plan, &state.cgroups, &root) {
         options.external_mount(&mount.destination, &mount.destination);
     }

@@ -83,7 +83,7 @@ pub(super) fn prepare(plan: &Plan<'_>, rootfs: &str, place: &Path) -> Result<Pre
         .call(|| format!("open_tree({rootfs}, OPEN_TREE_CLONE|AT_RECURSIVE)"))?;
     attach(tree.as_fd(), target.as_fd())
         .call(|| format!("move_mount(rootfs, {})", place.display()))?;
-    let root = RootFd::from(tree);
+    let root = RootFd::of(tree);
 
     let mut bound = Vec::new();
     let mut covered: Vec<&str> = Vec::new();

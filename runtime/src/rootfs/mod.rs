@@ -49,16 +49,6 @@ pub enum Wanted {
     File,
 }
 
-impl From<OwnedFd> for RootFd {
-    /// The directory that a descriptor stands for.
-    fn from(fd: OwnedFd) -> Self {
-        RootFd {
-            fd,
-            made_in: RefCell::new(None),
-        }
-    }
-}
-
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 /// No path has more directories than `PATH_MAX` has room for (path_resolution(7)).
@@ -104,9 +94,12 @@ impl RootFd {
         Ok(RootFd::of(tree))
     }
 
-    /// Takes a directory that is a root already: a running container's.
+    /// Takes a directory that is a root already, such as a running container's.
     pub fn of(fd: OwnedFd) -> Self {
-        RootFd::from(fd)
+        RootFd {
+            fd,
+            made_in: RefCell::new(None),
+        }
     }
 
     /// The descriptor of the root itself.

@@ -87,14 +87,7 @@ for_both! {
         // Nothing is written before the input has ended: when conmon 2.1 finds that it can't write
         // to a client before it finds that the client has left, it frees the client's record and
         // then looks there for whether to end the input (terminate_remote_sock).
-        let caller = Caller::new(program, "words=$(cat); printf %s \"$words\"");
-        let (_started, _) = caller.create(&["-i"]);
-        let attached = caller.attach();
-        caller.start();
-        attached.send(b"last words");
-        drop(attached);
-        assert_eq!(caller.exit_status(), "0");
-        assert_eq!(caller.logged("stdout"), b"last words");
+        last_words(program, "words=$(cat); printf %s \"$words\"");
     }
 
     fn leave_stdin_open_lets_the_next_client_go_on(program: Program) {
@@ -255,7 +248,12 @@ fn the_exit_is_told_although_a_client_is_far_behind() {
 /// That a client can't be written to any more does not hide that its input has ended.
 #[test]
 fn a_client_that_leaves_while_it_is_written_to_ends_the_input_too() {
-    let caller = Caller::new(crate::caller::Program::Ours, "cat");
+    last_words(crate::caller::Program::Ours, "cat");
+}
+
+/// A client sends its last words and leaves; `script` gives back what it reads, and ends.
+fn last_words(program: crate::caller::Program, script: &str) {
+    let caller = Caller::new(program, script);
     let (_started, _) = caller.create(&["-i"]);
     let attached = caller.attach();
     caller.start();
