@@ -99,6 +99,20 @@ fn a_whole_life() {
 }
 
 #[test]
+fn a_created_container_is_ready_for_exec_at_once() {
+    let rootless = Rootless::new("rootless-ready");
+    for round in 0..8 {
+        let created = rootless.with(&["create", "ID"], |_| {});
+        assert!(created.status.success(), "{}", created.stderr);
+        let said = call(&rootless.sandbox, &["exec", "ID", "/bin/true"]);
+        assert!(said.status.success(), "round {round}: {}", said.stderr);
+        let deleted = call(&rootless.sandbox, &["delete", "--force", "ID"]);
+        assert!(deleted.status.success(), "{}", deleted.stderr);
+    }
+    assert_eq!(rootless.sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn what_needs_rights_is_refused_by_name() {
     let rootless = Rootless::new("rootless-refused");
     let refused = |change: fn(&mut Value), words: &str| {

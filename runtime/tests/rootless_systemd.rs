@@ -128,6 +128,34 @@ fn run_gives_the_status_of_its_program() {
     sandbox.assert_clean("run");
 }
 
+#[test]
+fn a_created_container_of_another_user_and_with_a_filter_can_be_entered() {
+    if !has_own_systemd() {
+        return;
+    }
+    let mut sandbox = own_container("user-filter");
+    for (kind, file) in [("uidMappings", "subuid"), ("gidMappings", "subgid")] {
+        let ranges = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
+        let range = ranges.lines().find_map(|line| line.strip_prefix("tester:"));
+        let (first, _) = range.unwrap().split_once(':').unwrap();
+        let first: u32 = first.parse().unwrap();
+        let maps = sandbox.config["linux"][kind].as_array_mut().unwrap();
+        maps.push(json!({ "containerID": 1, "hostID": first, "size": 100 }));
+    }
+    let process = &mut sandbox.config["process"];
+    process["user"] = json!({ "uid": 7, "gid": 7 });
+    process["noNewPrivileges"] = json!(false);
+    sandbox.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO" }]
+    });
+    sandbox.write_config();
+    sandbox.must(&["--systemd-cgroup", "create", "ID"]);
+    assert_eq!(sandbox.must(&["exec", "ID", "id", "-u"]).stdout, "7\n");
+    sandbox.must(&["delete", "--force", "ID"]);
+    sandbox.assert_clean("delete");
+}
+
 /// Runs this very program as the machine's user.
 #[test]
 fn all_of_this_holds_for_a_user() {

@@ -310,11 +310,11 @@ impl<'s, 'a> Setup<'s, 'a> {
         }
         let listener = self.listener;
         conduct(self.plan, self, listener)?;
+        // Root may look into init at any time, others only once it waits.
+        let done = self.request.wait_for_start && started_as_root() && !listener.wants_debug();
         match &self.newborn {
             // Init closes the channel when it executes the program, or begins to wait for `start`.
-            Some(newborn) if !self.request.wait_for_start || self.listener.wants_debug() => {
-                newborn.await_execution(self.listener)
-            }
+            Some(newborn) if !done => newborn.await_execution(listener),
             _ => Ok(()),
         }
     }

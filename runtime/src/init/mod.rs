@@ -290,7 +290,11 @@ impl<'a> Init<'a> {
             Action::Rlimit(limit) => set_limit(limit, None),
             Action::LabelOnExec(module, label) => self.proc.write_on_exec_label(*module, label),
             Action::CloseDescriptors { preserved } => self.let_go_of_the_host(*preserved),
-            Action::Credentials(credentials) => credentials::become_user(credentials),
+            Action::Credentials(credentials) => {
+                // With other ids nobody may look into us any more (commit_creds() in the kernel).
+                self.shown_to_its_user = false;
+                credentials::become_user(credentials)
+            }
             Action::LocateProgram { args, path } => {
                 self.located = Some(program::locate(args, *path)?);
                 self.debug(|| self.last_words().to_owned());
