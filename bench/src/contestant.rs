@@ -114,6 +114,24 @@ impl Contestant {
         }
     }
 
+    /// A runtime's command line: `--root ROOT ARGUMENTS… [--bundle BUNDLE] ID`.
+    pub fn command(
+        &self,
+        root: &Path,
+        arguments: &[&str],
+        bundle: Option<&Path>,
+        id: &str,
+    ) -> CommandLine {
+        let mut line: CommandLine = vec![self.program.clone().into()];
+        line.extend(["--root".into(), root.into()]);
+        line.extend(arguments.iter().map(OsString::from));
+        if let Some(bundle) = bundle {
+            line.extend(["--bundle".into(), bundle.into()]);
+        }
+        line.push(id.into());
+        line
+    }
+
     fn runtime_task(
         &self,
         operation: Operation,
@@ -123,18 +141,8 @@ impl Contestant {
         root: PathBuf,
     ) -> Result<Task> {
         let bundle = bundle::write(own.join("bundle"), config)?;
-        let command = |arguments: &[&str], bundle: Option<&Path>| -> CommandLine {
-            let mut line: CommandLine = vec![self.program.clone().into()];
-            line.extend(["--root".into(), root.clone().into()]);
-            line.extend(arguments.iter().map(OsString::from));
-            line.extend(
-                bundle
-                    .into_iter()
-                    .flat_map(|path| ["--bundle".into(), path.into()]),
-            );
-            line.push(id.into());
-            line
-        };
+        let command =
+            |arguments: &[&str], bundle: Option<&Path>| self.command(&root, arguments, bundle, id);
         let bundle = Some(bundle.as_path());
         Ok(match operation {
             Operation::Run => Task {

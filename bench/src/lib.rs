@@ -4,18 +4,22 @@
 //! contestant ([`contestant`]) alternately ([`measure`]), counts system calls and memory in a
 //! separate pass ([`trace`]) and prints the result ([`report`]). The floor is `windlass-floor`
 //! ([`floor`]): a program that makes the same container with as few system calls as the kernel
-//! allows, so that what a runtime costs by itself is what it costs above the floor.
+//! allows, so that what a runtime costs by itself is what it costs above the floor. How runtimes bear many mounts
+//! and many containers is asked by another program ([`scale`]).
 //!
 //! Everything is single-threaded.
 
 pub mod bundle;
 pub mod contestant;
 pub mod floor;
+pub mod ground;
 pub mod hierarchies;
 pub mod images;
 pub mod measure;
 pub mod report;
+pub mod scale;
 pub mod scenario;
+pub mod shuffle;
 pub mod state_directory;
 pub mod supervisors;
 pub mod sys;

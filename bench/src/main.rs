@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use windlass_bench::bundle::{self, CONFIGS};
 use windlass_bench::contestant::{Contestant, Task, Workplace};
+use windlass_bench::ground::Ground;
 use windlass_bench::hierarchies::Parents;
 use windlass_bench::measure::{self, ErrorLog, Sample};
 use windlass_bench::report::{Comparison, Machine, Measured, Report};
 use windlass_bench::scenario::{Network, Operation, Scenario};
-use windlass_bench::state_directory::StateDirectory;
+use windlass_bench::shuffle::Shuffle;
 use windlass_bench::{sys, trace};
 
 /// Compares OCI runtimes with each other and with the kernel's own floor.
@@ -73,9 +74,6 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: Arguments) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("containers are made as root here; run this as root");
-    }
     let contestants = contestants(&arguments)?;
     let scenarios = scenarios(&arguments);
     let configs: BTreeMap<String, Value> = scenarios
@@ -83,45 +81,29 @@ fn compare(arguments: Arguments) -> Result<()> {
         .map(|scenario| Ok((scenario.config.clone(), bundle::config(&scenario.config)?)))
         .collect::<Result<_>>()?;
 
-    sys::catch_interruptions();
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let parents = Parents::make()?;
-    let directory = tempfile::Builder::new()
-        .prefix("windlass-bench-")
-        .tempdir()?;
-    let rootfs = directory.path().join("rootfs");
-    bundle::make_rootfs(&rootfs, &configs.values().cloned().collect::<Vec<_>>())?;
-    let state = StateDirectory::make(directory.path().join("state"))?;
-    let log = ErrorLog::in_file(&directory.path().join("errors"))?;
-
+    let ground = Ground::make(&configs.values().cloned().collect::<Vec<_>>())?;
     let seed = SystemTime::now()
         .duration_since(UNIX_EPOCH)?
         .subsec_nanos()
         .into();
-    let mut shuffle = Shuffle(seed);
+    let mut shuffle = Shuffle::new(seed);
     let mut report = Report {
-        machine: machine(&contestants, &parents)?,
+        machine: machine(&contestants, &ground.parents)?,
         rounds: arguments.rounds.try_into()?,
         seed,
         results: Vec::new(),
     };
     println!("{} rounds; {}\n", report.rounds, report.machine.one_line());
     for scenario in scenarios {
-        let workplace = Workplace {
-            directory: directory.path(),
-            state: &state.path,
-            rootfs: &rootfs,
-            hierarchies: &parents.hierarchies,
-        };
         let config = &configs[&scenario.config];
         let comparison = one(
             scenario,
             config,
             &contestants,
-            workplace,
+            ground.workplace(),
             report.rounds,
             &mut shuffle,
-            &log,
+            &ground.log,
         )?;
         println!("{}", comparison.table());
         report.results.push(comparison);
@@ -280,27 +262,6 @@ impl Drop for Tasks<'_> {
             if let Err(error) = measure::run_all(&task.after, self.log) {
                 eprintln!("windlass-bench: clean-up: {error:#}");
             }
-        }
-    }
-}
-
-/// Fisher and Yates, with Marsaglia's xorshift: chance enough for an order of rounds.
-struct Shuffle(u64);
-
-impl Shuffle {
-    fn next(&mut self) -> u64 {
-        let mut state = self.0 | 1;
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        self.0 = state;
-        state
-    }
-
-    fn shuffle(&mut self, order: &mut [usize]) {
-        for last in (1..order.len()).rev() {
-            let chosen = self.next() % (last as u64 + 1);
-            order.swap(last, usize::try_from(chosen).unwrap_or(0));
         }
     }
 }

@@ -95,7 +95,7 @@ pub fn time(task: &Task, log: &ErrorLog) -> Result<Sample> {
 
 /// Runs one command to its end. Containers that end meanwhile are our children too (see
 /// [`Sample::cpu`]); they are reaped so that nobody waits for a zombie.
-fn run(line: &CommandLine, log: &ErrorLog) -> Result<Duration> {
+pub fn run(line: &CommandLine, log: &ErrorLog) -> Result<Duration> {
     let child = log
         .command(line)?
         .spawn()

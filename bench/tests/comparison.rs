@@ -8,11 +8,16 @@ use windlass_bench::hierarchies;
 
 /// Runs a comparison and checks that nothing of it is left.
 fn bench(arguments: &[&str]) -> Output {
+    let mut all = vec!["--floor", env!("CARGO_BIN_EXE_windlass-floor")];
+    all.extend(["--config", "docker", "--network", "new", "--rounds", "2"]);
+    all.extend(arguments);
+    run(env!("CARGO_BIN_EXE_windlass-bench"), &all)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
     let temporary = tempfile::tempdir().unwrap();
-    let bench = Command::new(env!("CARGO_BIN_EXE_windlass-bench"))
+    let bench = Command::new(program)
         .env("TMPDIR", temporary.path())
-        .args(["--floor", env!("CARGO_BIN_EXE_windlass-floor")])
-        .args(["--config", "docker", "--network", "new", "--rounds", "2"])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -71,4 +76,40 @@ fn failing_runtime_is_named() {
 fn missing_runtime_is_named() {
     let error = error_of(bench(&["--runtime", "no-such-runtime"]));
     assert!(error.contains("no-such-runtime"), "{error}");
+}
+
+#[test]
+fn numbers_are_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("result.json");
+    let output = run(
+        env!("CARGO_BIN_EXE_windlass-scale-bench"),
+        &[
+            "--runtime",
+            "runc",
+            "--rounds",
+            "2",
+            "--crowd",
+            "2",
+            "--json",
+            json.to_str().unwrap(),
+        ],
+    );
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let results: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let figure = |pointer: &str| results.pointer(pointer).and_then(serde_json::Value::as_f64);
+    assert!(figure("/mounts/0/cpu/3/quartile") > figure("/mounts/0/cpu/0/quartile"));
+    assert!(figure("/at_once/0/wall/minimum") > Some(100.0));
+    assert!(figure("/crowd/0/cpu/quartile") > Some(1.0));
+    assert!(
+        error_of(run(
+            env!("CARGO_BIN_EXE_windlass-scale-bench"),
+            &["--runtime", "false=/bin/false", "--only", "crowd"],
+        ))
+        .contains("/bin/false --root")
+    );
 }
