@@ -176,7 +176,7 @@ _windlass__img() {
 
     case "${cmd}" in
         windlass__img)
-            opts="-h -V --log --verbose --help --version init new unpack repack config insert tag rm gc raw ls stat build build-guard bundle unbundle mount diff commit load copy inspect sync list-tags referrers delete login logout pull push images untag history save import df verify volume network-hook"
+            opts="-v -h --log --verbose --version --help init new unpack repack config insert tag rm gc raw ls stat build build-guard bundle unbundle mount diff commit load copy inspect sync list-tags referrers delete login logout pull push images untag history save import df verify volume network-hook"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_windlass_img_global_optspecs
-    string join \n log= verbose h/help V/version
+    string join \n log= verbose v/version h/help
 end
 
 function __fish_windlass_img_needs_command
@@ -30,8 +30,8 @@ warn\t'What was done other than asked for'
 info\t'What was done'
 debug\t'The same: there is nothing finer'"
 complete -c windlass-img -n "__fish_windlass_img_needs_command" -l verbose -d 'Say what is being done, as --log=info'
+complete -c windlass-img -n "__fish_windlass_img_needs_command" -s v -l version -d 'Print version'
 complete -c windlass-img -n "__fish_windlass_img_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c windlass-img -n "__fish_windlass_img_needs_command" -s V -l version -d 'Print version'
 complete -c windlass-img -n "__fish_windlass_img_needs_command" -f -a "init" -d 'Makes an empty image layout'
 complete -c windlass-img -n "__fish_windlass_img_needs_command" -f -a "new" -d 'Makes an image without layers, for this machine, in an image layout'
 complete -c windlass-img -n "__fish_windlass_img_needs_command" -f -a "unpack" -d 'Unpacks an image into an OCI bundle: BUNDLE/rootfs and BUNDLE/config.json'
@@ -190,7 +190,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fis
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'Where a directory entry meets a symbolic link to a directory, keep the link'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l image -d 'The image; the tag is \'latest\' unless given' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootfs -d 'Where the image is unpacked: names of users and groups are looked up in it. Without it, an image whose user has a name is refused' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootfs -d 'Where the image is unpacked: names of users and groups are looked up in it. Without it, an image whose user has a name gets root\'s numbers, with a warning' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l uid-map -d 'Map the image\'s users to others on the host; may be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l gid-map -d 'Map the image\'s groups to others on the host; may be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'

@@ -501,3 +501,32 @@ fn how_much_is_said_can_be_chosen() {
         .unwrap();
     assert!(!output.status.success());
 }
+
+#[test]
+fn an_artifact_is_shown_though_it_is_no_image() {
+    let workshop = Workshop::new();
+    let chart = workshop.add_blob(b"a chart", "application/vnd.example.chart");
+    let mut empty = workshop.add_blob(b"{}", "application/vnd.oci.empty.v1+json");
+    empty["data"] = json!("e30=");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example", "config": empty, "layers": [chart],
+    });
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let mut descriptor = workshop.add_blob(&bytes, "application/vnd.oci.image.manifest.v1+json");
+    descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
+    workshop.write_index(&[descriptor]);
+
+    let report = stat(&workshop, "latest");
+    assert_eq!(report["manifest"]["blob"], manifest);
+    assert_eq!(report["config"], json!({ "descriptor": empty }));
+    assert!(report.get("history").is_none());
+    let text = run(windlass_img().args(["stat", "--image", &image(&workshop, "latest")]));
+    for line in [
+        "Artifact Type: application/vnd.example\n",
+        "\t\tData: (2 bytes)\n\t\t\t0000: 7b7d                                     {}\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains("HISTORY"), "{text}");
+}

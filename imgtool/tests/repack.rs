@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use image_builder::{
     Workshop, directory, entry, file, hard_link, run, snapshot, symlink as link_entry, windlass_img,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An image with a little of everything.
 fn image_of_all_kinds() -> Workshop {
@@ -426,7 +426,7 @@ fn a_tree_is_compared_with_its_manifest() {
         validate(&["-k", "size,type"]),
         "\"/etc/passwd\": keyword \"size\": expected 25; got 0\n\"/fifo\": missing path\n"
     );
-    assert_eq!(validate(&["-k", "uid"]), "\"/fifo\": missing path\n");
+    assert_eq!(validate(&["-k", "uid,flags"]), "\"/fifo\": missing path\n");
     assert!(validate(&["--umoci-keywords"]).contains("\"/\": keyword \"tar_time\""));
 }
 
@@ -467,7 +467,16 @@ fn steps_of_unpack_by_themselves() {
             .status
             .success()
     );
+    run(windlass_img().args(["config", "--image", &image, "--config.user=app:video"]));
     let output = raw(&["config", &text("c4")]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("user 'root'"));
-    assert!(!workshop.path("c4").exists());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && stderr.contains("not the image's user 'app:video'"),
+        "{stderr}"
+    );
+    let written: Value = serde_json::from_slice(&config("c4")).unwrap();
+    assert_eq!(written["process"]["user"], json!({ "uid": 0, "gid": 0 }));
+    run(windlass_img().args(["config", "--image", &image, "--config.user=1:-1"]));
+    assert!(!raw(&["config", &text("c5")]).status.success());
+    assert!(!workshop.path("c5").exists());
 }

@@ -71,7 +71,7 @@ pub(super) fn from_image(
     warnings: &mut Warnings,
 ) -> Result<RuntimeConfig> {
     let mut config: RuntimeConfig = serde_json::from_str(DEFAULT).context("default config.json")?;
-    set_process(&mut config.process, &image.config, rootfs)?;
+    set_process(&mut config.process, &image.config, rootfs, warnings)?;
     warn_of_unmapped_user(&config.process, mapping, warnings);
     config.annotations = annotations(image, warnings);
     set_user_namespace(&mut config, mapping);
@@ -92,6 +92,7 @@ fn set_process(
     process: &mut Process,
     image: &ProcessConfig,
     rootfs: Option<&RootFs>,
+    warnings: &mut Warnings,
 ) -> Result<()> {
     let args: Vec<String> = image.entrypoint.iter().chain(&image.cmd).cloned().collect();
     if args.iter().any(|argument| argument.contains('\0')) {
@@ -103,7 +104,19 @@ fn set_process(
     if !image.working_dir.is_empty() {
         process.cwd = absolute(&image.working_dir).context("WorkingDir")?;
     }
-    let user = user::resolve(&image.user, rootfs)?;
+    let mut name = image.user.as_str();
+    if rootfs.is_none() && user::has_name(name)? {
+        // umoci leaves root's numbers too, but doesn't say so.
+        warnings.add("unknown-user", || {
+            format!(
+                "config.json says root (0:0), not the image's user '{}', whose numbers are only \
+                 known from its root file system: give --rootfs",
+                name.escape_debug()
+            )
+        });
+        name = "";
+    }
+    let user = user::resolve(name, rootfs)?;
     process.user.uid = user.uid;
     process.user.gid = user.gid;
     process.user.additional_gids = user.additional_gids;

@@ -45,6 +45,15 @@ pub(crate) fn resolve(user: &str, rootfs: Option<&RootFs>) -> Result<User> {
     resolve_in(user, &passwd, &group).with_context(|| format!("user '{}'", user.escape_debug()))
 }
 
+/// Whether only a root file system can tell which user it is: a name is in it, where a number
+/// would do.
+pub(crate) fn has_name(user: &str) -> Result<bool> {
+    let parts = user.splitn(2, ':').filter(|part| !part.is_empty());
+    let numbers: Result<Vec<_>> = parts.map(number).collect();
+    let numbers = numbers.with_context(|| format!("user '{}'", user.escape_debug()))?;
+    Ok(numbers.contains(&None))
+}
+
 fn database(rootfs: Option<&RootFs>, path: &[u8]) -> Result<String> {
     let Some(rootfs) = rootfs else {
         return Ok(String::new());

@@ -42,13 +42,14 @@ mod verify;
 mod volume;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::warnings::{self, Level};
 
 /// Gets, makes, keeps and unpacks OCI images.
 #[derive(Debug, Parser)]
-#[command(name = "windlass-img", version, disable_help_subcommand = true)]
+#[command(name = "windlass-img", version, disable_version_flag = true)]
+#[command(disable_help_subcommand = true)]
 #[command(args_override_self = true)]
 pub struct CommandLine {
     /// How much to say of what is being done.
@@ -58,6 +59,10 @@ pub struct CommandLine {
     /// Say what is being done, as --log=info.
     #[arg(long, conflicts_with = "log")]
     verbose: bool,
+
+    /// Print version.
+    #[arg(long, short = 'v', short_alias = 'V', action = ArgAction::Version)]
+    version: (),
 
     #[command(subcommand)]
     verb: Verb,

@@ -65,11 +65,8 @@ impl Image {
     /// Finds the image that a descriptor of the layout's index leads to, for this machine where it
     /// leads to several.
     pub fn below(layout: &Layout, descriptor: &Descriptor) -> Result<Image> {
-        let mut candidates = Vec::new();
-        let mut indexes = 0;
-        collect(layout, descriptor, &[], &mut indexes, &mut candidates)?;
-        let candidate = choose(candidates)?;
-        Image::read(layout, candidate.descriptor, candidate.way)
+        let (descriptor, way) = manifest_below(layout, descriptor)?;
+        Image::read(layout, descriptor, way)
     }
 
     /// Reads the image of a manifest.
@@ -157,6 +154,19 @@ pub fn tagged(layout: &Layout, tag: &str) -> Result<Descriptor> {
         );
     }
     Ok(first.clone())
+}
+
+/// The manifest, of an image or not, that a descriptor of the layout's index leads to, for this
+/// machine where it leads to several; and the way there.
+pub fn manifest_below(
+    layout: &Layout,
+    descriptor: &Descriptor,
+) -> Result<(Descriptor, Vec<Descriptor>)> {
+    let mut candidates = Vec::new();
+    let mut indexes = 0;
+    collect(layout, descriptor, &[], &mut indexes, &mut candidates)?;
+    let candidate = choose(candidates)?;
+    Ok((candidate.descriptor, candidate.way))
 }
 
 fn known_tags(index: &Index) -> String {

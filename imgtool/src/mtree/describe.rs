@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 
@@ -83,7 +85,7 @@ pub(super) fn describe(
         Keyword::Time => format!("{}.{:09}", stat.st_mtime, stat.st_mtime_nsec),
         Keyword::TarTime => format!("{}.000000000", stat.st_mtime),
         Keyword::Sha256 if kind == FileType::RegularFile => hex(&digests.digest(inode)?),
-        Keyword::Link | Keyword::Sha256 => return Ok(Vec::new()),
+        Keyword::Link | Keyword::Sha256 | Keyword::Flags => return Ok(Vec::new()),
         Keyword::Xattr => return xattrs(inode),
     };
     Ok(vec![(keyword.name().to_owned(), value)])
@@ -97,7 +99,7 @@ fn xattrs(inode: &Inode) -> Result<Vec<(String, String)>> {
     let keyword = |name: &[u8]| format!("xattr.{}", vis::encode(name));
     Ok(xattrs
         .iter()
-        .map(|(name, value)| (keyword(name), base64(value)))
+        .map(|(name, value)| (keyword(name), STANDARD.encode(value)))
         .collect())
 }
 
@@ -111,44 +113,5 @@ fn type_name(kind: FileType) -> &'static str {
         FileType::CharacterDevice => "char",
         FileType::BlockDevice => "block",
         FileType::Unknown => "unknown",
-    }
-}
-
-/// Base64 with padding (RFC 4648 section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(three.get(index).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            if digit > three.len() {
-                text.push('=');
-            } else {
-                let index = bits >> (18 - 6 * digit) & 63;
-                text.push(char::from(DIGITS[index as usize]));
-            }
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_rfc_4648s() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfb]), "//77");
     }
 }

@@ -28,6 +28,8 @@ pub enum Keyword {
     Sha256,
     /// Extended attributes of files and directories, one value each.
     Xattr,
+    /// BSD's file flags, which no file has on Linux.
+    Flags,
 }
 
 /// What umoci's manifests have, and what it compares.
@@ -59,6 +61,7 @@ impl Keyword {
             Keyword::TarTime => "tar_time",
             Keyword::Sha256 => "sha256digest",
             Keyword::Xattr => "xattr",
+            Keyword::Flags => "flags",
         }
     }
 }
@@ -71,7 +74,7 @@ impl fmt::Display for Keyword {
 
 /// A keyword that we don't know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unsupported mtree keyword '{}'", .0.escape_debug())]
+#[error("keyword \"{}\" is not supported", .0.escape_debug())]
 pub struct UnknownKeyword(String);
 
 impl FromStr for Keyword {
@@ -90,6 +93,7 @@ impl FromStr for Keyword {
             "tar_time" => Keyword::TarTime,
             "sha256digest" | "sha256" => Keyword::Sha256,
             "xattr" | "xattrs" => Keyword::Xattr,
+            "flags" => Keyword::Flags,
             other => return Err(UnknownKeyword(other.to_owned())),
         })
     }

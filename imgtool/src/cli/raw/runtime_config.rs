@@ -24,7 +24,7 @@ pub struct RuntimeConfig {
     image: ImageReference,
 
     /// Where the image is unpacked: names of users and groups are looked up in it. Without it, an
-    /// image whose user has a name is refused.
+    /// image whose user has a name gets root's numbers, with a warning.
     #[arg(long, value_name = "ROOTFS")]
     rootfs: Option<PathBuf>,
 

@@ -3,27 +3,38 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::HistoryEntry;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
 use super::quote::{quote, quote_in_list};
-use crate::layout::document::{Descriptor, Platform};
-use crate::layout::resolve::Image;
+use super::{HistoryEntry, Subject};
+use crate::layout::document::{Descriptor, ImageConfig, Platform};
 
 /// Writes manifest, configuration and history.
 pub(super) fn describe(
     output: &mut impl Write,
-    image: &Image,
-    history: &[HistoryEntry<'_>],
+    subject: &Subject,
+    history: Option<&[HistoryEntry<'_>]>,
 ) -> io::Result<()> {
     writeln!(output, "== MANIFEST ==")?;
-    manifest(output, image)?;
-    writeln!(output, "\n== CONFIG ==")?;
-    config(output, image)?;
-    writeln!(output, "\n== HISTORY ==")?;
-    table(output, history)
+    manifest(output, subject)?;
+    if subject.shows_config() {
+        writeln!(output, "\n== CONFIG ==")?;
+        if let Some(image) = &subject.image {
+            config(output, &image.config)?;
+        }
+        descriptor(output, "", &subject.manifest.config)?;
+    }
+    if let Some(history) = history {
+        writeln!(output, "\n== HISTORY ==")?;
+        table(output, history)?;
+    }
+    Ok(())
 }
 
-fn manifest(output: &mut impl Write, image: &Image) -> io::Result<()> {
-    let manifest = &image.manifest;
+fn manifest(output: &mut impl Write, subject: &Subject) -> io::Result<()> {
+    let manifest = &subject.manifest;
     let media_type = manifest.media_type.as_deref().unwrap_or_default();
     value(
         output,
@@ -32,6 +43,9 @@ fn manifest(output: &mut impl Write, image: &Image) -> io::Result<()> {
         &manifest.schema_version.to_string(),
     )?;
     value(output, "", "Media Type", media_type)?;
+    if let Some(kind) = manifest.other.get("artifactType").and_then(Value::as_str) {
+        value(output, "", "Artifact Type", kind)?;
+    }
     writeln!(output, "Config:")?;
     descriptor(output, "\t", &manifest.config)?;
     if !manifest.layers.is_empty() {
@@ -40,12 +54,16 @@ fn manifest(output: &mut impl Write, image: &Image) -> io::Result<()> {
     for layer in &manifest.layers {
         descriptor(output, "\t", layer)?;
     }
+    let refers_to = manifest.other.get("subject").cloned();
+    if let Some(Ok(refers_to)) = refers_to.map(serde_json::from_value) {
+        writeln!(output, "Subject:")?;
+        descriptor(output, "\t", &refers_to)?;
+    }
     map(output, "", "Annotations", &manifest.annotations)?;
-    descriptor(output, "", image.way.last().unwrap_or(&image.descriptor))
+    descriptor(output, "", &subject.listed)
 }
 
-fn config(output: &mut impl Write, image: &Image) -> io::Result<()> {
-    let config = &image.config;
+fn config(output: &mut impl Write, config: &ImageConfig) -> io::Result<()> {
     if let Some(created) = &config.created {
         value(output, "", "Created", created)?;
     }
@@ -70,8 +88,7 @@ fn config(output: &mut impl Write, image: &Image) -> io::Result<()> {
     }
     set(output, "\t", "Exposed Ports", process.exposed_ports.keys())?;
     set(output, "\t", "Volumes", process.volumes.keys())?;
-    map(output, "\t", "Labels", &process.labels)?;
-    descriptor(output, "", &image.manifest.config)
+    map(output, "\t", "Labels", &process.labels)
 }
 
 fn descriptor(output: &mut impl Write, indent: &str, descriptor: &Descriptor) -> io::Result<()> {
@@ -86,7 +103,28 @@ fn descriptor(output: &mut impl Write, indent: &str, descriptor: &Descriptor) ->
     if !descriptor.urls.is_empty() {
         list(output, &indent, "URLs", &descriptor.urls)?;
     }
-    map(output, &indent, "Annotations", &descriptor.annotations)
+    map(output, &indent, "Annotations", &descriptor.annotations)?;
+    let embedded = descriptor.other.get("data").and_then(Value::as_str);
+    match embedded.map(|text| STANDARD.decode(text)) {
+        Some(Ok(bytes)) => data(output, &indent, &bytes),
+        _ => Ok(()),
+    }
+}
+
+/// The content that a descriptor holds, as xxd shows it.
+fn data(output: &mut impl Write, indent: &str, bytes: &[u8]) -> io::Result<()> {
+    writeln!(output, "{indent}Data: ({} bytes)", bytes.len())?;
+    for (number, line) in bytes.chunks(16).enumerate() {
+        let pairs = line.chunks(2).map(crate::layout::digest::hex);
+        let pairs = pairs.collect::<Vec<_>>().join(" ");
+        let shown = |byte: &u8| match byte {
+            b' '..=b'~' => char::from(*byte),
+            _ => '.',
+        };
+        let text: String = line.iter().map(shown).collect();
+        writeln!(output, "{indent}\t{:04x}: {pairs:39}  {text}", number * 16)?;
+    }
+    Ok(())
 }
 
 fn platform(output: &mut impl Write, indent: &str, platform: &Platform) -> io::Result<()> {

@@ -11,11 +11,18 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::layout::Layout;
-use crate::layout::document::{Descriptor, History};
+use crate::layout::document::{Descriptor, History, Manifest};
+use crate::layout::media::MediaKind;
 use crate::layout::reference::ImageReference;
-use crate::layout::resolve::Image;
+use crate::layout::resolve::{self, Image};
+
+/// The configuration of what needs none: `{}` (image-spec manifest.md, "Guidance for an Empty
+/// Descriptor").
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// Shows an image's manifest, configuration and history.
+///
+/// Of what is no container image (an artifact), only the manifest.
 ///
 /// Only the output of --json is for programs; it is umoci's.
 #[derive(Debug, Args)]
@@ -35,14 +42,17 @@ pub struct Stat {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     manifest: Document<'a>,
-    config: Document<'a>,
-    history: Vec<HistoryEntry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Document<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<HistoryEntry<'a>>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     descriptor: &'a Descriptor,
-    blob: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,27 +66,80 @@ struct HistoryEntry<'a> {
 impl Stat {
     pub(super) fn run(self) -> Result<()> {
         let layout = Layout::open(&self.image.layout)?;
-        let image = Image::find(&layout, &self.image.tag)?;
-        let history = history(&image)?;
+        let tag = &self.image.tag;
+        let tagged = resolve::tagged(&layout, tag)?;
+        let subject = Subject::read(&layout, &tagged).with_context(|| format!("tag '{tag}'"))?;
         let mut output = io::stdout().lock();
         if self.json {
-            let report = Report {
-                manifest: Document {
-                    descriptor: &image.descriptor,
-                    blob: serde_json::from_slice(&image.manifest_bytes).context("manifest")?,
-                },
-                config: Document {
-                    descriptor: &image.manifest.config,
-                    blob: serde_json::from_slice(&image.config_bytes).context("configuration")?,
-                },
-                history,
-            };
-            serde_json::to_writer(&mut output, &report).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut output, &subject.report()?).map_err(io::Error::from)?;
             writeln!(output)?;
         } else {
-            describe::describe(&mut output, &image, &history)?;
+            let history = subject.image.as_ref().map(history).transpose()?;
+            describe::describe(&mut output, &subject, history.as_deref())?;
         }
         Ok(())
+    }
+}
+
+/// What a tag leads to.
+#[derive(Debug)]
+struct Subject {
+    /// With the platform of the nearest index entry that has one.
+    descriptor: Descriptor,
+    /// As it stands where the way ends.
+    listed: Descriptor,
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    /// Unless the manifest is of something else.
+    image: Option<Image>,
+}
+
+impl Subject {
+    fn read(layout: &Layout, tagged: &Descriptor) -> Result<Self> {
+        let (descriptor, way) = resolve::manifest_below(layout, tagged)?;
+        let listed = way.last().unwrap_or(&descriptor).clone();
+        let bytes = layout.read_document(&descriptor)?;
+        let manifest = Manifest::parse(&bytes, &descriptor.media_type)
+            .with_context(|| format!("manifest {}", descriptor.digest))?;
+        let image = match manifest.config.kind() {
+            MediaKind::Config => {
+                let (bytes, descriptor) = (bytes.clone(), descriptor.clone());
+                Some(Image::of_manifest(layout, bytes, descriptor, way)?)
+            }
+            _ => None,
+        };
+        Ok(Subject {
+            descriptor,
+            listed,
+            bytes,
+            manifest,
+            image,
+        })
+    }
+
+    fn report(&self) -> Result<Report<'_>> {
+        let manifest = Document {
+            descriptor: &self.descriptor,
+            blob: serde_json::from_slice(&self.bytes).context("manifest")?,
+        };
+        let blob = match &self.image {
+            Some(image) => serde_json::from_slice(&image.config_bytes).context("configuration")?,
+            None => None,
+        };
+        let config = Document {
+            descriptor: &self.manifest.config,
+            blob,
+        };
+        Ok(Report {
+            manifest,
+            config: self.shows_config().then_some(config),
+            history: self.image.as_ref().map(history).transpose()?,
+        })
+    }
+
+    /// Whether the configuration is one that we know.
+    fn shows_config(&self) -> bool {
+        self.image.is_some() || self.manifest.config.media_type == EMPTY
     }
 }
 
