@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,6 +21,7 @@ use super::poller::{Interest, Part, Poller, Token};
 use super::process::Process;
 use super::runtime::{ContainerState, PATIENCE};
 use super::{ContainerInput, Log, ProcessKey, Runtime, Source};
+use crate::sys::Program;
 
 /// A process that there is to be.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Labour {
         } = &birth;
         let (runtime, id, patience) = (runtime.clone(), id.clone(), *patience);
         if birth.listen_pid {
-            crate::sys::with_own_listen_pid(&mut command);
+            command.with_own_listen_pid();
         }
         let options = birth.options.clone();
         let (making, ears) = prepare(key, birth, &mut command)
@@ -365,11 +365,7 @@ fn kill_abandoned(pid_file: &Path) {
 
 /// Makes the streams, and removes what an earlier process left in the pid file: it must not be
 /// taken for this one's.
-fn prepare(
-    key: ProcessKey,
-    birth: Birth,
-    command: &mut std::process::Command,
-) -> Result<(Making, Vec<Ear>)> {
+fn prepare(key: ProcessKey, birth: Birth, command: &mut Program) -> Result<(Making, Vec<Ear>)> {
     match std::fs::remove_file(&birth.pid_file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error)
@@ -401,15 +397,14 @@ fn prepare(
         let (ear, mouth) = listening_pipe()?;
         ears.push(Ear::new(ear, Hears::Messages));
         making.outputs.push(None);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(mouth);
+        command.stderr(mouth);
         return Ok((making, ears));
     }
-    command.stdin(match birth.stdin {
-        Input::Null => Stdio::null(),
-        Input::Given(fd) => fd.into(),
+    match birth.stdin {
+        Input::Null => {}
+        Input::Given(fd) => {
+            command.stdin(fd);
+        }
         other => {
             let (read, write) =
                 rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("pipe2")?;
@@ -420,13 +415,13 @@ fn prepare(
             if let Input::From(source) = other {
                 making.feed = Some(source);
             }
-            read.into()
+            command.stdin(read);
         }
-    });
-    let mut output = |source, output| -> Result<Stdio> {
+    }
+    let mut output = |source, output| -> Result<Option<OwnedFd>> {
         let sink = match output {
-            Output::Null => return Ok(Stdio::null()),
-            Output::Given(fd) => return Ok(fd.into()),
+            Output::Null => return Ok(None),
+            Output::Given(fd) => return Ok(Some(fd)),
             Output::Front => None,
             Output::Into(sink) => Some(sink),
         };
@@ -439,7 +434,7 @@ fn prepare(
         });
         making.outputs.push(Some((source, sink)));
         open_to_all(&mouth);
-        Ok(mouth.into())
+        Ok(Some(mouth))
     };
     command.stdout(output(Source::Stdout, birth.stdout)?);
     command.stderr(output(Source::Stderr, birth.stderr)?);

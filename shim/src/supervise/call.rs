@@ -3,17 +3,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::poller::{Interest, Part, Poller, Token};
+use crate::sys::{Program, Spawned};
 
 /// How much of what a runtime says is kept, in bytes. What exceeds it is read and dropped, so that
 /// a runtime with much to say doesn't stop on a full pipe.
@@ -91,31 +90,16 @@ pub(super) struct Concluded {
 impl Call {
     /// Starts `command`; the container's ends of its streams, which it holds, are closed here.
     pub(super) fn spawn(
-        mut command: Command,
+        command: Program,
         what: String,
         ears: Vec<Ear>,
         patience: Option<Duration>,
     ) -> Result<Call, Failure> {
-        let refused = |error: anyhow::Error| Failure {
-            message: format!("running {what}: {error:#}"),
+        let path = command.path().to_owned();
+        let Spawned { pid, pidfd } = command.spawn().map_err(|error| Failure {
+            message: format!("running {what}: {}: {error}", path.display()),
             killed: false,
-        };
-        let mut child = command
-            .spawn()
-            .map_err(|error| refused(anyhow!("{}: {error}", command.get_program().display())))?;
-        drop(command);
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| refused(anyhow!("its process id is out of range")))?;
-        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
-            Err(errno) => {
-                // Nobody would hear of it any more.
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(refused(anyhow!(
-                    "pidfd_open({pid}): {errno}, so it was killed"
-                )));
-            }
-        };
+        })?;
         Ok(Call {
             what,
             pid,
@@ -291,16 +275,14 @@ fn hear(ear: &Ear, said: &mut Said) -> bool {
 
 /// The standard streams of a call that is none of the container's: nothing to read, and what it
 /// prints where that is wanted.
-pub(super) fn quiet(command: &mut Command, wants_output: bool) -> Result<Vec<Ear>> {
+pub(super) fn quiet(command: &mut Program, wants_output: bool) -> Result<Vec<Ear>> {
     let (ear, mouth) = listening_pipe()?;
-    command.stdin(Stdio::null()).stderr(mouth);
+    command.stderr(mouth);
     let mut ears = vec![Ear::new(ear, Hears::Messages)];
     if wants_output {
         let (ear, mouth) = listening_pipe()?;
         command.stdout(mouth);
         ears.push(Ear::new(ear, Hears::Output));
-    } else {
-        command.stdout(Stdio::null());
     }
     Ok(ears)
 }
@@ -356,7 +338,7 @@ mod tests {
     }
 
     fn call(script: &str, patience: Duration) -> Result<Said, Failure> {
-        let mut command = Command::new("sh");
+        let mut command = Program::new("sh");
         command.args(["-c", script]);
         let ears = quiet(&mut command, true).unwrap();
         Call::spawn(command, "sh".to_owned(), ears, Some(patience))

@@ -4,12 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::call::{self, Call, Failure, Said};
+use crate::sys::Program;
 
 /// How long `delete` and `kill` may take before we give them up: nothing can be done for a
 /// container whose runtime hangs, but its exit status must not wait for ever.
@@ -92,14 +92,12 @@ impl Runtime {
     }
 
     /// The program with the global options and `verb`; its arguments and streams are the caller's.
-    pub(super) fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.program);
+    pub(super) fn command(&self, verb: &str) -> Program {
+        let mut command = Program::new(&self.program);
         if let Some(root) = &self.root {
             command.arg("--root").arg(root);
         }
         command.args(&self.arguments).arg(verb);
-        crate::sys::with_clean_settings(&mut command);
-        crate::sys::dying_with_us(&mut command);
         command
     }
 

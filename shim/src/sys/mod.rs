@@ -2,6 +2,8 @@
 //! descriptors, `close_range`, and giving memory back. The only unsafe code of this crate.
 #![allow(unsafe_code)]
 
+mod spawn;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,6 +13,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+
+pub use self::spawn::{Program, Spawned};
 
 /// Which side of [`fork`] a process is on.
 #[derive(Debug, Clone, Copy)]
@@ -73,24 +77,6 @@ pub fn adopt_inherited_descriptors() -> io::Result<BTreeMap<i32, OwnedFd>> {
         // SAFETY: it is open, and at the start of the program nothing in it owns one above 2.
         .map(|number| (number, unsafe { OwnedFd::from_raw_fd(number) }))
         .collect())
-}
-
-/// What `command` starts finds its own process id in `LISTEN_PID`, as sd_listen_fds(3) wants it for
-/// the sockets that we have been given. `command` must not change the environment otherwise.
-pub fn with_own_listen_pid(command: &mut Command) {
-    let set = || {
-        // SAFETY: this program never starts a thread, so between fork and exec nobody else can be
-        // in the allocator or read the environment; both strings end with a zero.
-        unsafe {
-            let pid = std::ffi::CString::new(libc::getpid().to_string())?;
-            libc::setenv(c"LISTEN_PID".as_ptr(), pid.as_ptr(), 1);
-        }
-        Ok(())
-    };
-    // SAFETY: see above.
-    unsafe {
-        command.pre_exec(set);
-    }
 }
 
 /// Signals that are read from a descriptor instead of interrupting the program (`signalfd(2)`).
@@ -274,28 +260,30 @@ pub fn spawn_with_descriptors(
 /// doesn't pass to what that program starts in turn.
 pub fn dying_with_us(command: &mut Command) {
     let parent = std::process::id();
-    let bind = move || {
-        // SAFETY: prctl and getppid are system calls that touch no memory.
-        let (result, found) = unsafe {
-            (
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
-                libc::getppid(),
-            )
-        };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // Our end may have come before the call: then there is nobody to tell of this, either.
-        if u32::try_from(found) == Ok(parent) {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESRCH))
-        }
-    };
-    // SAFETY: `bind` only makes calls that are allowed between fork and exec (signal-safety(7)),
+    // SAFETY: `die_with` only makes calls that are allowed between fork and exec (signal-safety(7)),
     // and allocates nothing.
     unsafe {
-        command.pre_exec(bind);
+        command.pre_exec(move || die_with(parent));
+    }
+}
+
+/// Has the kernel kill this process when `parent`, which is its own, ends.
+fn die_with(parent: u32) -> io::Result<()> {
+    // SAFETY: prctl and getppid are system calls that touch no memory.
+    let (result, found) = unsafe {
+        (
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+            libc::getppid(),
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // The parent's end may have come before the call: then there is nobody to tell of this, either.
+    if u32::try_from(found) == Ok(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ESRCH))
     }
 }
 
