@@ -80,9 +80,9 @@ fn is_given(word: Option<&Text<'_>>) -> bool {
     word.is_some_and(|word| !word.is_empty())
 }
 
-/// Its file system is mounted, and a policy is loaded: before that, everything is labelled
+/// Whether there is SELinux: its file system is mounted, and a policy is loaded: before that, everything is labelled
 /// `kernel`.
-fn selinux_is_enabled() -> bool {
+pub fn selinux_is_enabled() -> bool {
     /// `SELINUX_MAGIC` (include/uapi/linux/magic.h).
     const MAGIC: i64 = 0xf97c_ff8c;
     #[allow(clippy::useless_conversion)] // the type differs between architectures

@@ -135,6 +135,11 @@ fn a_wrong_value_is_named_by_its_pointer() {
             "/linux/sysctl/kernel.panic",
         ),
         (
+            "/linux/personality",
+            json!({ "domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"] }),
+            "/linux/personality/flags",
+        ),
+        (
             "/linux/rootfsPropagation",
             json!("up"),
             "/linux/rootfsPropagation",

@@ -268,13 +268,13 @@ fn a_program_that_cannot_be_executed() {
     );
     sandbox.wait_for_status("stopped");
     sandbox.must(&["delete", "ID"]);
-    // A person sees that line as it is.
+    // A person sees that line as it is, and runc's status: there it is the program's that was to be.
     let line = "exec /bin/text: no such file or directory";
     let failed = sandbox.windlass(&["run", "ID"]);
-    assert_eq!((failed.code(), failed.stderr), (1, format!("{line}\n")));
+    assert_eq!((failed.code(), failed.stderr), (255, format!("{line}\n")));
     let log = sandbox.directory().join("log");
     let failed = sandbox.windlass(&["--log", log.to_str().unwrap(), "run", "ID"]);
-    assert_eq!(failed.code(), 1);
+    assert_eq!(failed.code(), 255);
     let logged = fs::read_to_string(&log).unwrap();
     assert!(
         logged.contains("level=error msg=") && logged.contains(line),

@@ -108,6 +108,10 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The status when everything was made, and execve(2) refused the program: with runc it is what the
+/// process ends with that was to become it.
+const NOT_EXECUTED: u8 = 255;
+
 fn carry_out(verb: &'static Verb, arguments: &parse::Arguments<'_>) -> ExitCode {
     let opened = Global::new(arguments).and_then(|global| {
         // Before anything else is done, because the program begins anew.
@@ -143,7 +147,10 @@ fn carry_out(verb: &'static Verb, arguments: &parse::Arguments<'_>) -> ExitCode 
         Ok(status) => status,
         Err(error) => {
             log.failure(&error);
-            ExitCode::from(verb.failure_status)
+            ExitCode::from(match error.programs_line() {
+                Some(_) => NOT_EXECUTED,
+                None => verb.failure_status,
+            })
         }
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn masked_files(plan: &Plan<'_>, root: &RootFd) -> Vec<String> {
     plan.steps
         .iter()
         .filter_map(|step| match &step.action {
-            Action::Mask(path) => Some(*path),
+            Action::Mask { path, .. } => Some(*path),
             _ => None,
         })
         .filter(|path| {

@@ -13,6 +13,7 @@ use super::mount_source::MountSources;
 use super::state::{Container, Status};
 use super::visit::Visit;
 use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::host::selinux_is_enabled;
 use crate::plan::{self, IdMap, MountSource, MountStep, Places, Pointer};
 use crate::rootfs::bind::{self, Source};
 use crate::rootfs::mount::{new_filesystem, place_filesystem, set_propagation};
@@ -35,10 +36,12 @@ pub fn add(container: &Container, spec: &Spec<'_>, mounts: &[Mount<'_>]) -> Resu
         bundle: current.to_str().unwrap_or("/"),
         rootfs: &container.created()?.config.rootfs,
     };
+    let label = spec.linux.mount_label.as_deref();
+    let label = label.filter(|label| !label.is_empty() && selinux_is_enabled());
     let mut sources = MountSources::default();
     for (index, mount) in mounts.iter().enumerate() {
         let pointer = Pointer::element("", index);
-        plan::mount_step(mount, pointer, places, &spec.linux)
+        plan::mount_step(mount, pointer, places, &spec.linux, label)
             .and_then(|step| match step.without_effect {
                 // Whoever adds mounts by hand means each word.
                 Some(option) => Err(Error::new(format!(

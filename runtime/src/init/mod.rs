@@ -278,9 +278,9 @@ impl<'a> Init<'a> {
             Action::Sysctl { key, value } => self
                 .proc
                 .write(&format!("sys/{}", sysctl::path(key)), value),
-            Action::Mask(path) => {
+            Action::Mask { path, label } => {
                 let root = self.root.as_ref().ok_or_else(no_root)?;
-                self.masker.mask(root, path)
+                self.masker.mask(root, path, *label)
             }
             Action::ReadonlyPath(path) => make_path_readonly(self.root()?, path),
             Action::Environment(environment) => {

@@ -63,7 +63,7 @@ pub fn for_container<'a>(
         .as_ref()
         .ok_or_else(|| Error::config("/process", "config.json has no process to create"))?;
 
-    builder.mount_label(spec, host)?;
+    builder.mount_label(spec, host);
     let birth = namespaces.birth();
     let cgroups = cgroups::steps(spec, host, request.cgroups, &birth, &mut builder.warnings)?;
     builder.steps.extend(cgroups.before_birth);
@@ -236,6 +236,8 @@ pub(super) struct Builder<'a> {
     pub(super) warnings: Vec<String>,
     /// Mounts that become read-only at the end, and their places in `/mounts`.
     pub(super) readonly_later: Vec<(&'a str, usize)>,
+    /// The SELinux context of what is mounted anew.
+    pub(super) label: Option<&'a str>,
 }
 
 impl<'a> Builder<'a> {
@@ -248,20 +250,17 @@ impl<'a> Builder<'a> {
     }
 
     /// Without SELinux no file has a context, so there is nothing for the label to say.
-    fn mount_label(&mut self, spec: &Spec<'_>, host: &Host) -> Result<()> {
-        let label = spec.linux.mount_label.as_deref().unwrap_or_default();
-        if label.is_empty() {
-            return Ok(());
+    fn mount_label(&mut self, spec: &'a Spec<'a>, host: &Host) {
+        self.label = spec
+            .linux
+            .mount_label
+            .as_deref()
+            .filter(|it| !it.is_empty());
+        if self.label.is_some() && !host.selinux {
+            self.label = None;
+            self.warnings
+                .push("/linux/mountLabel: ignored, as this host has no SELinux".to_owned());
         }
-        if host.selinux {
-            return Err(Error::config(
-                "/linux/mountLabel",
-                "mounts can't be labelled yet by this runtime",
-            ));
-        }
-        self.warnings
-            .push("/linux/mountLabel: ignored, as this host has no SELinux".to_owned());
-        Ok(())
     }
 
     fn done(self, host: &Host) -> Result<Plan<'a>> {

@@ -244,7 +244,12 @@ pub enum Action<'a> {
         value: &'a str,
     },
     /// Make a path unreadable.
-    Mask(&'a str),
+    Mask {
+        /// The path inside the container.
+        path: &'a str,
+        /// The SELinux context of the empty directory that hides one.
+        label: Option<&'a str>,
+    },
     /// Make a path read-only.
     ReadonlyPath(&'a str),
     /// Complete the environment from the container's own files.
@@ -433,6 +438,8 @@ pub struct MountStep<'a> {
     pub without_effect: Option<&'a str>,
     /// The owners that it shows, where they are not those on disk.
     pub idmap: Option<IdMap>,
+    /// The SELinux context of its root, where there is one and its file system takes none as an option.
+    pub label: Option<&'a str>,
 }
 
 /// The owners of an idmapped mount.

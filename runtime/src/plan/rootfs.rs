@@ -59,7 +59,7 @@ impl<'a> Builder<'a> {
                 bundle: request.bundle,
                 rootfs: &rootfs,
             };
-            let mut step = mounts::step(mount, pointer, places, &spec.linux)?;
+            let mut step = mounts::step(mount, pointer, places, &spec.linux, self.label)?;
             if is_readonly_later(&step) {
                 step.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
                 self.readonly_later.push((step.destination, index));
@@ -154,7 +154,10 @@ impl<'a> Builder<'a> {
                 continue;
             }
             self.push(
-                Action::Mask(path),
+                Action::Mask {
+                    path,
+                    label: self.label,
+                },
                 Pointer::element("/linux/maskedPaths", index),
                 clause::MASKED,
             );

@@ -140,7 +140,7 @@ impl fmt::Display for Action<'_> {
                 )
             }
             Action::Sysctl { key, value } => write!(f, "set sysctl {key}={value}"),
-            Action::Mask(path) => write!(f, "mask {path}"),
+            Action::Mask { path, .. } => write!(f, "mask {path}"),
             Action::ReadonlyPath(path) => write!(f, "make {path} read-only"),
             Action::Environment(_) => f.write_str("complete the environment"),
             Action::Credentials(credentials) => write!(

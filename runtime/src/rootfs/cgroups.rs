@@ -81,12 +81,9 @@ fn mount_unified(target: &OwnedFd, step: &MountStep<'_>, tree: &OwnedFd) -> Resu
 }
 
 fn mount_hierarchies(target: &OwnedFd, step: &MountStep<'_>, places: &[Place]) -> Result<()> {
-    let tmpfs = new_filesystem(
-        "tmpfs",
-        Some("tmpfs"),
-        [("mode", Some("755"))].into_iter(),
-        0,
-    )?;
+    let label = step.label.map(|label| ("context", Some(label)));
+    let options = [("mode", Some("755"))].into_iter().chain(label);
+    let tmpfs = new_filesystem("tmpfs", Some("tmpfs"), options, 0)?;
     attach(tmpfs.as_fd(), target.as_fd())
         .call(|| format!("move_mount(tmpfs, {:?})", step.destination))?;
     // A name in a tmpfs that is nobody else's is as good as a descriptor of it.

@@ -20,14 +20,15 @@ pub struct Masker {
 impl Masker {
     /// Makes a path unreadable: a directory becomes an empty one, anything else /dev/null. What
     /// isn't there needs no mask. To be done while the host's /dev is still in reach: the one in
-    /// the container can be changed by others (CVE-2025-31133).
+    /// the container can be changed by others (CVE-2025-31133). `label` is the SELinux context of the
+    /// empty directory.
     ///
     /// # Errors
     /// With the path and the call.
-    pub fn mask(&mut self, root: &RootFd, path: &str) -> Result<()> {
+    pub fn mask(&mut self, root: &RootFd, path: &str, label: Option<&str>) -> Result<()> {
         let as_directory = OFlags::PATH | OFlags::DIRECTORY;
         match root.open_beneath(path, as_directory, ResolveFlags::empty()) {
-            Ok(target) => return self.mask_directory(target, path),
+            Ok(target) => return self.mask_directory(target, path, label),
             Err(Errno::NOENT) => return Ok(()),
             // No directory; what else may be wrong is found again below.
             Err(_) => {}
@@ -47,11 +48,11 @@ impl Masker {
         Ok(())
     }
 
-    fn mask_directory(&mut self, target: OwnedFd, path: &str) -> Result<()> {
+    fn mask_directory(&mut self, target: OwnedFd, path: &str, label: Option<&str>) -> Result<()> {
         let masked = if let Some(first) = &self.empty_directory {
             clone_tree(first.as_fd(), false).call(|| "open_tree(tmpfs, OPEN_TREE_CLONE)")?
         } else {
-            let options = std::iter::empty();
+            let options = label.map(|label| ("context", Some(label))).into_iter();
             new_filesystem("tmpfs", None, options, libc::MOUNT_ATTR_RDONLY)?
         };
         attach(masked.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;

@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags, XattrFlags, setxattr};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, fsconfig_create,
@@ -77,7 +77,10 @@ fn mount_filesystem(
         .chain(mode.as_deref().map(|mode| ("mode", Some(mode))));
     let attributes = step.attributes.set;
     // What is done to the mount after its birth takes a descriptor of it.
-    let finished = !step.copy_up && step.recursive.is_empty() && step.propagation.is_empty();
+    let finished = !step.copy_up
+        && step.label.is_none()
+        && step.recursive.is_empty()
+        && step.propagation.is_empty();
     if finished && mount_here(&target, kind, source, options.clone(), attributes) {
         leave_to_exec(target);
         return Ok(());
@@ -86,7 +89,19 @@ fn mount_filesystem(
     if step.copy_up {
         copy_up::copy(target.as_fd(), mount.as_fd())?;
     }
+    if let Some(label) = step.label {
+        label_root(&mount, label)?;
+    }
     put_in_place(step, mount, target)
+}
+
+/// Writes the SELinux context of a mount's root directory. By way of the working directory, as the
+/// descriptor of a mount is none to write extended attributes with.
+fn label_root(mount: &OwnedFd, context: &str) -> Result<()> {
+    rustix::process::fchdir(mount).call(|| "fchdir(mount)")?;
+    let (name, flags) = ("security.selinux", XattrFlags::empty());
+    setxattr(".", name, context.as_bytes(), flags)
+        .call(|| format!("setxattr(mount, {name:?}, {context:?})"))
 }
 
 /// Puts a new file system that is mounted nowhere yet where the step says.

@@ -1,6 +1,7 @@
 //! From an entry of `mounts` to a step (config.md, "Mounts" and "Linux mount options").
 
 mod idmap;
+mod label;
 mod options;
 
 use super::{IdMap, IdMappings, Links, MountSource, MountStep, Pointer};
@@ -35,7 +36,8 @@ pub struct Places<'p> {
     pub rootfs: &'p str,
 }
 
-/// The step for the mount that stands at `pointer` of config.json, or of a list of its own.
+/// The step for the mount that stands at `pointer` of config.json, or of a list of its own. `label` is
+/// the SELinux context of new file systems, on a host that has SELinux.
 ///
 /// # Errors
 /// For what can't be mounted so, with its place.
@@ -44,6 +46,7 @@ pub fn step<'a>(
     pointer: Pointer<'_>,
     places: Places<'_>,
     linux: &Linux<'_>,
+    label: Option<&'a str>,
 ) -> Result<MountStep<'a>> {
     let mut options = Options::parse(mount);
     let destination = inside(&mount.destination, places.rootfs);
@@ -92,6 +95,7 @@ pub fn step<'a>(
         options
             .data
             .extend(options.superblock.iter().map(|name| (*name, None)));
+        label::unquote(&mut options.data);
         MountSource::Filesystem {
             kind,
             source: mount
@@ -109,7 +113,7 @@ pub fn step<'a>(
         ));
     }
     let idmap = idmap::of(mount, &options, &source, linux, pointer)?;
-    Ok(MountStep {
+    let mut step = MountStep {
         destination,
         source,
         attributes,
@@ -119,7 +123,12 @@ pub fn step<'a>(
         copy_up: options.copy_up,
         without_effect,
         idmap,
-    })
+        label: None,
+    };
+    if let Some(context) = label {
+        label::give(&mut step, context);
+    }
+    Ok(step)
 }
 
 /// A mount on the root would cover all that is made in it. A mount in /proc hides from the container, and from whoever looks into it, what the kernel says
@@ -231,7 +240,7 @@ mod tests {
             bundle,
             rootfs: "/b/rootfs",
         };
-        super::step(mount, pointer, places, &Linux::default())
+        super::step(mount, pointer, places, &Linux::default(), None)
     }
 
     #[test]
