@@ -331,15 +331,23 @@ finish() {
 
 # make_image FILE [CONFIG]: a docker-archive of busybox, named localhost/busybox:lane, which docker, podman
 # and containerd load. CONFIG is merged into its configuration, such as {"Cmd": ["id"], "User": "1000"}.
-# Everything in it comes from this machine; what is in $lane_root/image/rootfs already stays in it.
+# Everything in it comes from this machine; what is in $lane_root/image/rootfs already stays in it. Its shell
+# is busybox too, or $image_shell with the libraries that it needs.
 make_image() {
-    local work=$lane_root/image applet layer
+    local work=$lane_root/image applet layer library
     mkdir -p "$work/rootfs"/{bin,dev,etc,home,proc,root,sys,tmp,var}
     cp "$(program busybox)" "$work/rootfs/bin/busybox"
     for applet in $(busybox --list); do
         # Not symbolic: who masks one of them doesn't mean all.
         [[ $applet == busybox ]] || ln -f "$work/rootfs/bin/busybox" "$work/rootfs/bin/$applet"
     done
+    if [[ ${image_shell-} ]]; then
+        cp --remove-destination "$image_shell" "$work/rootfs/bin/sh"
+        for library in $(ldd "$image_shell" 2>/dev/null | grep -o '/[^ ]*'); do
+            mkdir -p "$work/rootfs${library%/*}"
+            cp "$library" "$work/rootfs$library"
+        done
+    fi
     printf 'root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/home:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n' >"$work/rootfs/etc/passwd"
     printf 'root:x:0:\nwww-data:x:33:\nuser:x:1000:\nlane:x:50000:user\nnobody:x:65534:\n' >"$work/rootfs/etc/group"
     chmod 1777 "$work/rootfs/tmp"

@@ -67,7 +67,7 @@ pub struct Report {
 impl Report {
     /// Says one line.
     pub fn say(&self, level: Level, message: &str) {
-        if level > self.level {
+        if !self.says(level) {
             return;
         }
         let message = message.trim_end();
@@ -81,6 +81,11 @@ impl Report {
                 &format!("conmon {about} <{}>: {message}", level.word()),
             );
         }
+    }
+
+    /// Whether what is of this level is said.
+    fn says(&self, level: Level) -> bool {
+        level <= self.level
     }
 
     /// Says something odd.
@@ -106,6 +111,20 @@ fn to_syslog(place: &Path, level: Level, message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_says_what_those_before_it_say_and_more() {
+        let names = ["error", "warning", "info", "debug", "trace"];
+        let levels = names.map(|name| Level::named(name).unwrap());
+        for (number, level) in levels.into_iter().enumerate() {
+            let report = Report {
+                level,
+                ..Report::default()
+            };
+            let said = levels.iter().filter(|other| report.says(**other));
+            assert_eq!(said.count(), number + 1);
+        }
+    }
 
     #[test]
     fn syslog_is_told_as_syslog_3_tells_it() {

@@ -105,6 +105,12 @@ pub fn begin<'a>(
     let directory = options.terminal.then(PrivateDirectory::make).transpose()?;
     let place = directory.as_ref().map(PrivateDirectory::path);
     let birth = create::birth(options, bundle.as_deref(), outlets, place)?;
+    // While stderr is the caller's.
+    let runtime = birth.runtime.program.display();
+    report.say(
+        Level::Trace,
+        &format!("calling {runtime}: {:?}", birth.descent),
+    );
     // The caller may wait for the end of what it reads from us.
     disconnect()?;
     let core = Supervisor::new(&PASSED_ON)?;
@@ -198,9 +204,6 @@ impl Supervision<'_> {
 
     fn call_runtime(&mut self, core: &mut Supervisor) {
         if let Some(birth) = self.birth.take() {
-            let what = &birth.descent;
-            let said = format!("calling {}: {what:?}", birth.runtime.program.display());
-            self.report.say(Level::Trace, &said);
             self.process = Some(core.give_birth(birth));
         }
     }
@@ -298,6 +301,10 @@ impl Supervision<'_> {
         };
         let wishes = fifo.read();
         for wish in wishes {
+            if let Ok(wish) = &wish {
+                self.report
+                    .say(Level::Debug, &format!("Got ctl message: {wish:?}"));
+            }
             match wish {
                 Ok(Wish::Resize { rows, columns }) => self.resize(rows, columns, core),
                 Ok(Wish::ReopenLogs) => self.reopen_logs(core),

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use crate::caller::{Caller, Started};
-use crate::harness::{assert_same, pattern};
+use crate::harness::{assert_same, finish, pattern};
 
 for_both! {
     fn a_k8s_file_has_its_records_and_its_mode(program: Program) {
@@ -37,6 +38,57 @@ for_both! {
         assert_eq!(client.rest()[0], b"one\n");
         assert_eq!(caller.exit_status(), "0");
         assert!(!caller.place("log").exists() && !caller.place("none").exists());
+    }
+
+    /// From then on stderr is nobody's, so that only what comes before the container shows the level.
+    fn the_calls_of_the_runtime_are_said_at_level_trace(program: Program) {
+        let says_at = |level: &str| {
+            let caller = Caller::new(program, "true");
+            let said = caller.place("said");
+            let mut command = caller.command(&["--log-level", level]);
+            command.stderr(fs::File::create(&said).unwrap());
+            let mut started = Started::begin(command, &[], false);
+            assert!(started.said()["data"].as_i64().unwrap() > 0);
+            caller.note_supervisor();
+            caller.start();
+            assert_eq!(caller.exit_status(), "0");
+            fs::read_to_string(said).unwrap()
+        };
+        assert!(!says_at("warning").contains("[conmon:d]: "));
+        assert!(says_at("trace").contains("[conmon:d]: "));
+    }
+
+    fn a_log_level_that_there_is_not_is_refused(program: Program) {
+        let caller = Caller::new(program, "true");
+        let said = finish(&mut caller.command(&["--log-level", "loud"]));
+        assert_ne!(said.status, 0);
+        assert!(said.stderr.contains("loud"), "{said:?}");
+    }
+
+    /// Its last bytes are on the disk before the end is told, unless the caller wants no such wait.
+    fn no_sync_log_leaves_the_log_to_the_kernel(program: Program) {
+        let works = "command -v strace && strace -o /dev/null true";
+        if finish(Command::new("sh").args(["-c", works])).status != 0 {
+            println!("skipped: strace is not installed, or may not trace");
+            return;
+        }
+        let synchronizes = |more: &[&str]| {
+            let caller = Caller::new(program, "echo one");
+            let calls = caller.text("calls");
+            let traced = caller.command(&[&["--sync"], more].concat());
+            let mut command = Command::new("strace");
+            command.args(["-f", "-e", "trace=fsync,fdatasync", "-o", &calls, "--"]);
+            command.arg(traced.get_program()).args(traced.get_args());
+            command.current_dir(caller.shim.place.path()).stdin(Stdio::null());
+            let mut started = Started::begin(command, &[], false);
+            assert!(started.said()["data"].as_i64().unwrap() > 0);
+            caller.start();
+            assert_eq!(caller.exit_status(), "0");
+            drop(started);
+            fs::read_to_string(calls).unwrap().contains("sync(")
+        };
+        assert!(synchronizes(&[]));
+        assert!(!synchronizes(&["--no-sync-log"]));
     }
 
     /// The container has the caller's own streams, and nothing can be attached to.
