@@ -269,7 +269,7 @@ fn set_variable(process: &mut Map<String, Value>, name: &str, value: &str) -> Re
 fn clear(edit: &mut ImageEdit, what: Clear) -> Result<()> {
     let field = match what {
         Clear::Annotations => {
-            edit.annotations()?.clear();
+            edit.clear_annotations();
             return Ok(());
         }
         Clear::Labels => "Labels",

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ureq::http::{self, HeaderMap, Method};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
-};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, SendBody};
 
 use super::error::RequestError;
 use super::patience::Patience;
 use super::retry::retry_after;
 use super::tls::{self, Trust};
+use super::tls_connection::TlsConnector;
 use super::url::Url;
 
 /// Redirects followed for one request.
@@ -223,7 +222,7 @@ impl Client {
 
     fn new_agent(&self, url: &Url) -> Result<Agent> {
         let at_home = url.authority == self.home;
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -237,6 +236,7 @@ impl Client {
             .timeout_send_request(Some(self.idle))
             // A head may take longer than one silence: a registry that verifies what it got.
             .timeout_recv_response(Some(self.idle * 4));
+        let mut tls = None;
         if url.secure {
             let trust = if at_home {
                 self.trust.clone()
@@ -247,13 +247,13 @@ impl Client {
                 }
             };
             let context = || format!("certificates for {}", url.authority);
-            config = config.tls_config(tls::config(&trust).with_context(context)?);
+            tls = Some(tls::config(&trust).with_context(context)?);
         }
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
                 .chain(Patience { idle: self.idle })
-                .chain(RustlsConnector::default());
+                .chain(TlsConnector { config: tls });
         Ok(Agent::with_parts(
             config.build(),
             connector,
@@ -417,6 +417,10 @@ fn failed(call: &str, error: ureq::Error) -> anyhow::Error {
              'insecure' in registries.conf)"
                 .to_owned()
         }
+        ureq::Error::Io(error) if error.to_string().contains("UnknownIssuer") => format!(
+            "{error}: nobody whom we trust vouches for the server (an authority is trusted by a \
+             *.crt file in --cert-dir or /etc/containers/certs.d/HOST)"
+        ),
         ureq::Error::Io(error) => error.to_string(),
         ureq::Error::HostNotFound => "the host's name is not known".to_owned(),
         ureq::Error::Timeout(timeout) => format!("no answer in time ({timeout})"),

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use rustls::crypto::CryptoProvider;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use ureq::tls::{PemItem, PrivateKey, parse_pem};
+
+use super::certificate_check::{Anybody, TrustedOnly};
 
 /// What proves a server to us, and us to it.
 #[derive(Debug, Clone, Default)]
@@ -39,35 +43,43 @@ pub fn certificate_directories(authority: &str) -> Vec<PathBuf> {
 }
 
 /// Makes rustls' settings of it.
-pub(super) fn config(trust: &Trust) -> Result<TlsConfig> {
+pub(super) fn config(trust: &Trust) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut files = CertificateFiles::default();
     for directory in &trust.directories {
         files.read(directory)?;
     }
-    let client = files.client(&provider)?;
-    let mut roots = files.authorities;
-    if !trust.insecure {
+    let check: Arc<dyn ServerCertVerifier> = if trust.insecure {
+        Arc::new(Anybody(provider.clone()))
+    } else {
+        let mut trusted = std::mem::take(&mut files.authorities);
         // Certificates that can't be read show as servers that can't be verified.
-        let system = rustls_native_certs::load_native_certs().certs;
-        roots.extend(
-            system
-                .iter()
-                .map(|certificate| Certificate::from_der(certificate).to_owned()),
-        );
-    }
-    Ok(TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(provider)
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .disable_verification(trust.insecure)
-        .client_cert(client)
-        .build())
+        trusted.extend(rustls_native_certs::load_native_certs().certs);
+        let check = TrustedOnly::new(trusted, &provider);
+        Arc::new(
+            check.context("there is no certificate of an authority to trust (ca-certificates)")?,
+        )
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(check);
+    let config = match files.client()? {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => config
+            .with_client_auth_cert(chain, key)
+            .context("the client certificate (*.cert) and its key (*.key) don't go together")?,
+    };
+    Ok(Arc::new(config))
 }
+
+/// A certificate of ours with those that vouch for it, and its key.
+type ClientCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 #[derive(Default)]
 struct CertificateFiles {
-    authorities: Vec<Certificate<'static>>,
-    chain: Vec<Certificate<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
     key: Option<PrivateKey<'static>>,
 }
 
@@ -87,8 +99,12 @@ impl CertificateFiles {
             for item in parse_pem(&pem) {
                 let item = item.with_context(|| format!("{} is not PEM", path.display()))?;
                 match (kind, item) {
-                    (Some("crt"), PemItem::Certificate(found)) => self.authorities.push(found),
-                    (Some("cert"), PemItem::Certificate(found)) => self.chain.push(found),
+                    (Some("crt"), PemItem::Certificate(found)) => {
+                        self.authorities.push(found.der().to_vec().into());
+                    }
+                    (Some("cert"), PemItem::Certificate(found)) => {
+                        self.chain.push(found.der().to_vec().into());
+                    }
                     (Some("key"), PemItem::PrivateKey(found)) => self.key = Some(found),
                     _ => {}
                 }
@@ -97,27 +113,16 @@ impl CertificateFiles {
         Ok(())
     }
 
-    /// Our own certificate, if its key belongs to it.
-    fn client(&self, provider: &CryptoProvider) -> Result<Option<ClientCert>> {
-        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    /// Our own certificate and its key.
+    fn client(self) -> Result<Option<ClientCertificate>> {
         let key = match (&self.key, self.chain.is_empty()) {
             (None, true) => return Ok(None),
             (Some(key), false) => key,
             (Some(_), true) => bail!("there is a client key (*.key), but no certificate (*.cert)"),
             (None, false) => bail!("there is a client certificate (*.cert), but no key (*.key)"),
         };
-        let der = PrivateKeyDer::try_from(key.der().to_vec())
+        let key = PrivateKeyDer::try_from(key.der().to_vec())
             .map_err(|problem| anyhow::anyhow!("the client key (*.key): {problem}"))?;
-        let chain = self
-            .chain
-            .iter()
-            .map(|certificate| CertificateDer::from(certificate.der().to_vec()))
-            .collect();
-        rustls::sign::CertifiedKey::from_der(chain, der, provider)
-            .context("the client certificate (*.cert) and its key (*.key) don't go together")?;
-        Ok(Some(ClientCert::new_with_certs(
-            &self.chain,
-            key.to_owned(),
-        )))
+        Ok(Some((self.chain, key)))
     }
 }

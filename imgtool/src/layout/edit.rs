@@ -117,6 +117,11 @@ impl ImageEdit {
         object_in(&mut self.manifest, "annotations")
     }
 
+    /// Takes all annotations from the manifest.
+    pub fn clear_annotations(&mut self) {
+        self.manifest.remove("annotations");
+    }
+
     /// The configuration's `config`, which says how the image's process is to run.
     pub fn process(&mut self) -> Result<&mut Map<String, Value>> {
         object_in(&mut self.config, "config")

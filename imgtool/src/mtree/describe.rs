@@ -85,8 +85,9 @@ pub(super) fn describe(
         Keyword::Time => format!("{}.{:09}", stat.st_mtime, stat.st_mtime_nsec),
         Keyword::TarTime => format!("{}.000000000", stat.st_mtime),
         Keyword::Sha256 if kind == FileType::RegularFile => hex(&digests.digest(inode)?),
-        Keyword::Link | Keyword::Sha256 | Keyword::Flags => return Ok(Vec::new()),
+        Keyword::Link | Keyword::Sha256 => return Ok(Vec::new()),
         Keyword::Xattr => return xattrs(inode),
+        Keyword::Flags => "none".to_owned(),
     };
     Ok(vec![(keyword.name().to_owned(), value)])
 }

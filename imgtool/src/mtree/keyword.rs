@@ -28,7 +28,7 @@ pub enum Keyword {
     Sha256,
     /// Extended attributes of files and directories, one value each.
     Xattr,
-    /// BSD's file flags, which no file has on Linux.
+    /// BSD's file flags: on Linux `none`, as go-mtree has it.
     Flags,
 }
 
