@@ -194,7 +194,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__build)
-            opts="-t -f -q -h --tag --file --build-arg --target --no-cache --network --platform --secret --label --pull --runtime --iidfile --progress --quiet --compress --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-t -f -q -h --tag --file --build-arg --target --no-cache --network --add-host --platform --secret --label --pull --runtime --iidfile --progress --quiet --compress --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -225,6 +225,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --add-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -326,7 +330,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__bundle)
-            opts="-p -e -u -w -t -v -l -h --flat --network --publish --dns --dns-search --dns-option --add-host --cni-conf --cni-bin --runtime --runtime-root --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --store --retry-times --idle-timeout --registries-conf --entrypoint --env --env-file --user --workdir --tty --no-new-privileges --hostname --mount --volume --tmpfs --read-only --shm-size --memory --memory-swap --cpus --pids-limit --ulimit --cap-add --cap-drop --seccomp --device --sysctl --label --privileged --help"
+            opts="-p -e -u -w -t -v -l -h --flat --network --publish --dns --dns-search --dns-option --add-host --cni-conf --cni-bin --runtime --runtime-root --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --max-memory --store --retry-times --idle-timeout --registries-conf --entrypoint --env --env-file --user --workdir --tty --no-new-privileges --hostname --mount --volume --tmpfs --read-only --shm-size --memory --memory-swap --cpus --pids-limit --ulimit --cap-add --cap-drop --seccomp --device --sysctl --label --privileged --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -393,6 +397,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --max-entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1668,7 +1676,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__raw__subcmd__unpack)
-            opts="-h --image --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --help"
+            opts="-h --image --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1695,6 +1703,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --max-entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2082,7 +2094,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__unpack)
-            opts="-h --image --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --no-terminal --help"
+            opts="-h --image --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --max-memory --no-terminal --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2109,6 +2121,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --max-entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2150,7 +2166,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__verify)
-            opts="-h --remove --store --help"
+            opts="-h --remove --layers --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -81,6 +81,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l gid
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-entries -d 'Refuse a layer with more entries than this' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-memory -d 'Refuse a layer of which more than this has to be kept in memory: some 16 bytes for each file in a directory of the layers below' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l keep-dirlinks -d 'Where a directory entry meets a symbolic link to a directory, keep the link'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l no-terminal -d 'Write a config.json whose process has no terminal, for a supervisor that uses pipes'
@@ -186,6 +187,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fis
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-entries -d 'Refuse a layer with more entries than this' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-memory -d 'Refuse a layer of which more than this has to be kept in memory: some 16 bytes for each file in a directory of the layers below' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'Where a directory entry meets a symbolic link to a directory, keep the link'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help'
@@ -212,6 +214,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s f -l
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l build-arg -d 'Set a variable that an ARG declares; without a value, to what it is in our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l target -d 'Build this stage instead of the last' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l network -d 'The network of RUN: \'host\' is this host\'s, also called default; \'none\' has only a loopback; \'bridge\' is the standard network of containers, or NAME\'s of the CNI configuration. A RUN\'s own --network comes first' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l add-host -d 'Give an address a name in the /etc/hosts of RUN; \'host-gateway\' is the address at which it reaches this host. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l platform -d 'What to build for, where a FROM doesn\'t say [default: this machine]' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l secret -d 'A secret for RUN --mount=type=secret: from a file, or a variable of our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l label -d 'Add a label; may be repeated' -r
@@ -258,6 +261,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l gid
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-entries -d 'Refuse a layer with more entries than this' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-memory -d 'Refuse a layer of which more than this has to be kept in memory: some 16 bytes for each file in a directory of the layers below' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
@@ -553,6 +557,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand df" -l json -d
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand df" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l remove -d 'Remove damaged blobs, so that the next pull of their images fetches them again'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l layers -d 'Compare unpacked layers too, which takes as long as unpacking them once more. With --remove, those that differ go, unless a bundle has them; they are unpacked anew when they are needed'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand volume; and not __fish_seen_subcommand_from create ls inspect rm prune" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand volume; and not __fish_seen_subcommand_from create ls inspect rm prune" -f -a "create" -d 'Makes a volume and prints its name. It is fine if it is there already; then its labels stay'

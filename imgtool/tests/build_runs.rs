@@ -201,6 +201,26 @@ fn runs_have_dockers_groups_and_a_cgroup_namespace() {
 }
 
 #[test]
+fn runs_know_the_hosts_that_are_added() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let dockerfile = "FROM base:1\nRUN cat /etc/hosts > /known\n\
+                      RUN --network=none cat /etc/hosts > /alone";
+    let added = ["--add-host=db:10.9.8.7", "--add-host=up:host-gateway"];
+    site.built(dockerfile, &added);
+    let has = |name: &str, line: &str| site.read(name).lines().any(|known| known == line);
+    for line in ["10.9.8.7\tdb", "127.0.0.1\tup", "127.0.0.1\twindlass-build"] {
+        assert!(has("known", line), "{line}");
+    }
+    assert!(has("alone", "10.9.8.7\tdb") && !has("alone", "127.0.0.1\tup"));
+    // They are part of what a step is made from.
+    site.built(dockerfile, &["--add-host=db:10.9.8.6"]);
+    assert!(has("known", "10.9.8.6\tdb"));
+}
+
+#[test]
 fn runs_may_have_a_bridge_network() {
     if !can_run() {
         return;

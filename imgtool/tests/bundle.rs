@@ -191,6 +191,61 @@ fn df_and_verify_know_of_layers_and_bundles() {
     assert_eq!(site.ours(&["verify"]), "3 of 3 blobs are well");
 }
 
+#[test]
+fn verify_finds_what_changed_in_unpacked_layers() {
+    let site = Site::with_shell();
+    site.ours(&["bundle", "demo", "b"]);
+    let layers = site.store().join("layers/sha256");
+    let id = std::fs::read_dir(&layers).unwrap().next().unwrap().unwrap();
+    let id = id.file_name().into_string().unwrap();
+    let layer = layers.join(&id);
+    let well = "3 of 3 blobs are well\n1 unpacked layers are well";
+    assert_eq!(site.ours(&["verify", "--layers"]), well);
+    let script = "
+        printf OLD > dir/changed
+        touch -d @1000 dir/changed
+        echo more >> dir/kept
+        rm dir/gone; echo new > dir/new
+        chmod 4755 bin/ls
+        chown 7:8 dir/sub
+        rm -r tmp; ln -s data tmp";
+    run(Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(&layer));
+    let passwd = layer.join("etc/passwd");
+    rustix::fs::setxattr(&passwd, "user.note", b"x", rustix::fs::XattrFlags::empty()).unwrap();
+    let output = site.command(&["verify", "--layers"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "dir/changed: time 1000.000000000 (should be ",
+        "dir/kept: time ",
+        "dir/gone: missing",
+        "dir/new: unexpected",
+        "bin/ls: mode 4755 (should be 0755)",
+        "dir/sub: owner 7:8 (should be 0:0)",
+        "etc/passwd: attribute user.note",
+        "tmp: it should be a directory, and is a symbolic link",
+    ] {
+        let expected = format!("unpacked layer sha256:{id}: /{expected}");
+        let is_told = |line: &str| line.starts_with(&expected);
+        assert!(told.lines().any(is_told), "'{expected}' is not in: {told}");
+    }
+    let content = |line: &str| line.contains("dir/changed: ") && line.ends_with(", content");
+    assert!(told.lines().any(content), "{told}");
+    assert!(!told.contains("bin/cat"), "{told}");
+    // A layer in use stays; another is unpacked anew.
+    let remove = ["verify", "--layers", "--remove"];
+    let output = site.command(&remove).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unbundle"));
+    site.ours(&["unbundle", "b"]);
+    assert!(site.ours(&remove).contains(": removed\n"));
+    assert_eq!(std::fs::read_dir(&layers).unwrap().count(), 0);
+    site.ours(&["bundle", "demo", "b"]);
+    assert_eq!(site.ours(&["verify", "--layers"]), well);
+}
+
 /// A bundle whose directory somebody removed is nobody's any more.
 #[test]
 fn bundles_that_are_gone_hold_nothing() {

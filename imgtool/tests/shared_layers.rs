@@ -295,3 +295,15 @@ fn a_layer_that_lies_leaves_nothing() {
     assert!(!site.path("b").exists());
     assert_eq!(site.references(), Vec::<String>::new());
 }
+
+#[test]
+fn a_directory_becomes_roots_again() {
+    let base = [
+        directory("theirs").owner(7, 8),
+        directory("theirs/deeper").owner(7, 8),
+    ];
+    let upper = [directory("theirs"), file("theirs/new", "")];
+    same_tree(&[&base, &upper]);
+    let root = [directory("/").owner(3, 4)];
+    same_tree(&[&root, &[directory("/")]]);
+}

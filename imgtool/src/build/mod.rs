@@ -31,6 +31,7 @@ use crate::layout::digest::Digest;
 use crate::layout::media::Compression;
 use crate::layout::platform::WantedPlatform;
 use crate::network::NetworkMode;
+use crate::network::hosts::AddedHost;
 use crate::store::Store;
 use crate::store::layers::LayerChain;
 use base::BaseImages;
@@ -58,6 +59,8 @@ pub struct Options {
     pub platform: WantedPlatform,
     /// What RUN has that doesn't say.
     pub network: NetworkMode,
+    /// Names and their addresses that RUN finds in /etc/hosts, whatever its network.
+    pub added_hosts: Vec<AddedHost>,
     /// How layers are compressed; as the base image's unless given.
     pub compression: Option<Compression>,
     /// Notes for the image.

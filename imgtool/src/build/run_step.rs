@@ -49,6 +49,9 @@ pub(super) fn carry_out(
         key.add("build argument", format!("{name}={value}").as_bytes());
     }
     key.add("network", format!("{network:?}").as_bytes());
+    for host in &build.options.added_hosts {
+        key.add("host", format!("{host:?}").as_bytes());
+    }
     for mount in &mounts {
         key.add("mount", format!("{mount:?}").as_bytes());
         if let Some((from, source)) = copied(mount) {
@@ -97,7 +100,7 @@ pub(super) fn carry_out(
                 .add(mount, &target, store, build, secrets)
                 .with_context(|| format!("--mount of {target}"))?;
         }
-        let network = StepNetwork::find(&network, build.store)?;
+        let network = StepNetwork::find(&network, &build.options.added_hosts, build.store)?;
         let runner = build.runner()?;
         runner
             .run(step, &command, &prepared, &network, &workplace, &chain)

@@ -18,6 +18,7 @@ use crate::build::variables::BuildArguments;
 use crate::build::{self, Inputs, Options};
 use crate::layout::platform::WantedPlatform;
 use crate::network::NetworkMode;
+use crate::network::hosts::AddedHost;
 use crate::progress;
 use crate::read_at_most::read_at_most;
 use crate::store::name::stored_name;
@@ -67,6 +68,11 @@ pub struct Build {
     /// --network comes first.
     #[arg(long, value_name = "host|none|bridge[=NAME]", default_value = "host", value_parser = network_argument)]
     network: NetworkMode,
+
+    /// Give an address a name in the /etc/hosts of RUN; 'host-gateway' is the address at which it reaches
+    /// this host. May be repeated.
+    #[arg(long = "add-host", value_name = "NAME:IP")]
+    added_hosts: Vec<AddedHost>,
 
     /// What to build for, where a FROM doesn't say [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform_argument)]
@@ -202,6 +208,7 @@ impl Build {
             no_cache: self.no_cache,
             platform: self.platform.clone().unwrap_or_default(),
             network: self.network.clone(),
+            added_hosts: self.added_hosts.clone(),
             compression: self.compress.chosen(),
             labels: labels.collect::<Result<_>>()?,
             runtime: self.runtime.clone(),

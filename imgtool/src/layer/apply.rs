@@ -1,6 +1,6 @@
 //! Applies layers to a root file system, the lowest first.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::added::Added;
 use super::ids::{IdMapping, in_user_namespace};
 use super::inode::Inode;
 use super::limits::Limits;
@@ -48,19 +49,18 @@ pub struct Applier {
     own: Option<(u32, u32)>,
     /// Device nodes can't be made; empty files stand for them.
     devices_as_files: bool,
-    /// Layers were applied before we began: what is there has its metadata already.
+    /// Directories that aren't in `directories` have their metadata already: those of layers that
+    /// were applied before we began, and those of which we had too many.
     on_top: bool,
-    /// How every directory is to be at the end. Until then they are mode 0700 and ours, so that
+    /// How directories are to be at the end. Until then they are mode 0700 and ours, so that
     /// read-only directories can be filled, times survive, group and ACL inheritance can't touch
     /// what we make, and nobody else gets in.
     directories: BTreeMap<ImagePath, Metadata>,
-    layers: usize,
-    /// What the current layer added, and every directory above it: its whiteouts leave it alone.
-    /// Half of the paths' SHA-256: a layer can have millions.
-    touched: HashSet<[u8; 16]>,
-    /// Bytes that `directories` and `touched` have taken.
+    /// Bytes that they take.
     directories_memory: usize,
-    touched_memory: usize,
+    layers: usize,
+    /// What the current layer added: its whiteouts leave it alone.
+    added: Added,
     digests: FileDigests,
     warnings: Warnings,
 }
@@ -97,10 +97,9 @@ impl Applier {
             own,
             on_top: false,
             directories: BTreeMap::from([(ImagePath::root(), implied)]),
-            layers: 0,
-            touched: HashSet::new(),
             directories_memory,
-            touched_memory: 0,
+            layers: 0,
+            added: Added::default(),
             digests: FileDigests::default(),
             warnings: Warnings::default(),
         })
@@ -117,16 +116,16 @@ impl Applier {
         applier.layers = 1;
         let root = applier.rootfs.root().clone();
         inherit_nothing(&root, &existing)?;
-        applier.remember_directory(ImagePath::root(), existing)?;
+        applier.remember_directory(ImagePath::root(), existing);
         Ok(applier)
     }
 
     /// Applies one layer on top of those before it.
     pub fn apply_layer<R: BufRead>(&mut self, tar: &mut TarReader<R>) -> Result<()> {
-        self.touched.clear();
-        self.touched_memory = 0;
+        self.added = Added::default();
         while let Some(entry) = tar.next_entry()? {
             signal::check()?;
+            self.bound_directories()?;
             match Whiteout::of(&entry.path, &entry.kind)? {
                 Some(whiteout) => self.apply_whiteout(&whiteout)?,
                 None => self.apply_entry(entry, tar)?,
@@ -138,26 +137,33 @@ impl Applier {
 
     /// Gives every directory its owner, attributes, mode and times, children before parents.
     pub fn finish(mut self) -> Result<Applied> {
-        self.rootfs.forget();
-        for (path, metadata) in std::mem::take(&mut self.directories).iter().rev() {
-            let directory = self
-                .rootfs
-                .directory(path)?
-                .with_context(|| format!("directory {path} went away while we unpacked"))?;
-            let owner = metadata.owner_unlike(self.own);
-            metadata.set(
-                directory.readable()?.as_fd(),
-                path,
-                owner,
-                &mut self.warnings,
-            )?;
-        }
-        self.rootfs.forget();
+        let directories = std::mem::take(&mut self.directories);
+        self.set_on_directories(&directories)?;
         self.warnings.summarize();
         Ok(Applied {
             rootfs: self.rootfs,
             digests: self.digests,
         })
+    }
+
+    fn set_on_directories(&mut self, directories: &BTreeMap<ImagePath, Metadata>) -> Result<()> {
+        // A directory of the layers below may be anybody's.
+        let own = self.own.filter(|_| !self.on_top);
+        self.rootfs.forget();
+        for (path, metadata) in directories.iter().rev() {
+            let directory = self
+                .rootfs
+                .directory(path)?
+                .with_context(|| format!("directory {path} went away while we unpacked"))?;
+            metadata.set(
+                directory.readable()?.as_fd(),
+                path,
+                metadata.owner_unlike(own),
+                &mut self.warnings,
+            )?;
+        }
+        self.rootfs.forget();
+        Ok(())
     }
 
     fn apply_entry<R: BufRead>(&mut self, mut entry: Entry, tar: &mut TarReader<R>) -> Result<()> {
@@ -170,7 +176,8 @@ impl Applier {
             }
             let root = self.rootfs.root().clone();
             self.clear_attributes(&root)?;
-            return self.remember_directory(ImagePath::root(), metadata);
+            self.remember_directory(ImagePath::root(), metadata);
+            return Ok(());
         };
         let parent = self.parent(&parent)?;
         let path = parent.path().join(name);
@@ -206,7 +213,7 @@ impl Applier {
                 )?;
             }
         }
-        self.touch(path)
+        self.note_added(&path)
     }
 
     /// The directory to work in, made if no entry made it.
@@ -215,8 +222,9 @@ impl Applier {
         let reached = self.rootfs.make_directories(path)?;
         for made in reached.made {
             self.forget_below(&made);
+            self.note_new_directory(&made)?;
             let implied = Metadata::of_implied_directory(&self.options.mapping)?;
-            self.remember_directory(made, implied)?;
+            self.remember_directory(made, implied);
         }
         Ok(reached.directory)
     }
@@ -243,14 +251,18 @@ impl Applier {
             }
             if there != Some(FileType::Directory) {
                 self.replacing(parent, name, path, || parent.make_directory(name))?;
+                self.note_new_directory(path)?;
             } else if self.on_top
                 && let Some(directory) = parent.subdirectory(name)?
             {
                 self.note(&directory)?;
                 self.clear_attributes(&directory)?;
             }
+        } else {
+            self.note_new_directory(path)?;
         }
-        self.remember_directory(path.clone(), metadata)
+        self.remember_directory(path.clone(), metadata);
+        Ok(())
     }
 
     fn make_file<R: BufRead>(
@@ -413,31 +425,40 @@ impl Applier {
         let Some(directory) = self.rootfs.directory(directory)? else {
             return Ok(());
         };
+        if self.added.is_below_new(directory.path()) {
+            return Ok(());
+        }
         self.note(&directory)?;
         match whiteout {
             Whiteout::Name { name, .. } => self.hide(&directory, name),
-            Whiteout::Opaque { .. } => directory
-                .names()?
-                .iter()
-                .try_for_each(|name| self.hide(&directory, name)),
+            Whiteout::Opaque { .. } => self.hide_all(&directory),
         }
+    }
+
+    fn hide_all(&mut self, directory: &Directory) -> Result<()> {
+        for name in directory.names()? {
+            self.bound_directories()?;
+            self.note(directory)?;
+            self.hide(directory, &name)?;
+        }
+        Ok(())
     }
 
     /// Removes what lower layers have at `name`, wherever the current layer added nothing.
     fn hide(&mut self, parent: &Directory, name: &[u8]) -> Result<()> {
         let path = parent.path().join(name);
-        if !self.touched.contains(&short_digest(&path)) {
+        if self.added.is_below_new(&path) {
+            return Ok(());
+        }
+        if !self.added.contains(&path) {
             parent.remove(name)?;
             self.forget_below(&path);
             return Ok(());
         }
-        if let Some(directory) = parent.subdirectory(name)? {
-            self.note(&directory)?;
-            for child in directory.names()? {
-                self.hide(&directory, &child)?;
-            }
+        match parent.subdirectory(name)? {
+            Some(directory) => self.hide_all(&directory),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Notes what the directory looks like in which the way to `path` begins to be new.
@@ -455,7 +476,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Notes what a directory of the layers below looks like, to give it back at the end: what is
+    /// Notes what a directory looks like that has its metadata, to give it back at the end: what is
     /// done in it changes its times. Meanwhile it passes nothing on to what is made in it.
     fn note(&mut self, directory: &Directory) -> Result<()> {
         let path = directory.path();
@@ -464,7 +485,8 @@ impl Applier {
         }
         let existing = Metadata::of_existing(&Inode::open(directory, b".")?)?;
         inherit_nothing(directory, &existing)?;
-        self.remember_directory(path.clone(), existing)
+        self.remember_directory(path.clone(), existing);
+        Ok(())
     }
 
     /// Takes the attributes of a directory of the layers below away: an entry for it says all that
@@ -502,36 +524,63 @@ impl Applier {
         }
     }
 
-    fn remember_directory(&mut self, path: ImagePath, metadata: Metadata) -> Result<()> {
+    fn remember_directory(&mut self, path: ImagePath, metadata: Metadata) {
         let added = memory(&path, &metadata);
         if let Some(old) = self.directories.insert(path.clone(), metadata) {
             self.directories_memory -= memory(&path, &old);
         }
         self.directories_memory += added;
-        self.check_memory()
     }
 
-    fn check_memory(&self) -> Result<()> {
-        if self.directories_memory + self.touched_memory > self.options.limits.memory {
-            bail!("the image has too many directories, or too large attributes on them");
+    /// Gives directories their metadata now, if there are too many, to have the memory back. Whoever
+    /// comes to one of them again notes it anew, as if a layer below had it, so none may be in use. The
+    /// root stays closed to others, and what a caller without root's rights couldn't enter again stays
+    /// open to him.
+    fn bound_directories(&mut self) -> Result<()> {
+        if self.directories_memory <= self.options.limits.directories {
+            return Ok(());
+        }
+        let is_root = rustix::process::geteuid().is_root();
+        let all = std::mem::take(&mut self.directories);
+        let (kept, finished) = all.into_iter().partition(|(path, metadata)| {
+            path.is_root() || !is_root && metadata.mode & 0o700 != 0o700
+        });
+        self.directories = kept;
+        self.set_on_directories(&finished)?;
+        self.on_top = true;
+        self.directories_memory = self
+            .directories
+            .iter()
+            .map(|(path, metadata)| memory(path, metadata))
+            .sum();
+        if self.directories_memory > self.options.limits.memory {
+            bail!("the image has too many directories that their owner can't enter (--max-memory)");
         }
         Ok(())
     }
 
-    fn touch(&mut self, path: ImagePath) -> Result<()> {
-        if self.layers == 0 {
-            return Ok(());
+    fn note_new_directory(&mut self, path: &ImagePath) -> Result<()> {
+        if self.layers > 0 {
+            self.added.insert_new_directory(path);
         }
-        let mut next = Some(path);
-        while let Some(path) = next {
-            next = path.split_last().map(|(parent, _)| parent);
-            if !self.touched.insert(short_digest(&path)) {
-                break;
-            }
-            // The table is between half full and full, and twice there while it grows.
-            self.touched_memory += 3 * size_of::<[u8; 16]>();
+        self.check_added()
+    }
+
+    fn note_added(&mut self, path: &ImagePath) -> Result<()> {
+        if self.layers > 0 {
+            self.added.insert(path);
         }
-        self.check_memory()
+        self.check_added()
+    }
+
+    fn check_added(&self) -> Result<()> {
+        if self.added.memory() > self.options.limits.memory {
+            bail!(
+                "the layer has too many files in directories of the layers below it \
+                 (--max-memory)"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -552,11 +601,6 @@ fn inherit_nothing(directory: &Directory, existing: &Metadata) -> Result<()> {
     Ok(())
 }
 
-fn short_digest(path: &ImagePath) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(path.as_bytes()).into();
-    std::array::from_fn(|index| digest[index])
-}
-
 /// Roughly the bytes that a directory's entry takes.
 fn memory(path: &ImagePath, metadata: &Metadata) -> usize {
     let xattrs: usize = metadata
@@ -564,5 +608,6 @@ fn memory(path: &ImagePath, metadata: &Metadata) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    size_of::<(ImagePath, Metadata)>() + path.as_bytes().len() + xattrs
+    // Half of a B-tree's room may be free, and a block of the heap costs some bytes itself.
+    2 * size_of::<(ImagePath, Metadata)>() + 32 + path.as_bytes().len() + xattrs
 }

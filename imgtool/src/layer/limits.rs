@@ -11,8 +11,11 @@ pub struct Limits {
     pub ratio: u64,
     /// Bytes of a layer below which the ratio doesn't count: a short run of zeros is no bomb.
     pub ratio_from: u64,
-    /// Bytes of memory for what has to be remembered until the end (directories' metadata) or to
-    /// the end of a layer (what it added), roughly.
+    /// Bytes of memory for directories' metadata, roughly; beyond them it is set before the end, at the
+    /// price of looking at a directory that more is put into.
+    pub directories: usize,
+    /// Bytes of memory for what has to be remembered to the end of a layer (what it added to
+    /// directories of the layers below), roughly.
     pub memory: usize,
     /// Limits on each archive.
     pub tar: TarLimits,
@@ -26,7 +29,9 @@ impl Default for Limits {
             bytes: 256 << 30,
             ratio: 200,
             ratio_from: 256 << 20,
-            memory: 256 << 20,
+            directories: 8 << 20,
+            // 1.8 million files; all else takes less than 32 MiB, but for a large Zstandard window.
+            memory: 30 << 20,
             tar: TarLimits::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Layers: tar archives of changes, applied to a root file system in order (image-spec layer.md).
 
+mod added;
 pub mod apply;
 pub mod diff;
 pub mod ids;

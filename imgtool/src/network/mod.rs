@@ -157,7 +157,11 @@ impl Network {
             Kind::Joined(Joined {
                 hosts: Some(path), ..
             }) => return NetworkFile::Shared(path.clone()),
-            Kind::Host => (host(), Some(local.addresses[0]), None),
+            Kind::Host => {
+                let is_hosts = self.hostname().is_some_and(|name| name == hostname);
+                let own = (!is_hosts).then(|| local.clone());
+                (host(), Some(local.addresses[0]), own)
+            }
             Kind::None | Kind::Namespace(_) | Kind::Joined(_) => (None, None, Some(local)),
             Kind::Bridge(_) => (None, None, None),
         };

@@ -96,6 +96,12 @@ impl Store {
         Ok(missing)
     }
 
+    /// The chainIDs of the unpacked layers that bundles have.
+    pub fn layers_of_bundles(&self) -> Result<HashSet<Digest>> {
+        let bundles = self.bundles_here()?.into_iter();
+        Ok(bundles.flat_map(|bundle| bundle.layers).collect())
+    }
+
     /// Blobs that are needed by what is here, and aren't here themselves; each with what needs it,
     /// where that isn't the store's index. An index's images are needed by nobody: those for other
     /// platforms were never fetched. Documents that can't be read lead no further.

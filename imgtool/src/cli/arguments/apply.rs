@@ -29,6 +29,11 @@ pub struct ApplyArguments {
     /// Refuse a layer with more entries than this.
     #[arg(long, value_name = "N", default_value_t = Limits::default().tar.entries)]
     max_entries: u64,
+
+    /// Refuse a layer of which more than this has to be kept in memory: some 16 bytes for each file in
+    /// a directory of the layers below.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().memory)]
+    max_memory: usize,
 }
 
 impl ApplyArguments {
@@ -37,6 +42,7 @@ impl ApplyArguments {
         let mut limits = Limits {
             bytes: self.max_bytes,
             ratio: self.max_ratio,
+            memory: self.max_memory,
             ..Limits::default()
         };
         limits.tar.entries = self.max_entries;

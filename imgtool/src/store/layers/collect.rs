@@ -28,6 +28,11 @@ impl Store {
         Ok(collected)
     }
 
+    /// Removes an unpacked layer that no bundle needs. Only for who has the store alone.
+    pub fn remove_layer(&self, id: &Digest) -> Result<()> {
+        remove_layer(&self.layer_directory(id))
+    }
+
     /// All that is where unpacked layers are; without a chainID what isn't whole.
     pub(in crate::store) fn layers_here(&self) -> Result<Vec<(Option<Digest>, PathBuf)>> {
         let mut layers = Vec::new();

@@ -9,14 +9,18 @@
 
 mod adopt;
 mod collect;
+mod compare;
 mod unpack;
+mod verify;
 
 use std::path::PathBuf;
 
 use crate::layout::digest::{Algorithm, Digest, Hasher};
 use crate::overlay::Overlay;
 
+pub use compare::Difference;
 pub use unpack::{Coming, can_share_layers, copy_directory_metadata};
+pub use verify::LayersVerified;
 
 /// The store's directory of unpacked layers.
 const LAYERS: &str = "layers";

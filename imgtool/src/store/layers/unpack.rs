@@ -183,37 +183,12 @@ fn unpack_layer(
     let Some(making) = Making::begin(target)? else {
         return Ok(0);
     };
-    let options = ApplyOptions {
-        limits,
-        for_overlay: true,
-        ..ApplyOptions::default()
-    };
-    let upper = making.path.join(UPPER);
-    let mut applier = if let Some(top) = below.last() {
-        copy_directory_metadata(top, &upper)?;
-        let chain = LayerChain {
-            ids: Vec::new(),
-            directories: below.to_vec(),
-        };
-        let overlay = chain.overlay(None, upper.clone(), making.path.join(WORK));
-        let mount = overlay.detached(&making.path.join(PLACE))?;
-        Applier::on_top(open_directory_at(mount.as_fd(), Path::new("."))?, options)?
-    } else {
-        Applier::new(open_directory_at(CWD, &upper)?, options)?
-    };
-    let mut tar = stream.entries(limits.tar);
-    applier.apply_layer(&mut tar)?;
-    let bytes = tar.into_inner().finish()?;
-    // All descriptors in the overlay go, and the mount with them: what was in its memory alone is
-    // in the upper directory then.
-    let Applied { rootfs, .. } = applier.finish()?;
-    drop(rootfs);
+    let bytes = making.fill(below, stream, limits)?;
     making.complete(target)?;
     Ok(bytes)
 }
-
 /// A layer in the making: `.HEX` beside where it is to be, locked as long as its maker lives.
-struct Making {
+pub(super) struct Making {
     path: PathBuf,
     _lock: File,
 }
@@ -224,7 +199,7 @@ const PLACE: &str = "place";
 
 impl Making {
     /// Takes the right to make a layer; waits for whoever else makes it. Nothing if it is there.
-    fn begin(target: &Path) -> Result<Option<Self>> {
+    pub(super) fn begin(target: &Path) -> Result<Option<Self>> {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             bail!("{} is no layer's place", target.display());
         };
@@ -246,6 +221,47 @@ impl Making {
             make_directory(&making.path.join(name))?;
         }
         Ok(Some(making))
+    }
+
+    /// Applies the layer on top of others, the lowest first. Returns its uncompressed bytes.
+    pub(super) fn fill(
+        &self,
+        below: &[PathBuf],
+        stream: LayerStream,
+        limits: Limits,
+    ) -> Result<u64> {
+        let options = ApplyOptions {
+            limits,
+            for_overlay: true,
+            ..ApplyOptions::default()
+        };
+        let upper = self.path.join(UPPER);
+        let mut applier = if let Some(top) = below.last() {
+            copy_directory_metadata(top, &upper)?;
+            let chain = LayerChain {
+                ids: Vec::new(),
+                directories: below.to_vec(),
+            };
+            let overlay = chain.overlay(None, upper.clone(), self.path.join(WORK));
+            let mount = overlay.detached(&self.path.join(PLACE))?;
+            Applier::on_top(open_directory_at(mount.as_fd(), Path::new("."))?, options)?
+        } else {
+            Applier::new(open_directory_at(CWD, &upper)?, options)?
+        };
+        let mut tar = stream.entries(limits.tar);
+        applier.apply_layer(&mut tar)?;
+        let bytes = tar.into_inner().finish()?;
+        // All descriptors in the overlay go, and the mount with them: what was in its memory alone is
+        // in the upper directory then.
+        let Applied { rootfs, .. } = applier.finish()?;
+        drop(rootfs);
+        Ok(bytes)
+    }
+
+    /// What has been made.
+    pub(super) fn tree(&self) -> Result<RootFs> {
+        let upper = open_directory_at(CWD, &self.path.join(UPPER))?;
+        Ok(RootFs::new(upper))
     }
 
     /// Makes it a layer of the store, once it is on disk.
@@ -311,7 +327,7 @@ fn lock(path: &Path) -> Result<Option<File>> {
     })
 }
 
-fn open_directory_at(at: impl AsFd, path: &Path) -> Result<OwnedFd> {
+pub(super) fn open_directory_at(at: impl AsFd, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, path, flags, Mode::empty())
         .with_context(|| format!("open {}", path.display()))

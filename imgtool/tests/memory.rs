@@ -1,0 +1,130 @@
+//! Unpacking takes little memory, whatever is in the image.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod image_builder;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use image_builder::{
+    Entry, Packing, Workshop, directory, file, snapshot, symlink, tar, windlass_img,
+};
+use tempfile::TempDir;
+use windlass_img::layer::apply::{Applier, ApplyOptions};
+use windlass_img::layer::tar::{TarLimits, TarReader};
+
+/// The tree that layers give if directories' metadata may take so many bytes.
+fn applied(layers: &[Vec<u8>], directories: usize) -> TempDir {
+    let place = TempDir::new().unwrap();
+    let mut options = ApplyOptions::default();
+    options.limits.directories = directories;
+    let mut applier = Applier::new(fs::File::open(place.path()).unwrap().into(), options).unwrap();
+    for layer in layers {
+        let mut tar = TarReader::new(&layer[..], TarLimits::default());
+        applier.apply_layer(&mut tar).unwrap();
+    }
+    applier.finish().unwrap();
+    place
+}
+
+#[test]
+fn directories_that_are_finished_early_are_as_the_others() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: owners need root");
+        return;
+    }
+    let closed = |name: &str| directory(name).mode(0o2500).owner(7, 8).mtime(1000);
+    let layers = [
+        tar(&[
+            directory("/").mode(0o711).mtime(5),
+            closed("a"),
+            closed("a/b").xattr("user.x", b"1"),
+            file("a/b/f", "f"),
+            file("implied/dir/f", "f"),
+            closed("gone"),
+            file("gone/f", ""),
+            closed("opaque"),
+            file("opaque/old/f", ""),
+            symlink("link", "a/b"),
+            file("a/late", ""),
+            closed("c").mtime(3),
+        ]),
+        tar(&[
+            file("a/b/g", "g"),
+            file("link/through", ""),
+            closed("a/b/new"),
+            file("a/b/new/f", ""),
+            file("a/b/new/.wh.f", ""),
+            file(".wh.gone", ""),
+            file("opaque/new/f", ""),
+            file("opaque/old/kept", ""),
+            file("opaque/.wh..wh..opq", ""),
+            directory("a/b").mode(0o750).mtime(9),
+            file("a/b/last", ""),
+            file("c", "no directory any more"),
+        ]),
+        tar(&[file("c/again/f", ""), file("a/.wh.b", "")]),
+    ];
+    let (all_at_the_end, at_once) = (applied(&layers, usize::MAX), applied(&layers, 0));
+    let expected = snapshot(all_at_the_end.path());
+    assert!(expected.len() > 10);
+    assert_eq!(snapshot(at_once.path()), expected);
+    let two = |limit| applied(&layers[..2], limit);
+    let (all_at_the_end, at_once) = (two(usize::MAX), two(0));
+    assert_eq!(snapshot(at_once.path()), snapshot(all_at_the_end.path()));
+    assert!(at_once.path().join("a/b/new/f").exists());
+    assert!(at_once.path().join("opaque/old/kept").exists());
+    assert!(!at_once.path().join("opaque/old/f").exists());
+}
+
+/// The most memory that a process has had so far, in KiB (proc_pid_status(5)).
+fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[test]
+fn directories_with_the_longest_names_fit() {
+    let parents = vec!["a".repeat(240); 15].join("/");
+    let directories: Vec<Entry> = (0..12_000)
+        .map(|number| directory(&format!("{parents}/{number:0240}")))
+        .collect();
+    let workshop = Workshop::new();
+    workshop.add_image(&[(tar(&directories), Packing::Gzip)], serde_json::json!({}));
+    drop(directories);
+    // So many directories take their time on a disk.
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    let place = place.unwrap();
+    let mut command = windlass_img();
+    command.args([
+        "unpack",
+        "--image",
+        &format!("{}:latest", workshop.layout().display()),
+    ]);
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--rootless");
+    }
+    let mut child = command
+        .arg(place.path().join("bundle"))
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut most = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        most = peak(child.id()).unwrap_or(0).max(most);
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(status.success());
+    assert!(most > 0 && most < 64 << 10, "{most} KiB");
+}
