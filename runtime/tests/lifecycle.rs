@@ -429,7 +429,13 @@ fn spec_writes_a_config_that_runs() {
         "{}",
         refused.stderr
     );
-    fs::remove_file(sandbox.bundle().join("config.json")).unwrap();
+    let file = sandbox.bundle().join("config.json");
+    fs::remove_file(&file).unwrap();
+    sandbox.must(&["spec", "--rootless"]);
+    // The schema has no nulls.
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("null"), "{text}");
+    fs::remove_file(&file).unwrap();
     sandbox.must(&["spec", "--bundle", sandbox.bundle().to_str().unwrap()]);
     let text = fs::read_to_string(sandbox.bundle().join("config.json")).unwrap();
     sandbox.config = serde_json::from_str(&text).unwrap();

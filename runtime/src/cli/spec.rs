@@ -119,7 +119,7 @@ fn rootless_config() -> Result<String> {
                 "source": "/sys",
                 "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
             });
-        } else if let Some(options) = mount["options"].as_array_mut() {
+        } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
             // Only one user and one group are mapped: nothing can be given to another.
             let is_owner = |text: &str| text.starts_with("gid=") || text.starts_with("uid=");
             options.retain(|option| !option.as_str().is_some_and(is_owner));

@@ -10,7 +10,14 @@ const INSIDE: &str = "WINDLASS_TEST_INSIDE_VM";
 ///
 /// Says so where there is no machine; in continuous integration that is a failure.
 #[track_caller]
+#[allow(dead_code)] // not every program needs a machine of its own kind
 pub fn run_in_machine_as(user: &str) -> bool {
+    run_in_machine(&["--user", user])
+}
+
+/// The same with options of the machine's `run`.
+#[track_caller]
+pub fn run_in_machine(options: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -39,7 +46,8 @@ pub fn run_in_machine_as(user: &str) -> bool {
         command.arg("--share").arg(share);
     }
     let output = command
-        .args(["--user", user, "--env", &format!("{INSIDE}=1")])
+        .args(options)
+        .args(["--env", &format!("{INSIDE}=1")])
         .args(["--timeout", "300", "--"])
         .arg(&program)
         .output()
