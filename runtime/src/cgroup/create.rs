@@ -185,8 +185,6 @@ impl Placement {
                     .call(|| format!("open({:?}, O_PATH)", place.path))?;
                 if hierarchies.layout == Layout::V2 {
                     place.enable_controllers(hierarchy, writes)?;
-                } else {
-                    files::verify(&directory, &place.path)?;
                 }
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {

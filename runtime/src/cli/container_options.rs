@@ -1,8 +1,9 @@
 //! Options that `create`, `run` and `exec` share.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketAddrUnix;
 
 use super::global::Global;
@@ -133,13 +134,13 @@ impl<'w> ContainerOptions<'w> {
 pub(super) fn bundle(arguments: &Arguments<'_>) -> Result<String> {
     let bundle = arguments.path(&BUNDLE).unwrap_or(Path::new("."));
     let shown = || format!("bundle {}", bundle.display());
-    let bundle = std::fs::canonicalize(bundle).call(shown)?;
-    bundle.into_os_string().into_string().map_err(|path| {
-        Error::new(format!(
-            "bundle {} is not UTF-8",
-            PathBuf::from(path).display()
-        ))
-    })
+    // What realpath(3) asks of one directory after the other.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(bundle, flags, Mode::empty()).call(shown)?;
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let path = rustix::fs::readlink(link, Vec::new()).call(shown)?;
+    path.into_string()
+        .map_err(|_| Error::new(format!("bundle {} is not UTF-8", bundle.display())))
 }
 
 /// How many descriptors from 3 on the caller wants passed on.

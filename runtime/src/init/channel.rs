@@ -5,6 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -114,15 +115,15 @@ impl Channel {
     /// # Errors
     /// read(2)'s, and for what is no message.
     pub fn receive(&self) -> Result<Option<Message>> {
-        let mut packet = [0_u8; 1 + LONGEST_TEXT];
-        let length = loop {
-            match rustix::io::read(self.socket()?, &mut packet[..]) {
+        let mut packet = Vec::with_capacity(1 + LONGEST_TEXT);
+        loop {
+            match rustix::io::read(self.socket()?, spare_capacity(&mut packet)) {
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) | Ok(0) => return Ok(None),
                 result => break result.call(|| "read(init channel)")?,
             }
         };
-        decode(&packet[..length]).map(Some)
+        decode(&packet).map(Some)
     }
 
     /// Asks the runtime for the source of an entry of `mounts`.
@@ -161,11 +162,11 @@ impl Channel {
     /// # Errors
     /// As there.
     pub fn receive_arrived(&self) -> Result<Option<Message>> {
-        let mut packet = [0_u8; 1 + LONGEST_TEXT];
+        let mut packet = Vec::with_capacity(1 + LONGEST_TEXT);
         let socket = self.socket()?;
-        match rustix::net::recv(socket, &mut packet[..], RecvFlags::DONTWAIT) {
+        match rustix::net::recv(socket, spare_capacity(&mut packet), RecvFlags::DONTWAIT) {
             Err(Errno::AGAIN | Errno::CONNRESET) | Ok((0, _)) => Ok(None),
-            Ok((length, _)) => decode(&packet[..length]).map(Some),
+            Ok(_) => decode(&packet).map(Some),
             Err(errno) => Err(errno).call(|| "recv(init channel)"),
         }
     }

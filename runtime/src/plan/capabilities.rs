@@ -86,14 +86,11 @@ pub(super) fn resolve(
     // (capset(2), prctl(2)); saying so here makes the plan show what the process gets.
     let permitted = permitted & bounding;
     let raised = ambient & permitted & inheritable;
-    for (bit, name) in NAMES.iter().enumerate() {
-        let bit = CapabilitySet::from_bits_retain(1 << bit);
-        if ambient.contains(bit) && !raised.contains(bit) {
-            warnings.push(format!(
-                "can't raise ambient capability {name}: it is not in the permitted and the \
-                 inheritable set"
-            ));
-        }
+    let refused = names(ambient - raised);
+    if !refused.is_empty() {
+        warnings.push(format!(
+            "can't raise ambient capability {refused}: not in the permitted and the inheritable set"
+        ));
     }
     CapabilityStep {
         bounding,
@@ -102,6 +99,14 @@ pub(super) fn resolve(
         inheritable: inheritable & bounding,
         ambient: raised,
     }
+}
+
+/// Their names, as one reads them in a sentence.
+fn names(set: CapabilitySet) -> String {
+    let names = NAMES.iter().enumerate();
+    let named = names.filter(|(bit, _)| set.contains(CapabilitySet::from_bits_retain(1 << bit)));
+    let named: Vec<&str> = named.map(|(_, name)| *name).collect();
+    named.join(", ")
 }
 
 /// The bit of a capability's name.
@@ -123,15 +128,15 @@ pub fn refusal(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn names(list: &[&'static str]) -> Vec<Text<'static>> {
+    fn texts(list: &[&'static str]) -> Vec<Text<'static>> {
         list.iter().map(|name| Text::from(*name)).collect()
     }
 
     #[test]
     fn unknown_and_unavailable_names_are_warnings() {
         let wanted = Capabilities {
-            bounding: names(&["CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_MADE_UP"]),
-            permitted: names(&["CAP_CHOWN", "CAP_KILL"]),
+            bounding: texts(&["CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_MADE_UP"]),
+            permitted: texts(&["CAP_CHOWN", "CAP_KILL"]),
             ..Capabilities::default()
         };
         let mut warnings = Vec::new();
@@ -149,14 +154,15 @@ mod tests {
     #[test]
     fn ambient_needs_inheritable() {
         let wanted = Capabilities {
-            bounding: names(&["CAP_CHOWN"]),
-            permitted: names(&["CAP_CHOWN"]),
-            ambient: names(&["CAP_CHOWN"]),
+            bounding: texts(&["CAP_CHOWN", "CAP_KILL"]),
+            permitted: texts(&["CAP_CHOWN", "CAP_KILL"]),
+            ambient: texts(&["CAP_KILL", "CAP_CHOWN"]),
             ..Capabilities::default()
         };
         let mut warnings = Vec::new();
         let step = resolve(Some(&wanted), CapabilitySet::all(), &mut warnings);
         assert!(step.ambient.is_empty());
-        assert!(warnings[0].starts_with("can't raise ambient capability CAP_CHOWN: "));
+        let said = "can't raise ambient capability CAP_CHOWN, CAP_KILL: ";
+        assert!(warnings[0].starts_with(said), "{}", warnings[0]);
     }
 }

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
+use rustix::io::{read, retry_on_intr};
 use serde::Deserialize;
 
 use super::Spec;
@@ -38,18 +40,15 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
         }
         Error::new(error.to_string()).context(shown())
     })?;
-    let mut text = vec![0; USUAL_CONFIG];
-    let mut length = 0;
-    // A read of a regular file that does not fill its buffer is the last one.
+    let mut text = Vec::with_capacity(USUAL_CONFIG);
     loop {
-        let more = (&file).read(&mut text[length..]).call(shown)?;
-        length += more;
-        if length < text.len() || length > LARGEST_CONFIG {
+        retry_on_intr(|| read(&file, spare_capacity(&mut text))).call(shown)?;
+        // A read of a regular file that does not fill its buffer is the last one.
+        if text.len() < text.capacity() || text.len() > LARGEST_CONFIG {
             break;
         }
-        text.resize(length * 2, 0);
+        text.reserve(text.len());
     }
-    text.truncate(length);
     if text.len() > LARGEST_CONFIG {
         return Err(Error::new(format!(
             "{} is larger than 64 MiB",

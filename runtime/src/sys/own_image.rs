@@ -137,7 +137,7 @@ impl Segment {
                 std::ptr::null_mut(),
                 self.length,
                 self.protection,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
                 -1,
                 0,
             );
