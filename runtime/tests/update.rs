@@ -231,6 +231,20 @@ fn a_container_that_waits_to_be_started_can_be_paused_and_updated() {
     assert_eq!(sandbox.status(), "running");
 }
 
+/// At the limit none is born there (`CLONE_INTO_CGROUP` on cgroup v2), but one may be put there.
+#[test]
+fn what_is_executed_is_in_the_cgroups_even_at_the_limit_of_processes() {
+    let sandbox = running("update-exec", json!({}));
+    let cgroups = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let of_init = cgroups(&sandbox.pid().to_string());
+    for limit in ["20", "1"] {
+        sandbox.must(&["update", "--pids-limit", limit, "ID"]);
+        sandbox.must(&["exec", "-d", "--pid-file", "pid", "ID", "sleep", "1000"]);
+        let pid = fs::read_to_string(sandbox.bundle().join("pid")).unwrap();
+        assert_eq!(cgroups(&pid), of_init, "limit {limit}");
+    }
+}
+
 /// Which devices may be used is left alone: the container's program would write to standard output
 /// what it should not have read, or that it could not write to /dev/null.
 #[test]

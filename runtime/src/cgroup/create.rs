@@ -25,6 +25,28 @@ pub struct Entrance {
 }
 
 impl Entrance {
+    /// The way into the cgroups of a container that runs, for a process of our own; `None` where not
+    /// all of them are open to us.
+    pub fn of_running(placement: &Placement) -> Option<Self> {
+        let mut entrance = Entrance {
+            v1: Vec::with_capacity(placement.places.len()),
+            v2: None,
+        };
+        for place in &placement.places {
+            let path = place.path.clone();
+            if place.hierarchy.is_empty() {
+                let directory = files::open(&path, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+                entrance.v2 = Some((directory, path));
+            } else {
+                let path = format!("{path}/tasks");
+                entrance
+                    .v1
+                    .push((files::open(&path, OFlags::WRONLY).ok()?, path));
+            }
+        }
+        Some(entrance)
+    }
+
     /// The directory in the unified hierarchy, for `CLONE_INTO_CGROUP` of clone3(2) (Linux 5.7).
     pub fn v2(&self) -> Option<BorrowedFd<'_>> {
         self.v2.as_ref().map(|(directory, _)| directory.as_fd())
@@ -185,6 +207,8 @@ impl Placement {
                     .call(|| format!("open({:?}, O_PATH)", place.path))?;
                 if hierarchies.layout == Layout::V2 {
                     place.enable_controllers(hierarchy, writes)?;
+                } else {
+                    files::verify(&directory, &place.path)?;
                 }
                 entrance.v2 = Some((directory, place.path.clone()));
             } else {

@@ -27,6 +27,8 @@ pub(super) struct Newborn {
     pub(super) seccomp_listener: Cell<Option<RawFd>>,
     /// Whether it was born with its oom_score_adj.
     pub(super) has_oom_score: bool,
+    /// Whether it was born in the cgroup of version 2 that [`give_birth_in`] was given.
+    pub(super) is_in_cgroup: bool,
 }
 
 /// Carries out the runtime's steps.
@@ -250,22 +252,45 @@ pub(super) fn give_birth(
     if namespaces & NamespaceKind::User.clone_flag() != 0 {
         hide_own_child()?;
     }
-    let (ours, theirs) = Channel::pair()?;
-    match clone_process(namespaces, cgroup)
-        .call(|| format!("clone3({})", clone_flag_names(namespaces)))?
-    {
+    let ends = Channel::pair()?;
+    let cloned = clone_process(namespaces, cgroup)
+        .call(|| format!("clone3({})", clone_flag_names(namespaces)))?;
+    Ok(part(cloned, ends, live))
+}
+
+/// The same without new namespaces, and in the cgroup if it can be born there, which [`Newborn`]
+/// knows. At its limit of processes, or below a container that has moved on, it can't, though it may
+/// perhaps be put there.
+pub(super) fn give_birth_in(
+    cgroup: Option<BorrowedFd<'_>>,
+    live: impl FnOnce(Channel),
+) -> Result<Newborn> {
+    let ends = Channel::pair()?;
+    if let Ok(cloned) = clone_process(0, cgroup) {
+        let mut newborn = part(cloned, ends, live);
+        newborn.is_in_cgroup = cgroup.is_some();
+        return Ok(newborn);
+    }
+    let cloned = clone_process(0, None).call(|| "clone3()")?;
+    Ok(part(cloned, ends, live))
+}
+
+/// From here on there are two: the child lives, and ends; the parent gets to know it.
+fn part(cloned: Cloned, (ours, theirs): (Channel, Channel), live: impl FnOnce(Channel)) -> Newborn {
+    match cloned {
         Cloned::Child => {
             drop(ours);
             live(theirs);
             std::process::exit(1);
         }
-        Cloned::Parent(pid, pidfd) => Ok(Newborn {
+        Cloned::Parent(pid, pidfd) => Newborn {
             pid,
             pidfd,
             channel: ours,
             seccomp_listener: Cell::new(None),
             has_oom_score: false,
-        }),
+            is_in_cgroup: false,
+        },
     }
 }
 
@@ -328,6 +353,7 @@ pub(super) fn give_birth_beyond(
         channel: ours,
         seccomp_listener: Cell::new(None),
         has_oom_score: true,
+        is_in_cgroup: false,
     })
 }
 

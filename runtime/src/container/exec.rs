@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::conduct::{
-    BirthPlace, Newborn, RuntimeSide, announce_birth, conduct, give_birth, give_birth_beyond,
+    BirthPlace, Newborn, RuntimeSide, announce_birth, conduct, give_birth_beyond, give_birth_in,
 };
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
@@ -16,14 +16,15 @@ use super::seccomp_agent;
 use super::state::{Container, Status};
 use super::sub_cgroups::Destination;
 pub use super::sub_cgroups::SubCgroup;
-use crate::cgroup::Options;
 use crate::cgroup::systemd::Unit;
+use crate::cgroup::{Entrance, Options, Place};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
 use crate::init::{self, ConsoleSocket, Inheritance, Joined, TrustedProc};
 use crate::plan::{self, Action, Birth, ExecRequest, NamespaceKind, Plan, ResctrlStep};
 use crate::report::Listener;
 use crate::spec::{Process, Spec};
+use crate::sys::identity::started_as_root;
 use crate::sys::scheduling;
 
 /// What `exec` was asked beyond the process itself.
@@ -94,6 +95,7 @@ pub fn exec(
         plan: &plan,
         host: &host,
         destination: Destination::new(&state.cgroups, &request.sub_cgroups)?,
+        enters_v1: false,
         unit: state.unit.as_ref(),
         init: container.init(),
         container: Some(joined),
@@ -151,6 +153,8 @@ struct Entry<'e, 'a> {
     plan: &'e Plan<'a>,
     host: &'e Host,
     destination: Destination,
+    /// Whether the process goes into the cgroups of version 1 by itself.
+    enters_v1: bool,
     unit: Option<&'e Unit>,
     init: Option<ProcessIdentity>,
     container: Option<Joined>,
@@ -175,9 +179,18 @@ impl<'a> RuntimeSide<'a> for Entry<'_, 'a> {
             Action::Rlimit(limit) => init::set_limit(limit, Some(self.pid()?)),
             Action::EnterCgroups(_) => {
                 let pid = self.pid()?;
+                let was_born_there = self.newborn.as_ref().is_some_and(|it| it.is_in_cgroup);
+                let by_pid = |place: &Place| {
+                    if place.hierarchy.is_empty() {
+                        !was_born_there
+                    } else {
+                        !self.enters_v1
+                    }
+                };
+                let hierarchies = &self.host.hierarchies;
                 let entered =
                     self.destination
-                        .enter(pid, self.init, &self.host.hierarchies, self.unit);
+                        .enter(pid, by_pid, self.init, hierarchies, self.unit);
                 match entered {
                     // From another cgroup of the user's there may be no way there.
                     Err(refusal) if is_refusal(&refusal) && Options::default().is_rootless() => {
@@ -231,6 +244,12 @@ impl Entry<'_, '_> {
         };
         let (plan, hook_state) = (self.plan, self.hook_state);
         let placement = &self.destination.placement;
+        // Put there by its pid, it would wait for others (`Entrance::enter_v1`).
+        let entrance = match birth {
+            Birth::Here if started_as_root() => Entrance::of_running(placement),
+            _ => None,
+        };
+        self.enters_v1 = entrance.is_some();
         let console_socket = self.console_socket.take();
         let debug = announce_birth(self.listener);
         let mut join = self.container.take();
@@ -255,7 +274,7 @@ impl Entry<'_, '_> {
                     exec_fifo: None,
                     join: join.take(),
                     placement,
-                    entrance: None,
+                    entrance: entrance.as_ref(),
                     debug,
                     proc: TrustedProc::default(),
                     runtime_may_more: false,
@@ -267,7 +286,7 @@ impl Entry<'_, '_> {
                 let enter = || init::namespaces::join_all(&init, namespaces);
                 give_birth_beyond(plan, self.listener, enter, 0, live)?
             }
-            None => give_birth(0, None, live)?,
+            None => give_birth_in(entrance.as_ref().and_then(Entrance::v2), live)?,
         };
         self.newborn = Some(newborn);
         match birth_place.map_or(Ok(()), BirthPlace::leave) {

@@ -65,17 +65,18 @@ impl Destination {
         })
     }
 
-    /// Puts `pid` there. Where the cgroup of version 2 can't be joined, because the container has
-    /// moved on to cgroups below its own or elsewhere, the one of `init` is, unless another was
-    /// chosen. Where we may not join it ourselves, the `unit`'s systemd does it: without root's
-    /// rights a process has to be below the container's manager already (cgroup-v2.rst,
-    /// "Delegation Containment").
+    /// Puts `pid` into those of these cgroups that it doesn't get to otherwise (`by_pid`). Where the
+    /// cgroup of version 2 can't be joined, because the container has moved on to cgroups below its own
+    /// or elsewhere, the one of `init` is, unless another was chosen. Where we may not join it
+    /// ourselves, the `unit`'s systemd does it: without root's rights a process has to be below the
+    /// container's manager already (cgroup-v2.rst, "Delegation Containment").
     ///
     /// # Errors
     /// cgroups(7)'s, with the file.
     pub fn enter(
         &self,
         pid: Pid,
+        by_pid: impl Fn(&Place) -> bool,
         init: Option<ProcessIdentity>,
         hierarchies: &Hierarchies,
         unit: Option<&Unit>,
@@ -101,6 +102,7 @@ impl Destination {
         self.placement
             .places
             .iter()
+            .filter(|place| by_pid(place))
             .try_for_each(enter)
             .context(|| format!("error adding pid {} to cgroups", pid.as_raw_nonzero()))
     }

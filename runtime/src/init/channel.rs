@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
@@ -116,14 +116,12 @@ impl Channel {
     /// read(2)'s, and for what is no message.
     pub fn receive(&self) -> Result<Option<Message>> {
         let mut packet = Vec::with_capacity(1 + LONGEST_TEXT);
-        loop {
-            match rustix::io::read(self.socket()?, spare_capacity(&mut packet)) {
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) | Ok(0) => return Ok(None),
-                result => break result.call(|| "read(init channel)")?,
-            }
-        };
-        decode(&packet).map(Some)
+        let socket = self.socket()?;
+        match retry_on_intr(|| rustix::io::read(socket, spare_capacity(&mut packet))) {
+            Err(Errno::CONNRESET) | Ok(0) => Ok(None),
+            Ok(_) => decode(&packet).map(Some),
+            Err(errno) => Err(errno).call(|| "read(init channel)"),
+        }
     }
 
     /// Asks the runtime for the source of an entry of `mounts`.

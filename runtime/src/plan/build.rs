@@ -165,13 +165,21 @@ pub fn for_exec<'a>(
         Pointer::to("/linux/namespaces"),
         clause::NAMESPACES,
     );
+    let cgroups = Pointer::to("/linux/cgroupsPath");
     builder.push(
         Action::EnterCgroups(Side::Runtime),
-        Pointer::to("/linux/cgroupsPath"),
+        cgroups,
         clause::CGROUPS_PATH,
     );
     builder.enter_resctrl_group(spec, host)?;
     builder.oom_score(process);
+    if before == 0 {
+        builder.push(
+            Action::EnterCgroups(Side::Init),
+            cgroups,
+            clause::CGROUPS_PATH,
+        );
+    }
     builder.steps.extend(affinity.later());
     builder.push(Action::NewSession, Pointer::to("/process"), clause::PROCESS);
     builder.personality(spec)?;
