@@ -1184,13 +1184,17 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__load)
-            opts="-h --input --layout --store --tag --help"
+            opts="-i -h --input --layout --store --tag --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

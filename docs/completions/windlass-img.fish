@@ -312,7 +312,7 @@ zstd\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -l runtime -d 'The runtime that runs the container: windlass unless given, or another with runc\'s command line' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -l runtime-root -d 'The runtime\'s --root' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l input -d 'The archive; standard input unless given' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -s i -l input -d 'The archive; standard input unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l layout -d 'The directory of a layout to load into, in place of the store' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l tag -d 'The name (in a layout: the tag) to give the archive\'s one image. Unless given: the archive\'s own names; in a layout its tags, \'latest\' if there is none, but the whole names where a docker-archive holds several images' -r

@@ -2,6 +2,7 @@
 //! then a count, and with `--verbose` what was done.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::ValueEnum;
@@ -42,7 +43,13 @@ pub fn note(text: impl FnOnce() -> String) {
 /// Writes a line to stderr. Whatever of an image or a server's answer is in it, the terminal shows it
 /// and does nothing.
 pub fn tell(text: &str) {
-    eprintln!("windlass-img: {}", without_control(text));
+    say(&format!("windlass-img: {}\n", without_control(text)));
+}
+
+/// Writes to stderr. That nobody reads it any more (`2>&1 | head`) is no reason to leave off in the
+/// middle.
+pub fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn without_control(text: &str) -> String {

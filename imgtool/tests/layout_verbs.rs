@@ -530,3 +530,41 @@ fn an_artifact_is_shown_though_it_is_no_image() {
     }
     assert!(!text.contains("HISTORY"), "{text}");
 }
+
+#[test]
+fn who_stops_reading_what_is_said_stops_nothing_else() {
+    let workshop = Workshop::new();
+    workshop.image(&[&[file("f", "1")]]);
+    for progress in ["plain", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = windlass_img();
+        command.current_dir(&workshop.directory);
+        command.args(["copy", "--progress", progress, "oci:layout"]);
+        command.arg(format!("oci:{progress}")).stderr(writer);
+        run(&mut command);
+        assert!(workshop.path(progress).join("index.json").exists());
+    }
+}
+
+#[test]
+fn an_archive_that_nobody_reads_to_its_end_is_not_written() {
+    let workshop = Workshop::new();
+    let noise: String = (0..200_000u64)
+        .map(|number| (number * number).to_string())
+        .collect();
+    workshop.image(&[&[file("f", &noise)]]);
+    let fifo = workshop.path("fifo");
+    let mode = rustix::fs::Mode::RWXU;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    let mut command = windlass_img();
+    command.current_dir(&workshop.directory);
+    command.args(["copy", "-q", "oci:layout", "oci-archive:fifo"]);
+    let writer = command.stderr(Stdio::piped()).spawn().unwrap();
+    drop(std::fs::File::open(&fifo).unwrap());
+    let output = writer.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{stderr}");
+    assert!(stderr.contains("Broken pipe"), "{stderr}");
+}

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::dockerfile::Place;
+use crate::warnings;
 
 /// How it is told. All of it goes to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Report {
             ..
         } = step;
         match self.0 {
-            Style::Plain => eprintln!("[{stage} {number}/{of}] {text}"),
+            Style::Plain => warnings::say(&format!("[{stage} {number}/{of}] {text}\n")),
             Style::Json => event("step", step, json!({ "text": text })),
             Style::Quiet => {}
         }
@@ -63,7 +64,12 @@ impl Report {
     /// A step needn't be done again.
     pub fn cached(self, step: &Step) {
         match self.0 {
-            Style::Plain => eprintln!("[{} {}/{}] cached", step.stage, step.number, step.of),
+            Style::Plain => {
+                let Step {
+                    stage, number, of, ..
+                } = step;
+                warnings::say(&format!("[{stage} {number}/{of}] cached\n"));
+            }
             Style::Json => event("cached", step, json!({})),
             Style::Quiet => {}
         }

@@ -23,7 +23,7 @@ use crate::sys::signal;
 )]
 pub struct Load {
     /// The archive; standard input unless given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     input: Option<PathBuf>,
 
     /// The directory of a layout to load into, in place of the store.

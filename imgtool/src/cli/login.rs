@@ -14,6 +14,7 @@ use crate::registry::credentials::{self, CredentialFile, Credentials};
 use crate::registry::name::{ImageName, Version, is_well_formed_host};
 use crate::registry::session::{Session, SessionOptions};
 use crate::sys::signal;
+use crate::warnings;
 
 /// Logs in to a registry: asks it whether name and password are right, and keeps them for later.
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ impl Login {
     fn ask(&self) -> Result<(String, String)> {
         let mut input = std::io::stdin().lock();
         let mut line = |prompt: &str| -> Result<String> {
-            eprint!("{prompt}: ");
+            warnings::say(&format!("{prompt}: "));
             read_line(&mut input)
         };
         if self.password_stdin {
@@ -110,7 +111,7 @@ impl Login {
             Some(password) => password.clone(),
             None if std::io::stdin().is_terminal() => {
                 let password = without_echo(|| line("Password"))??;
-                eprintln!();
+                warnings::say("\n");
                 password
             }
             None => line("Password")?,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::{Item, Outcome, View};
+use crate::warnings;
 
 /// How often the bars are drawn at most.
 const BETWEEN: Duration = Duration::from_millis(100);
@@ -79,7 +80,7 @@ impl Bars {
         }
         self.drawn = self.under_way.len();
         self.last = Some(Instant::now());
-        eprint!("{text}");
+        warnings::say(&text);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Item, Outcome, View};
+use crate::warnings;
 
 /// A line for each item that ended.
 #[derive(Debug, Default)]
@@ -23,7 +24,8 @@ impl View for Plain {
     fn end(&mut self, number: usize, outcome: Outcome) {
         if let Some(item) = self.items.remove(&number) {
             let (what, words) = (item.what, outcome.words());
-            eprintln!("{what} {} ({} bytes): {words}", item.digest, item.size);
+            let (digest, size) = (&item.digest, item.size);
+            warnings::say(&format!("{what} {digest} ({size} bytes): {words}\n"));
         }
     }
 }
@@ -51,7 +53,7 @@ impl Json {
                 Outcome::Failed => "failed",
             });
         }
-        eprintln!("{line}");
+        warnings::say(&format!("{line}\n"));
     }
 }
 
