@@ -112,6 +112,30 @@ fn a_created_container_is_ready_for_exec_at_once() {
     assert_eq!(rootless.sandbox.leftovers(), Vec::<String>::new());
 }
 
+/// In the words that runc's own tests look for.
+#[test]
+fn processes_that_nothing_holds_together_are_warned_of() {
+    let rootless = Rootless::new("rootless-loose");
+    let warned = |change: fn(&mut Value)| {
+        let ran = rootless.with(&["run", "ID"], |config| {
+            config["process"]["args"] = json!(["/bin/true"]);
+            change(config);
+        });
+        assert!(ran.status.success(), "{}", ran.stderr);
+        ran.stderr
+            .contains("Such configuration is strongly discouraged")
+    };
+    assert!(!warned(|_| {}));
+    assert!(warned(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+        // A procfs belongs to a pid namespace.
+        config["mounts"][0] = json!({ "destination": "/proc", "type": "none", "source": "/proc",
+            "options": ["rbind", "nosuid", "nodev", "noexec"] });
+    }));
+    assert_eq!(rootless.sandbox.leftovers(), Vec::<String>::new());
+}
+
 #[test]
 fn what_needs_rights_is_refused_by_name() {
     let rootless = Rootless::new("rootless-refused");

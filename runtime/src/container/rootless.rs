@@ -70,8 +70,9 @@ impl Setup<'_, '_> {
         });
         if !own_pids {
             self.listener.warn(
-                "Creating a rootless container with no cgroup and no private pid namespace: it is \
-                 impossible to properly kill all container's processes",
+                "Creating a rootless container with no cgroup and no private pid namespace. Such \
+                 configuration is strongly discouraged (as it is impossible to properly kill all \
+                 container's processes)",
             );
         }
         Ok(())
