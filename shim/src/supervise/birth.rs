@@ -293,9 +293,13 @@ impl Labour {
         let (verb, message) = match (stage, outcome) {
             (Stage::Making(making), Ok(said)) => {
                 let is_exec = matches!(making.descent, Descent::Exec(_));
+                let pid_file = making.pid_file.clone();
                 match making.take_over(key, &runtime, ears, said, poller) {
                     Ok((process, born)) => return Ok(Progress::Done(Box::new(process), born)),
-                    Err(error) if is_exec => return refused(format!("{error:#}")),
+                    Err(error) if is_exec => {
+                        kill_abandoned(&pid_file);
+                        return refused(format!("{error:#}"));
+                    }
                     // It was our `create` that succeeded, so it is our container that goes.
                     Err(error) => ("delete", format!("{error:#}")),
                 }
@@ -495,6 +499,7 @@ impl Making {
             input.feed_from(source, poller)?;
         }
         let process = Process::new(pid, pidfd, input, outputs, console, self.log);
+        process.register(key, poller)?;
         let warnings = said.messages.trim().to_owned();
         Ok((process, Born { pid, warnings }))
     }

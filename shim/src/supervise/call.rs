@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use super::poller::{Interest, Part, Poller, Token};
 use crate::sys::{Program, Spawned};
@@ -149,11 +151,15 @@ impl Call {
         )
     }
 
-    /// Kills the runtime, unless it has ended.
+    /// Kills the runtime, unless it has ended, and its children with it: what hangs is often a container's
+    /// process in the making (a file system that answers no more), which holds the runtime's locks.
     pub(super) fn interrupt(&mut self, why: &str) {
         if self.interrupted.is_none() && !self.has_ended() {
             self.interrupted = Some(why.to_owned());
-            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let children = children(self.pid);
+            for process in [&self.pidfd].into_iter().chain(&children) {
+                let _ = pidfd_send_signal(process, Signal::KILL);
+            }
         }
     }
 
@@ -244,6 +250,30 @@ impl Call {
             }
         }
     }
+}
+
+/// The children of all of a process's threads, where the kernel lists them (`CONFIG_PROC_CHILDREN`).
+fn children(parent: Pid) -> Vec<OwnedFd> {
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
+    let lists = threads.into_iter().flatten().flatten();
+    let lists =
+        lists.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let listed: Vec<Pid> = lists
+        .flat_map(|list| {
+            let pids = list.split_ascii_whitespace();
+            let pids = pids.filter_map(|pid| pid.parse().ok().and_then(Pid::from_raw));
+            pids.collect::<Vec<_>>()
+        })
+        .collect();
+    let opened = listed.into_iter().filter_map(|child| {
+        let pidfd = pidfd_open(child, PidfdFlags::empty()).ok()?;
+        // Asked once the descriptor is there: the number may have become another's until then.
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let found = fields.split_ascii_whitespace().nth(1)?;
+        (found == parent.to_string()).then_some(pidfd)
+    });
+    opened.collect()
 }
 
 /// Reads all that there is; false at the end of file.

@@ -19,7 +19,8 @@ const PIPE_SIZE: usize = 64 * 1024;
 const WIDE_PIPE_SIZE: usize = 256 * 1024;
 /// How many times one stream is read before others get their turn.
 const READS_PER_TURN: usize = 16;
-/// How long to wait before writing again to a file that refused (a full disk).
+/// How long to wait before writing again to a file that refused (a full disk), and before reading a stream
+/// that the kernel won't watch.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// One of the container's output streams.
@@ -30,6 +31,8 @@ pub(super) struct OutputStream {
     fd: OwnedFd,
     target: Target,
     watched: Watched,
+    /// When it is to be tried anyway, since the kernel won't watch it.
+    unwatched_until: Option<Instant>,
     /// Whether its pipe was made wider, or is none.
     wide: bool,
     /// Bytes read since the container's exit was known.
@@ -101,6 +104,7 @@ impl OutputStream {
             fd,
             target,
             watched: Watched::Neither,
+            unwatched_until: None,
             wide: false,
             read_after_exit: 0,
             begun_line: Vec::new(),
@@ -112,7 +116,8 @@ impl OutputStream {
         matches!(self.target, Target::Front)
     }
 
-    /// Has the poller watch what the stream waits for: bytes, if they may flow, or room for them.
+    /// Has the poller watch what the stream waits for: bytes, if they may flow, or room for them. Where it
+    /// can't (`ENOSPC`: fs.epoll.max_user_watches; `ENOMEM`) the stream is slow, and no other is the worse for it.
     pub(super) fn set_watched(&mut self, flowing: bool, poller: &Poller) -> Result<()> {
         let wanted = match &self.target {
             _ if !flowing => Watched::Neither,
@@ -123,6 +128,9 @@ impl OutputStream {
                 Room::After(_) => Watched::Neither,
             },
         };
+        if wanted == Watched::Neither {
+            self.unwatched_until = None;
+        }
         if wanted == self.watched {
             return Ok(());
         }
@@ -136,28 +144,35 @@ impl OutputStream {
             Source::Stdout => (Part::Stdout, Part::StdoutSink),
             Source::Stderr => (Part::Stderr, Part::StderrSink),
         };
-        match (wanted, &self.target) {
+        let added = match (wanted, &self.target) {
             (Watched::Stream, _) => {
-                poller.add(&self.fd, Token::of_core(self.key.0, stream), Interest::IN)?;
+                poller.add(&self.fd, Token::of_core(self.key.0, stream), Interest::IN)
             }
             (Watched::Sink, Target::Sink(sink)) => {
-                poller.add(&sink.fd, Token::of_core(self.key.0, room), Interest::OUT)?;
+                poller.add(&sink.fd, Token::of_core(self.key.0, room), Interest::OUT)
             }
-            _ => {}
+            _ => Ok(()),
+        };
+        if added.is_ok() {
+            self.watched = wanted;
+            self.unwatched_until = None;
+        } else {
+            let soon = Instant::now() + RETRY;
+            self.unwatched_until.get_or_insert(soon);
         }
-        self.watched = wanted;
         Ok(())
     }
 
-    /// When a sink that has failed is due to be tried again.
+    /// When a sink that has failed, or a stream that can't be watched, is due to be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        match &self.target {
+        let sink = match &self.target {
             Target::Sink(Sink {
                 state: Room::After(due),
                 ..
             }) => Some(*due),
             _ => None,
-        }
+        };
+        sink.into_iter().chain(self.unwatched_until).min()
     }
 
     /// Reads until the stream is empty, has ended, has had its turn, or someone can't keep up; also
@@ -169,6 +184,7 @@ impl OutputStream {
         front: &mut impl Front,
         poller: &Poller,
     ) -> Result<(usize, Turn)> {
+        self.unwatched_until = None;
         let (count, turn) = match &mut self.target {
             Target::Front => self.read_turn(buffer, log, front, poller)?,
             Target::Sink(sink) => {

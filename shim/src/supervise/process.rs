@@ -125,6 +125,16 @@ impl Process {
         Ok(())
     }
 
+    /// Moves what its input's source has; false without a source. What fails ends the input alone.
+    pub(super) fn feed(&mut self, poller: &Poller) -> bool {
+        self.input.feed(poller).unwrap_or_else(|error| {
+            self.troubles.push(format!("feeding its stdin: {error:#}"));
+            // What still watches it goes with its descriptor.
+            let _ = self.input.shut(poller);
+            true
+        })
+    }
+
     /// One turn for a stream; forgets it if it has ended.
     pub(super) fn read(
         &mut self,

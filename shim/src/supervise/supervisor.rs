@@ -271,7 +271,7 @@ impl Supervisor {
                 let Some(process) = self.processes.get_mut(&key) else {
                     return Ok(());
                 };
-                if process.input.feed(&self.poller)? {
+                if process.feed(&self.poller) {
                     return Ok(());
                 }
                 front.input_wanted(ProcessKey(key), self)
@@ -314,14 +314,19 @@ impl Supervisor {
 
     fn advance<F: Front>(&mut self, key: ProcessKey, labour: Labour, front: &mut F) -> Result<()> {
         match labour.advance(key, &self.poller)? {
-            Progress::Goes(labour) => {
-                labour.register(key, &self.poller)?;
-                self.births.insert(key.0, *labour);
-                Ok(())
-            }
+            Progress::Goes(labour) => match labour.register(key, &self.poller) {
+                Ok(()) => {
+                    self.births.insert(key.0, *labour);
+                    Ok(())
+                }
+                Err(error) => {
+                    labour.call.abandon();
+                    let refusal = Refusal::new(format!("{error:#}"));
+                    front.born(key, Err(refusal), self)
+                }
+            },
             Progress::Refused(refusal) => front.born(key, Err(refusal), self),
             Progress::Done(process, born) => {
-                process.register(key, &self.poller)?;
                 self.processes.insert(key.0, *process);
                 front.born(key, Ok(born), self)
             }

@@ -454,3 +454,28 @@ fn a_line_is_not_cut_where_a_turn_ends() {
     let read = fs::read(&source).unwrap();
     assert!(notes.output[&ProcessKey(1)] == read);
 }
+
+#[test]
+fn a_stream_that_the_kernel_won_t_watch_is_read_every_now_and_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    fs::write(&source, "all of it").unwrap();
+    let (poller, mut notes) = (Poller::new().unwrap(), Notes::default());
+    let fd = File::open(&source).unwrap().into();
+    let mut output = OutputStream::new(ProcessKey(1), Source::Stdout, fd, None);
+    // epoll refuses a file, as it refuses a pipe once fs.epoll.max_user_watches is reached.
+    output.set_watched(true, &poller).unwrap();
+    let due = output.retry_at().unwrap();
+    assert!(due <= Instant::now() + Duration::from_secs(1));
+    // What happens elsewhere doesn't put it off.
+    output.set_watched(true, &poller).unwrap();
+    assert_eq!(output.retry_at(), Some(due));
+    let (count, turn) = output
+        .turn(&mut Vec::new(), None, &mut notes, &poller)
+        .unwrap();
+    assert_eq!((count, turn), (9, Turn::Ended));
+    assert_eq!(notes.output[&ProcessKey(1)], b"all of it");
+    output.set_watched(true, &poller).unwrap();
+    output.set_watched(false, &poller).unwrap();
+    assert_eq!(output.retry_at(), None);
+}

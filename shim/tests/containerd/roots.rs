@@ -1,8 +1,13 @@
 //! Roots that a helper mounts.
 
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::harness::{eventually, is_alive, new_id};
 use crate::messages::task::{
@@ -86,5 +91,83 @@ fn a_root_that_is_long_in_coming_keeps_nobody_else_waiting() {
         .call::<DeleteResponse>("Delete", &delete(&id))
         .expect("Delete");
     assert!(!mounted());
+    end(&mut client, &one);
+}
+
+/// A file system whose server no longer answers: whoever looks into it waits until he is killed.
+struct Hung {
+    place: PathBuf,
+    _server: fs::File,
+}
+
+impl Hung {
+    /// None where the kernel has no FUSE.
+    fn mount(place: PathBuf) -> Option<Self> {
+        let server = fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .ok()?;
+        fs::create_dir(&place).unwrap();
+        let fd = server.as_raw_fd();
+        let options = CString::new(format!("fd={fd},rootmode=40000,user_id=0,group_id=0")).unwrap();
+        mount(
+            "hung",
+            &place,
+            "fuse",
+            MountFlags::empty(),
+            options.as_c_str(),
+        )
+        .unwrap();
+        Some(Hung {
+            place,
+            _server: server,
+        })
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let _ = unmount(&self.place, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_root_that_answers_no_more_keeps_nobody_else_waiting_and_goes() {
+    let containerd = Containerd::new();
+    let Some(hung) = Hung::mount(containerd.shim.place.path().join("hung")) else {
+        println!("skipped: this kernel has no FUSE");
+        return;
+    };
+    let (one, mut client) = running(&containerd, "sleep 600");
+    let bundle = containerd.another_bundle("hung-bundle", |config| {
+        config["root"]["path"] = "rootfs".into();
+    });
+    fs::create_dir(bundle.join("rootfs")).unwrap();
+    let id = new_id();
+    let create = CreateTaskRequest {
+        rootfs: vec![Mount {
+            r#type: "bind".to_owned(),
+            source: hung.place.to_str().unwrap().to_owned(),
+            options: vec!["rbind".to_owned()],
+            ..Mount::default()
+        }],
+        ..containerd.create_request(&bundle, &id)
+    };
+    let address = fs::read_to_string(containerd.shim.bundle().join("address")).unwrap();
+    let mut other = Client::new(&address);
+    other.ask_within(Duration::from_secs(5), "Create", &create);
+    let is_mounted = |path: &Path| {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.contains(&format!(" {} ", path.display()))
+    };
+    eventually("it is mounted", || is_mounted(&bundle.join("rootfs")));
+    assert_eq!(state(&mut client, &one, "").id, one);
+    let status = other.hear::<CreateTaskResponse>().unwrap_err();
+    assert_eq!(status.code, DEADLINE_EXCEEDED);
+    eventually("nothing of it is left", || {
+        !is_mounted(&bundle.join("rootfs"))
+    });
+    assert_eq!(state(&mut client, &one, "").id, one);
     end(&mut client, &one);
 }

@@ -159,3 +159,44 @@ fn the_runtime_and_the_shim_are_as_runcs_options_say() {
     end(&mut client, &id);
     eventually("the cgroup is empty", || fs::remove_dir(&cgroup).is_ok());
 }
+
+/// There need be no systemd here: the runtime that is told so passes everything else on.
+#[test]
+fn every_call_of_the_runtime_says_that_systemd_makes_cgroups() {
+    let mut containerd = Containerd::new();
+    containerd.shim.script("sleep 600");
+    let calls = containerd.shim.place.path().join("calls");
+    let script = format!(
+        r#"echo " $* " >>{}
+for word in "$@"; do
+    shift
+    [ "$word" = --systemd-cgroup ] || set -- "$@" "$word"
+done
+exec $RUNTIME "$@""#,
+        calls.display()
+    );
+    containerd.shim.fake_runtime(&script);
+    let (id, bundle) = (new_id(), containerd.shim.bundle());
+    let options = Options {
+        systemd_cgroup: true,
+        ..containerd.options()
+    };
+    let mut client = Client::new(&containerd.start_with(&bundle, &id, &options));
+    let request = CreateTaskRequest {
+        options: Some(pack(&options)),
+        ..containerd.create_request(&bundle, &id)
+    };
+    client
+        .call::<CreateTaskResponse>("Create", &request)
+        .unwrap();
+    end(&mut client, &id);
+    let calls = fs::read_to_string(calls).unwrap();
+    for verb in ["create", "kill", "delete"] {
+        let call = calls
+            .lines()
+            .find(|call| call.contains(&format!(" {verb} ")));
+        let call = call.unwrap_or_else(|| panic!("no {verb}: {calls}"));
+        let before_verb = call.split(verb).next().unwrap();
+        assert!(before_verb.contains(" --systemd-cgroup "), "{call}");
+    }
+}
