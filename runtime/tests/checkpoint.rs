@@ -7,93 +7,11 @@ mod harness;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use harness::{Finished, Sandbox, finish, wait_until};
+use harness::criu::{IMAGES, call, checkpoint, count, restore, run, sandbox};
+use harness::wait_until;
 use serde_json::json;
-
-/// A sandbox whose container counts in /tmp/count, and a PATH with a CRIU; `None`, and a line that
-/// says why, where there is none that works here.
-fn sandbox(test: &str) -> Option<(Sandbox, String)> {
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin");
-    let path = format!(
-        "{}:{}",
-        fetched.display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
-    let checked = Command::new("criu")
-        .arg("check")
-        .env("PATH", &path)
-        .output();
-    let reason = match checked {
-        Ok(checked) if checked.status.success() => String::new(),
-        Ok(checked) => String::from_utf8_lossy(&checked.stderr).trim().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    if !reason.is_empty() {
-        eprintln!("SKIP {test}: criu check: {reason}");
-        return None;
-    }
-    let mut sandbox = Sandbox::new(test);
-    // A tmpfs is in the images: what is in it shows whether the same process goes on.
-    sandbox.config["mounts"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
-    sandbox.script("i=0; while :; do i=$((i+1)); echo $i > /tmp/new; busybox mv /tmp/new /tmp/count; sleep 0.05; done");
-    Some((sandbox, path))
-}
-
-/// Calls windlass with nothing of ours as its standard streams but files.
-fn call(sandbox: &Sandbox, path: &str, arguments: &[&str]) -> Finished {
-    let mut command = sandbox.command(arguments);
-    command.env("PATH", path).stdin(Stdio::null());
-    command.current_dir(sandbox.directory());
-    finish(&mut command)
-}
-
-fn must(sandbox: &Sandbox, path: &str, arguments: &[&str]) {
-    let called = call(sandbox, path, arguments);
-    assert_eq!(called.code(), 0, "{arguments:?}: {}", called.stderr);
-}
-
-fn count(sandbox: &Sandbox) -> u64 {
-    let shown = sandbox.must(&["exec", &sandbox.id, "/bin/cat", "/tmp/count"]);
-    shown.stdout.trim().parse().unwrap()
-}
-
-/// Runs the container, and waits until it counts.
-fn run(sandbox: &Sandbox, path: &str) {
-    let bundle = sandbox.bundle();
-    must(
-        sandbox,
-        path,
-        &["run", "-d", "-b", bundle.to_str().unwrap(), &sandbox.id],
-    );
-    wait_until("the container counts", || {
-        let shown = sandbox.windlass(&["exec", &sandbox.id, "/bin/cat", "/tmp/count"]);
-        shown.code() == 0
-            && shown
-                .stdout
-                .trim()
-                .parse::<u64>()
-                .is_ok_and(|count| count > 2)
-    });
-}
-
-const IMAGES: [&str; 4] = ["--image-path", "images", "--work-path", "work"];
-
-fn checkpoint(sandbox: &Sandbox, path: &str, more: &[&str]) {
-    let arguments = [&["checkpoint"], &IMAGES[..], more, &[&sandbox.id]].concat();
-    must(sandbox, path, &arguments);
-}
-
-fn restore(sandbox: &Sandbox, path: &str) {
-    let bundle = sandbox.bundle();
-    let bundle = ["-d", "-b", bundle.to_str().unwrap()];
-    let arguments = [&["restore"], &IMAGES[..], &bundle, &[&sandbox.id]].concat();
-    must(sandbox, path, &arguments);
-}
 
 #[test]
 fn a_container_goes_on_where_it_was() {
@@ -154,10 +72,12 @@ fn bind_mounts_and_their_mount_points_come_back() {
     }
     std::os::unix::fs::symlink("real", sandbox.rootfs().join("link")).unwrap();
     fs::create_dir(sandbox.rootfs().join("real")).unwrap();
+    let inner_by_link = sandbox.directory().join("inner-by-link");
+    std::os::unix::fs::symlink(&inner, &inner_by_link).unwrap();
     let bind = |source: &Path, destination: &str| json!({"destination": destination, "type": "bind", "source": source, "options": ["bind"]});
     let mounts = sandbox.config["mounts"].as_array_mut().unwrap();
     mounts.push(bind(&outer, "/link/outer"));
-    mounts.push(bind(&inner, "/link/outer/made/inner"));
+    mounts.push(bind(&inner_by_link, "/link/outer/made/inner"));
     sandbox.write_config();
     run(&sandbox, &path);
     checkpoint(&sandbox, &path, &[]);

@@ -186,7 +186,10 @@ impl Restoration<'_, '_> {
         let rootfs = restore_mounts::prepare(plan, &self.setup.rootfs(), place.as_ref())?;
         options.word(Word::Root, place);
         for mount in external::mounts(plan, &self.setup.placement, &rootfs.root) {
-            options.external_mount(&mount.destination, &mount.source);
+            // CRIU follows no symbolic link at a path's end, as mount(2) does.
+            let source = std::fs::canonicalize(&mount.source);
+            let source = source.as_deref().unwrap_or(mount.source.as_ref());
+            options.external_mount(&mount.destination, &source.to_string_lossy());
         }
         rootfs.clear()?;
         options.external_mount("/dev/null", "/dev/null");
