@@ -58,14 +58,10 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// What Docker's configuration and ours say alike. A PATH that only buildah writes isn't compared.
+/// What Docker's configuration and ours say alike.
 fn comparable(process: &Value, field: &str) -> Value {
     let value = process.get(field).cloned().unwrap_or(Value::Null);
     match (field, value) {
-        ("Env", Value::Array(list)) => list
-            .into_iter()
-            .filter(|variable| !variable.as_str().unwrap().starts_with("PATH="))
-            .collect(),
         ("Env", Value::Null) => Value::Array(Vec::new()),
         ("Labels", Value::Object(mut labels)) => {
             labels.retain(|name, _| !name.starts_with("io.buildah"));

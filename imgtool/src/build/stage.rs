@@ -64,7 +64,13 @@ impl Stage {
         scope: Scope,
         platform: WantedPlatform,
     ) -> Result<Self> {
-        let edit = ImageEdit::on_top_of(image)?;
+        let mut edit = ImageEdit::on_top_of(image)?;
+        // As docker/dockerfile has it: ENV PATH=/more:$PATH adds to what commands are searched in.
+        let process = edit.process()?;
+        let environment = configuration::texts(process, "Env");
+        if !environment.iter().any(|known| known.starts_with("PATH=")) {
+            configuration::add_path(process)?;
+        }
         let layers = image.layers()?.into_iter().map(|layer| StageLayer {
             descriptor: Descriptor {
                 media_type: layer.compression.layer_media_type().to_owned(),

@@ -1,0 +1,6 @@
+FROM base:1 AS a
+ENTRYPOINT ["x"]
+CMD ["y"]
+FROM a
+ENTRYPOINT []
+CMD []

@@ -1,0 +1,3 @@
+FROM base:1
+COPY . /context/
+COPY dir /dir/
