@@ -4,6 +4,8 @@
 mod http_server;
 mod image_builder;
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -195,4 +197,27 @@ fn complaints_are_not_listened_to_for_ever() {
     let output = pull(&Home::new(), &server, &["--idle-timeout", "0.25"]);
     refused(&output, "the server answered 403");
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_handshake_that_drips_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // A record of 16 KiB that holds a ServerHello, which never comes to its end.
+        let head = b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb\x03\x03";
+        let mut left = stream.write_all(head);
+        while left.is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+            left = stream.write_all(b"x");
+        }
+    });
+    let name = format!("docker://{address}/x/y");
+    let patience = ["--idle-timeout", "1", "--retry-times", "0"];
+    let begun = Instant::now();
+    let output = Home::new().img(&[&["list-tags", &name][..], &patience].concat());
+    refused(&output, "no answer in time");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{begun:?}");
+    server.join().unwrap();
 }
