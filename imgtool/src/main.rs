@@ -1,5 +1,6 @@
 //! windlass-img: gets, makes and keeps OCI images, and unpacks their layers into an OCI bundle.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use windlass_img::sys::signal::{self, Interrupted};
 use windlass_img::warnings;
 
 fn main() -> ExitCode {
-    let error = match CommandLine::parse().run() {
+    let error = match CommandLine::parse_from(arguments()).run() {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
@@ -32,6 +33,16 @@ fn main() -> ExitCode {
     }
     warnings::tell(&format!("{error:#}"));
     ExitCode::FAILURE
+}
+
+/// The command line, with `help VERB` as `VERB --help`: people type both.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|verb| verb == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
 }
 
 /// Whether stdout is a pipe that nobody reads any more: the pipe that broke may also be another.

@@ -641,5 +641,6 @@ fn help_is_there_for_every_verb() {
     for verb in ["unpack", "ls", "stat", "load"] {
         let help = run(windlass_img().args([verb, "--help"]));
         assert!(help.contains("Usage: windlass-img"), "{help}");
+        assert_eq!(run(windlass_img().args(["help", verb])), help);
     }
 }

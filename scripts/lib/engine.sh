@@ -9,7 +9,8 @@
 
 # Where the lane keeps its files: `$lane_root` inside, an empty directory outside.
 lane_name=${0##*/}
-lane_script=$(realpath -- "$0")
+# Its name may count from where its caller was, before it went to the repository.
+lane_script=$(cd -- "${OLDPWD:-.}" && realpath -- "$0")
 
 # engine_options "$@": reads --runtime and --shim (or what the lane calls its supervisor, in
 # $supervisor_option) into $runtime and $supervisor; --only into $only.
