@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flate2::bufread::GzDecoder;
@@ -89,22 +91,47 @@ pub(super) fn open_all(path: &Path) -> Result<Vec<LogFile>> {
     loop {
         // The youngest first: what is rotated meanwhile has a number then that is still to come,
         // instead of one that was looked at already.
-        let newest = LogFile::open(path).with_context(opening)?;
+        let newest = open_newest(path).with_context(opening)?;
+        // One that is away is being rotated: the next turn waits for it.
         ensure!(
-            path.metadata().with_context(opening)?.is_file(),
+            path.metadata().map_or(true, |metadata| metadata.is_file()),
             "the log {} can't be read back: it is no regular file",
             path.display()
         );
         let mut files = vec![newest];
         for number in 1.. {
             match open_numbered(path, number).with_context(opening)? {
+                // It was given the next number since it was looked at, as the oldest is first.
+                Some(file) if files.iter().any(|seen| seen.identity == file.identity) => {}
                 Some(file) => files.push(file),
+                // It has been given the next number, and the one before not yet this.
+                None if open_numbered(path, number + 1)
+                    .with_context(opening)?
+                    .is_some() => {}
                 None => break,
             }
         }
         if files[0].is_at(path) {
             files.reverse();
             return Ok(files);
+        }
+    }
+}
+
+/// The file that is written to. When it has been rotated there is none for a moment.
+fn open_newest(path: &Path) -> io::Result<LogFile> {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let patience = Instant::now() + MOMENT;
+    loop {
+        match LogFile::open(path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && Instant::now() < patience
+                    && open_numbered(path, 1)?.is_some() =>
+            {
+                sleep(Duration::from_millis(1));
+            }
+            opened => return opened,
         }
     }
 }
