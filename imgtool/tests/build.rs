@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use build_site::{Site, can_run, on_path, wait_until};
 use image_builder::{run, windlass_img};
@@ -489,6 +489,23 @@ fn errors_say_where_and_leave_nothing() {
     assert_eq!(site.unfinished(), 0);
 }
 
+/// A build whose step is asleep by now. Nobody else sleeps as many seconds.
+fn build_that_sleeps(site: &Site, seconds: &str) -> Child {
+    let dockerfile = format!("FROM base:1\nRUN echo started; sleep {seconds}");
+    fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
+    let context = site.path("context");
+    let build = ["build", "-t", "built", context.to_str().unwrap()];
+    let mut command = site.command(&build);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let build = command.spawn().unwrap();
+    wait_until(|| is_sleeping(seconds));
+    build
+}
+
+fn is_sleeping(seconds: &str) -> bool {
+    !processes(&format!("sleep\0{seconds}\0")).is_empty()
+}
+
 #[test]
 fn a_killed_build_leaves_no_container() {
     if !can_run() {
@@ -497,25 +514,10 @@ fn a_killed_build_leaves_no_container() {
     let site = Site::new();
     for signal in ["INT", "TERM", "KILL"] {
         let seconds = format!("{}.5", 3000 + std::process::id() % 1000);
-        let dockerfile = format!("FROM base:1\nRUN echo started; sleep {seconds}");
-        fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
-        let mut build = site
-            .command(&[
-                "build",
-                "--no-cache",
-                "-t",
-                "built",
-                site.path("context").to_str().unwrap(),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let is_running = || !processes(&format!("sleep\0{seconds}\0")).is_empty();
-        wait_until(is_running);
+        let mut build = build_that_sleeps(&site, &seconds);
         run(Command::new("kill").args(["-s", signal, &build.id().to_string()]));
         assert!(!build.wait().unwrap().success());
-        wait_until(|| !is_running());
+        wait_until(|| !is_sleeping(&seconds));
         let cgroup = format!("windlass-build-{}-", build.id());
         wait_until(|| site.unfinished() == 0);
         assert_eq!(cgroups(&cgroup), "", "after SIG{signal}");
@@ -548,17 +550,7 @@ fn gc_ends_what_a_build_killed_with_its_guard_leaves() {
     // A blank is written otherwise in the kernel's table of mounts.
     let site = Site::with_store("the store");
     let seconds = format!("{}.25", 3000 + std::process::id() % 1000);
-    let dockerfile = format!("FROM base:1\nRUN echo started; sleep {seconds}");
-    fs::write(site.path("context/Dockerfile"), dockerfile).unwrap();
-    let context = site.path("context");
-    let mut build = site
-        .command(&["build", "-t", "built", context.to_str().unwrap()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let is_running = || !processes(&format!("sleep\0{seconds}\0")).is_empty();
-    wait_until(is_running);
+    let mut build = build_that_sleeps(&site, &seconds);
     let work = site.path("the store/build/work");
     let guards = processes(&format!("{}/build-", work.display()));
     let guards = guards.iter().filter(|pid| {
@@ -570,10 +562,10 @@ fn gc_ends_what_a_build_killed_with_its_guard_leaves() {
     }
     build.kill().unwrap();
     build.wait().unwrap();
-    assert!(is_running());
+    assert!(is_sleeping(&seconds));
     assert_eq!(fs::read_dir(&work).unwrap().count(), 1);
     site.ours(&["gc"]);
-    assert!(!is_running());
+    assert!(!is_sleeping(&seconds));
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
     assert_eq!(cgroups(&format!("windlass-build-{}-", build.id())), "");
 }
