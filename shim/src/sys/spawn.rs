@@ -102,19 +102,26 @@ impl Program {
             .chain(self.arguments.iter().map(OsString::as_os_str))
             .map(c_string)
             .collect::<io::Result<Vec<_>>>()?;
-        let environment = environment(self.listen_pid)?;
+        let changed = if self.listen_pid {
+            environment_of_others()?
+        } else {
+            Vec::new()
+        };
         let streams = above_standard(self.streams)?;
         let mut own_listen_pid = [0; LISTEN_PID_ROOM];
         let own_listen_pid = &raw mut own_listen_pid;
-        let mut variables = pointers(&environment);
-        if self.listen_pid {
-            variables.insert(0, own_listen_pid.cast_const().cast());
-        }
+        let mut variables = pointers(&changed);
+        variables.insert(0, own_listen_pid.cast_const().cast());
         let arguments = pointers(&arguments);
         let mut task = Task {
             path: path.as_ptr(),
             arguments: arguments.as_ptr(),
-            environment: variables.as_ptr(),
+            environment: if self.listen_pid {
+                variables.as_ptr()
+            } else {
+                // SAFETY: nobody changes the environment while we read where it is (one thread).
+                unsafe { environ }
+            },
             streams: [0, 1, 2].map(|stream: usize| streams[stream].as_raw_fd()),
             listen_pid: self.listen_pid.then_some(own_listen_pid),
             parent: std::process::id(),
@@ -228,10 +235,15 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.as_bytes())?)
 }
 
-/// Our environment, without the variable that stands for whom it was meant.
-fn environment(has_own_listen_pid: bool) -> io::Result<Vec<CString>> {
+unsafe extern "C" {
+    /// The environment, as execve(2) takes it (environ(7)): a copy for each call would stay in the heap.
+    static environ: *const *const c_char;
+}
+
+/// Our environment, without the variable that says for whom sockets were meant.
+fn environment_of_others() -> io::Result<Vec<CString>> {
     std::env::vars_os()
-        .filter(|(name, _)| !has_own_listen_pid || name != "LISTEN_PID")
+        .filter(|(name, _)| name != "LISTEN_PID")
         .map(|(mut variable, value)| {
             variable.push("=");
             variable.push(value);
