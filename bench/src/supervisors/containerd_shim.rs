@@ -1,6 +1,7 @@
 //! A containerd shim, used as containerd does: `start`, then the task service over ttrpc, with fifos for
 //! the streams (`docs/runtime-v2.md` in containerd's repository).
 
+use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,9 @@ impl ContainerdShim {
 
     /// `start`: the address of the shim that the container is to have.
     fn address(&self, bundle: &Bundle) -> Result<PathBuf> {
+        // The shim finds its bundle there. A Command with a directory of its own would be a fork of us, which
+        // costs more than what is measured.
+        env::set_current_dir(&bundle.directory)?;
         let output = Command::new(&self.program)
             .args([
                 "-namespace",
@@ -138,12 +142,12 @@ impl ContainerdShim {
             .arg("-address")
             .arg(self.directory.join("containerd"))
             .arg("start")
-            .current_dir(&bundle.directory)
             .env("TTRPC_ADDRESS", self.directory.join("events"))
             .env("GOMAXPROCS", "2")
             .stdin(std::process::Stdio::null())
             .output()
             .with_context(|| format!("run {}", self.program.display()))?;
+        env::set_current_dir("/")?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             bail!(
