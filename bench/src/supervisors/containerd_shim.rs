@@ -3,9 +3,10 @@
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -127,10 +128,8 @@ impl ContainerdShim {
 
     /// `start`: the address of the shim that the container is to have.
     fn address(&self, bundle: &Bundle) -> Result<PathBuf> {
-        // The shim finds its bundle there. A Command with a directory of its own would be a fork of us, which
-        // costs more than what is measured.
-        env::set_current_dir(&bundle.directory)?;
-        let output = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args([
                 "-namespace",
                 NAMESPACE,
@@ -144,10 +143,12 @@ impl ContainerdShim {
             .arg("start")
             .env("TTRPC_ADDRESS", self.directory.join("events"))
             .env("GOMAXPROCS", "2")
-            .stdin(std::process::Stdio::null())
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = spawn_in(&bundle.directory, &mut command)
+            .and_then(Child::wait_with_output)
             .with_context(|| format!("run {}", self.program.display()))?;
-        env::set_current_dir("/")?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             bail!(
@@ -166,6 +167,17 @@ impl ContainerdShim {
             address.strip_prefix("unix://").unwrap_or(address),
         ))
     }
+}
+
+/// Starts a command in a directory, which we all go to for a moment: a command that is told to go there
+/// itself would be a fork of us, and that costs more than what is measured.
+fn spawn_in(directory: &Path, command: &mut Command) -> io::Result<Child> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock();
+    env::set_current_dir(directory)?;
+    let child = command.spawn();
+    env::set_current_dir("/")?;
+    child
 }
 
 impl Supervisor for ContainerdShim {
