@@ -218,6 +218,24 @@ impl Contestant {
     }
 }
 
+/// Adds the runtimes that a command line names.
+///
+/// # Errors
+/// For one that isn't there, and for a name that another has.
+pub fn add_runtimes(contestants: &mut Vec<Contestant>, given: &[String]) -> Result<()> {
+    for given in given {
+        let runtime = Contestant::runtime(given)?;
+        if contestants.iter().any(|other| other.name == runtime.name) {
+            bail!(
+                "two contestants are called {:?}; name one: NAME=PATH",
+                runtime.name
+            );
+        }
+        contestants.push(runtime);
+    }
+    Ok(())
+}
+
 /// The program at this path, or of this name in `PATH`.
 fn find(program: &str) -> Result<PathBuf> {
     if program.contains('/') {

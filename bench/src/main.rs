@@ -11,14 +11,14 @@ use clap::Parser;
 use serde_json::Value;
 
 use windlass_bench::bundle::{self, CONFIGS};
-use windlass_bench::contestant::{Contestant, Task, Workplace};
+use windlass_bench::contestant::{self, Contestant, Task, Workplace};
 use windlass_bench::ground::Ground;
 use windlass_bench::hierarchies::Parents;
-use windlass_bench::measure::{self, ErrorLog, Sample};
+use windlass_bench::measure::{self, ErrorLog};
 use windlass_bench::report::{Comparison, Machine, Measured, Report};
 use windlass_bench::scenario::{Network, Operation, Scenario};
 use windlass_bench::shuffle::Shuffle;
-use windlass_bench::{sys, trace};
+use windlass_bench::trace;
 
 /// Compares OCI runtimes with each other and with the kernel's own floor.
 ///
@@ -125,16 +125,7 @@ fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
         bail!("the floor program is not at {}", floor.display());
     }
     let mut contestants = vec![Contestant::floor(floor)];
-    for given in &arguments.runtimes {
-        let runtime = Contestant::runtime(given)?;
-        if contestants.iter().any(|other| other.name == runtime.name) {
-            bail!(
-                "two contestants are called {:?}; name one: NAME=PATH",
-                runtime.name
-            );
-        }
-        contestants.push(runtime);
-    }
+    contestant::add_runtimes(&mut contestants, &arguments.runtimes)?;
     Ok(contestants)
 }
 
@@ -223,17 +214,9 @@ fn one(
     for task in tasks {
         measure::time(task, log)?; // once to warm up
     }
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::with_capacity(rounds); tasks.len()];
-    let mut order: Vec<usize> = (0..tasks.len()).collect();
-    for _ in 0..rounds {
-        shuffle.shuffle(&mut order);
-        for &which in &order {
-            if sys::interrupted() {
-                bail!("interrupted");
-            }
-            samples[which].push(measure::time(&tasks[which], log)?);
-        }
-    }
+    let samples = measure::alternately(tasks.len(), rounds, shuffle, |which| {
+        measure::time(&tasks[which], log)
+    })?;
     let contestants = contestants.iter().zip(&samples).zip(footprints);
     let measured = contestants.map(|((contestant, samples), footprint)| {
         Measured::new(&contestant.name, samples, footprint)

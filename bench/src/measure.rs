@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::contestant::{CommandLine, Phase, Task};
+use crate::shuffle::Shuffle;
 use crate::sys;
 
 /// One round of one task.
@@ -91,6 +92,36 @@ pub fn time(task: &Task, log: &ErrorLog) -> Result<Sample> {
         wall: begin.elapsed(),
         cpu,
     })
+}
+
+/// Calls `measure` with the number of each of `count` contestants once in each round, in an order that is
+/// shuffled anew, and gives what it measured of each. An error once SIGINT or SIGTERM came, so that containers
+/// and cgroups are cleared up.
+pub fn alternately<T>(
+    count: usize,
+    rounds: usize,
+    shuffle: &mut Shuffle,
+    mut measure: impl FnMut(usize) -> Result<T>,
+) -> Result<Vec<Vec<T>>> {
+    let mut samples: Vec<Vec<T>> = Vec::new();
+    samples.resize_with(count, || Vec::with_capacity(rounds));
+    let mut order: Vec<usize> = (0..count).collect();
+    for _ in 0..rounds {
+        shuffle.shuffle(&mut order);
+        for &which in &order {
+            go_on()?;
+            samples[which].push(measure(which)?);
+        }
+    }
+    Ok(samples)
+}
+
+/// An error once SIGINT or SIGTERM came.
+pub fn go_on() -> Result<()> {
+    if sys::interrupted() {
+        bail!("interrupted");
+    }
+    Ok(())
 }
 
 /// Runs one command to its end. Containers that end meanwhile are our children too (see

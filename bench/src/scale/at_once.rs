@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Container, go_on};
+use super::Container;
 use crate::bundle::TRUE;
 use crate::contestant::{CommandLine, Contestant};
 use crate::ground::Ground;
-use crate::measure::{ErrorLog, Summary};
+use crate::measure::{self, ErrorLog, Summary};
 use crate::scenario::Network;
 use crate::shuffle::Shuffle;
 use crate::sys;
@@ -50,15 +50,9 @@ pub fn measure(
                 .collect::<Result<Vec<_>>>()
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut walls: Vec<Vec<Duration>> = vec![Vec::new(); lines.len()];
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    for _ in 0..rounds {
-        shuffle.shuffle(&mut order);
-        for &which in &order {
-            go_on()?;
-            walls[which].push(run_all(&lines[which], &ground.log)?);
-        }
-    }
+    let walls = measure::alternately(lines.len(), rounds, shuffle, |which| {
+        run_all(&lines[which], &ground.log)
+    })?;
     Ok(contestants
         .iter()
         .zip(walls)

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Container, go_on};
+use super::Container;
 use crate::bundle::{SLEEP, TRUE};
 use crate::contestant::{Contestant, Phase, Task};
 use crate::ground::Ground;
@@ -51,7 +51,7 @@ fn one(contestant: &Contestant, ground: &Ground, rounds: usize, others: usize) -
     let time = |rounds: usize| -> Result<Vec<Sample>> {
         (0..rounds)
             .map(|_| {
-                go_on()?;
+                measure::go_on()?;
                 measure::time(&task, &ground.log)
             })
             .collect()
@@ -63,7 +63,7 @@ fn one(contestant: &Contestant, ground: &Ground, rounds: usize, others: usize) -
         containers: Vec::new(),
     };
     for number in 0..others {
-        go_on()?;
+        measure::go_on()?;
         let name = format!("crowd-{number}");
         let container = Container::lay_out(contestant, ground, &name, network, SLEEP, &[])?;
         let line = container.run_detached();

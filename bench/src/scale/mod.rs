@@ -8,13 +8,12 @@ pub mod program;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::bundle::{self, Place};
 use crate::contestant::{CommandLine, Contestant};
 use crate::ground::Ground;
 use crate::scenario::Network;
-use crate::sys;
 
 /// The config of all containers here.
 const CONFIG: &str = "runc-spec";
@@ -78,12 +77,4 @@ impl<'a> Container<'a> {
         self.contestant
             .command(&self.root, verb, Some(&self.bundle), &self.id)
     }
-}
-
-/// An error once SIGINT or SIGTERM came, so that containers and cgroups are cleared up.
-fn go_on() -> Result<()> {
-    if sys::interrupted() {
-        bail!("interrupted");
-    }
-    Ok(())
 }

@@ -7,11 +7,11 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Container, go_on};
+use super::Container;
 use crate::bundle::TRUE;
 use crate::contestant::{Contestant, Phase, Task};
 use crate::ground::Ground;
-use crate::measure::{self, Sample, Summary};
+use crate::measure::{self, Summary};
 use crate::scenario::Network;
 use crate::shuffle::Shuffle;
 
@@ -73,15 +73,9 @@ pub fn measure(
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); tasks.len()];
-        let mut order: Vec<usize> = (0..tasks.len()).collect();
-        for _ in 0..rounds {
-            shuffle.shuffle(&mut order);
-            for &which in &order {
-                go_on()?;
-                samples[which].push(measure::time(&tasks[which], &ground.log)?);
-            }
-        }
+        let samples = measure::alternately(tasks.len(), rounds, shuffle, |which| {
+            measure::time(&tasks[which], &ground.log)
+        })?;
         for (growth, samples) in growths.iter_mut().zip(samples) {
             growth
                 .wall

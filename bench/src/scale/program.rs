@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use super::{CONFIG, at_once, crowd, mounts};
 use crate::bundle;
-use crate::contestant::Contestant;
+use crate::contestant;
 use crate::ground::Ground;
 use crate::shuffle::Shuffle;
 
@@ -52,17 +52,8 @@ enum Measurement {
 /// Parses the command line and measures.
 pub fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut contestants: Vec<Contestant> = Vec::new();
-    for given in &arguments.runtimes {
-        let runtime = Contestant::runtime(given)?;
-        if contestants.iter().any(|other| other.name == runtime.name) {
-            bail!(
-                "two runtimes are called {:?}; name one: NAME=PATH",
-                runtime.name
-            );
-        }
-        contestants.push(runtime);
-    }
+    let mut contestants = Vec::new();
+    contestant::add_runtimes(&mut contestants, &arguments.runtimes)?;
     let asked = |what| arguments.only.is_empty() || arguments.only.contains(&what);
     let ground = Ground::make(&[bundle::config(CONFIG)?])?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
