@@ -195,6 +195,10 @@ impl AttachServer {
     /// Tells everyone how it ended, and waits (within reason) until they know.
     pub fn finish(mut self, status: i32) {
         let troubles = self.entry.state.troubles.join("\n");
+        // Who connects from here on is refused, instead of cut off when the socket goes.
+        if let Some(listener) = &self.listener {
+            let _ = shutdown(listener, Shutdown::Read);
+        }
         while let Ok(true) = self.accept_one() {}
         for client in &mut self.clients {
             client.tell(&Reply::Exited(status, &troubles));

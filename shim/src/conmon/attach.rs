@@ -197,7 +197,9 @@ impl AttachSocket {
 
     /// No new clients from now on: takes the socket's file away, and the link to its directory.
     pub fn close(&mut self) -> Result<()> {
-        self.listener = None;
+        if let Some(listener) = self.listener.take() {
+            dismiss(&listener);
+        }
         let path = self.directory.path().join("attach");
         let removed = sockets::remove(&path);
         self.directory.remove();
@@ -383,11 +385,30 @@ impl Client {
 }
 
 impl Drop for Client {
-    /// Reads what the client still had to say: a unix socket that is closed with unread packets
-    /// resets the connection, and the client would not get the last of the output.
     fn drop(&mut self) {
-        let _ = shutdown(&self.socket, Shutdown::Read);
-        while receive(&self.socket).is_ok_and(|packet| !packet.is_empty()) {}
+        hear_out(&self.socket);
+    }
+}
+
+/// Reads what a client still had to say: a unix socket that is closed with unread packets resets the
+/// connection, and the client would not get the last of the output.
+fn hear_out(socket: &OwnedFd) {
+    let _ = shutdown(socket, Shutdown::Read);
+    while receive(socket).is_ok_and(|packet| !packet.is_empty()) {}
+}
+
+/// Takes in those who have connected and lets them go: whoever is still in the queue of a listener
+/// that is closed reads ECONNRESET (`unix_release_sock` in net/unix/af_unix.c), not the end of file.
+fn dismiss(listener: &OwnedFd) {
+    // connect(2) is refused from here on, so that the queue has an end.
+    let _ = shutdown(listener, Shutdown::Read);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        match accept_with(listener, flags) {
+            Ok(socket) => hear_out(&socket),
+            Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -436,6 +457,28 @@ mod tests {
         }
     }
 
+    fn client(address: &SocketAddrUnix) -> OwnedFd {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let family = AddressFamily::UNIX;
+        let socket = socket_with(family, SocketType::SEQPACKET, flags, None).unwrap();
+        connect(&socket, address).unwrap();
+        socket
+    }
+
+    #[test]
+    fn who_connects_just_before_the_end_reads_the_end_of_file() {
+        let bundle = tempfile::tempdir().unwrap();
+        let directory = AttachDirectory::bundle(bundle.path());
+        let [listener, clients] = [2, 16].map(Token::of_front);
+        let mut attach = AttachSocket::listen(directory, listener, clients).unwrap();
+        let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
+        let [silent, speaking] = [0, 1].map(|_| client(&address));
+        rustix::net::send(&speaking, b"input", SendFlags::NOSIGNAL).unwrap();
+        attach.close().unwrap();
+        assert_eq!(receive(&silent), Ok(Vec::new()));
+        assert_eq!(receive(&speaking), Ok(Vec::new()));
+    }
+
     #[test]
     fn a_client_that_cannot_be_watched_is_dropped_alone() {
         let bundle = tempfile::tempdir().unwrap();
@@ -446,10 +489,7 @@ mod tests {
         attach.register(&poller);
         let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
         let [first, second] = [0, 1].map(|_| {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let family = AddressFamily::UNIX;
-            let socket = socket_with(family, SocketType::SEQPACKET, flags, None).unwrap();
-            connect(&socket, &address).unwrap();
+            let socket = client(&address);
             attach.accept(&poller);
             socket
         });
