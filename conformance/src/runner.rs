@@ -195,7 +195,8 @@ fn delegate(order: &Order, limit: Duration) -> io::Result<CaseResult> {
         .spawn()?;
     let ended = wait_for(&mut child, limit);
     if !matches!(ended, Ok(Some(_))) {
-        child.kill()?;
+        // With it the calls of the runtime that it waits for.
+        rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL)?;
         child.wait()?;
         return Ok(CaseResult {
             outcome: Outcome::Failed,
