@@ -18,7 +18,7 @@ stage_vm() {
     machines+=($!)
     in_machine "$roomy" 'conformance scheduling cgroups' walkthrough >target/test-vm-tcg.txt 2>&1 &
     machines+=($!)
-    in_machine uml conformance 'containerd --shim' 'cri --shim' || status=1
+    in_machine uml conformance 'containerd --shim' 'systemd --shim' 'cri --shim' || status=1
     for machine in "${machines[@]}"; do wait "$machine" || status=1; done
     cat target/test-vm-{engines,tcg}.txt
     rm -rf -- "$programs" "$nothing"
