@@ -1,6 +1,8 @@
 //! Supervises a container's process and its standard streams. See `docs/ARCHITECTURE.md` for where
 //! it stands between image and runtime.
 
+#![cfg_attr(not(test), no_main)]
+
 mod attach;
 mod cgroup;
 mod cli;
@@ -12,13 +14,25 @@ mod restart;
 mod supervise;
 mod sys;
 
+use std::ffi::c_int;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-fn main() -> ExitCode {
+/// The C library calls this in place of Rust's own start-up, which asks for the bounds of the stack and
+/// installs handlers for its overflow: sixteen system calls that every start of a container waits for.
+#[allow(unsafe_code)] // of the attribute: no other symbol of this program has that name
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main() -> c_int {
+    std::process::exit(i32::from(carry_out()))
+}
+
+fn carry_out() -> u8 {
+    if let Err(error) = sys::begin() {
+        eprintln!("windlass-shim: opening /dev/null: {error}");
+        return cli::FAILED;
+    }
     let program = std::env::args_os().next().unwrap_or_default();
     let program = Path::new(&program).file_name().unwrap_or_default();
     match program.to_string_lossy() {
@@ -29,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 /// The front for people.
-fn by_hand() -> ExitCode {
+fn by_hand() -> u8 {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error)
@@ -40,22 +54,22 @@ fn by_hand() -> ExitCode {
         {
             // A closed pipe (`--help | head -1`) is no failure.
             let _ = error.print();
-            return ExitCode::SUCCESS;
+            return 0;
         }
         Err(error) => {
             eprintln!(
                 "windlass-shim: {} (see windlass-shim --help)",
                 one_line(&error)
             );
-            return ExitCode::from(cli::FAILED);
+            return cli::FAILED;
         }
     };
     match cli.carry_out() {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(error) => {
             let message = format!("{error:#}").replace('\n', "; ");
             eprintln!("windlass-shim: {message}");
-            ExitCode::from(cli::FAILED)
+            cli::FAILED
         }
     }
 }

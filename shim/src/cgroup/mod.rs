@@ -5,7 +5,8 @@
 
 pub mod file;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -32,18 +33,48 @@ pub struct Membership {
     pub directory: PathBuf,
 }
 
-impl Cgroups {
+/// The hierarchies that are mounted. Who asks for the cgroups of several processes finds these out once:
+/// a host with many containers has thousands of mounts.
+#[derive(Debug)]
+pub struct Hierarchies {
+    /// Their lines of `/proc/self/mountinfo`.
+    mountinfo: String,
+}
+
+impl Hierarchies {
+    /// Those that are mounted now.
+    pub fn mounted() -> Result<Self> {
+        let path = "/proc/self/mountinfo";
+        let mut mountinfo = read(path).with_context(|| format!("read({path})"))?;
+        mountinfo = (mountinfo.lines().filter(|line| mount(line).is_some()))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        Ok(Hierarchies { mountinfo })
+    }
+
     /// The cgroups that process `pid` is in (`cgroups(7)`, `/proc/PID/cgroup`).
     ///
     /// Ask while the process is alive: one that has ended is in the root of each hierarchy of
     /// version 1. Fails where none is mounted, and if there is no such process.
-    pub fn of(pid: i32) -> Result<Self> {
+    pub fn cgroups_of(&self, pid: i32) -> Result<Cgroups> {
         let path = format!("/proc/{pid}/cgroup");
-        let membership = fs::read_to_string(&path).with_context(|| format!("read({path})"))?;
-        let path = "/proc/self/mountinfo";
-        let mountinfo = fs::read_to_string(path).with_context(|| format!("read({path})"))?;
-        resolve(&membership, &mounts(&mountinfo))
+        let membership = read(&path).with_context(|| format!("read({path})"))?;
+        resolve(&membership, &mounts(&self.mountinfo))
             .with_context(|| format!("find the cgroups of process {pid}"))
+    }
+}
+
+/// A file of the kernel's own, whose size nobody knows before: in few pieces.
+fn read(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(4096);
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+impl Cgroups {
+    /// [`Hierarchies::cgroups_of`], for who asks but once.
+    pub fn of(pid: i32) -> Result<Self> {
+        Hierarchies::mounted()?.cgroups_of(pid)
     }
 
     /// The directory in which `controller` has its files, whether it is used there or not.

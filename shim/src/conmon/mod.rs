@@ -20,7 +20,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use rustix::fs::Mode;
@@ -40,8 +39,8 @@ pub fn is_name_of_conmon(program: &str) -> bool {
     program.contains("conmon")
 }
 
-/// The whole program.
-pub fn main() -> ExitCode {
+/// The whole program; returns its exit status.
+pub fn main() -> u8 {
     let inherited = match sys::adopt_inherited_descriptors() {
         Ok(inherited) => inherited,
         Err(error) => return refuse("conmon: ", &format!("reading /proc/self/fd: {error}")),
@@ -50,17 +49,17 @@ pub fn main() -> ExitCode {
         Ok(Request::Print(text)) => {
             // A closed pipe (`--help | head -1`) is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            0
         }
-        Ok(Request::Supervise(options)) => ExitCode::from(supervise(*options, inherited)),
+        Ok(Request::Supervise(options)) => supervise(*options, inherited),
         Err(Wrong::Unreadable(why)) => refuse("conmon: ", &why),
         Err(Wrong::Unfit(why)) => refuse("[conmon:e]: ", &why),
     }
 }
 
-fn refuse(who: &str, why: &str) -> ExitCode {
+fn refuse(who: &str, why: &str) -> u8 {
     let _ = writeln!(std::io::stderr(), "{who}{why}");
-    ExitCode::from(FAILED)
+    FAILED
 }
 
 fn supervise(options: Options, mut inherited: Inherited) -> u8 {

@@ -21,7 +21,6 @@ mod task_socket;
 mod ttrpc;
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
@@ -33,15 +32,15 @@ pub fn is_name_of_shim(program: &str) -> bool {
     program.starts_with("containerd-shim-")
 }
 
-/// Does what containerd asks for on the command line.
-pub fn main() -> ExitCode {
+/// Does what containerd asks for on the command line; returns the exit status.
+pub fn main() -> u8 {
     let program = called_as();
     match carry_out(&program) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             // Containerd puts this into its own error.
             let _ = writeln!(std::io::stderr(), "{program}: {error:#}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -7,14 +7,55 @@ mod spawn;
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
 pub use self::spawn::{Program, Spawned};
+
+/// What is to be done first: standard streams that our caller has closed become `/dev/null`, so that
+/// nothing else gets their numbers, and a closed pipe is an error (`EPIPE`) instead of a signal. Rust's own
+/// start-up would do the same, and more that we have no use for.
+pub fn begin() -> io::Result<()> {
+    let _ = IGNORED_AT_FIRST.set(ignored_signals());
+    // SAFETY: SIG_IGN is no function that could be called.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+    for stream in 0..=2 {
+        // SAFETY: F_GETFD only asks whether there is a descriptor of this number.
+        if unsafe { libc::fcntl(stream, libc::F_GETFD) } < 0 {
+            // The lowest number that is free: all below are open.
+            let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?;
+            let _ = null.into_raw_fd();
+        }
+    }
+    Ok(())
+}
+
+/// The signals that our caller had ignored: a bit for each, that of signal 1 the lowest.
+static IGNORED_AT_FIRST: OnceLock<u64> = OnceLock::new();
+
+/// The signals that are ignored now.
+fn ignored_signals() -> u64 {
+    let is_ignored = |signal: &i32| {
+        let mut action = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: nothing is changed; the kernel fills `action` in, except where there is no such signal.
+        unsafe {
+            libc::sigaction(*signal, std::ptr::null(), action.as_mut_ptr()) == 0
+                && action.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+    };
+    let ignored = SIGNALS.filter(is_ignored);
+    ignored.fold(0, |set, signal| set | 1 << (signal - 1))
+}
+
+/// All that the kernel has.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
 
 /// Which side of [`fork`] a process is on.
 #[derive(Debug, Clone, Copy)]
@@ -174,15 +215,17 @@ pub fn clean_signals() {
     }
 }
 
-/// No signal is blocked, and all do what they do by default.
+/// No signal is blocked, and all do what they do by default: none has a handler of ours, so that is a matter
+/// of those that are ignored, by our caller's will or ([`begin`]) ours.
 fn reset_signals() {
     let none = signal_set(&[]);
+    let ignored = IGNORED_AT_FIRST.get().copied().unwrap_or(u64::MAX) | 1 << (libc::SIGPIPE - 1);
     // SAFETY: sigprocmask and signal are async-signal-safe (signal-safety(7)), which is what the
     // child between fork and exec may call; `none` is initialised. That KILL and STOP can't be
     // changed is no failure.
     unsafe {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        for signal in 1..=64 {
+        for signal in SIGNALS.filter(|signal| ignored & 1 << (signal - 1) != 0) {
             libc::signal(signal, libc::SIG_DFL);
         }
     }

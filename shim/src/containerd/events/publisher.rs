@@ -124,6 +124,17 @@ impl Publisher {
         self.go_on(poller)
     }
 
+    /// There will soon be something to tell: connects beforehand, if containerd is there.
+    pub fn look_ahead(&mut self, poller: &Poller) {
+        if self.not_before.is_none()
+            && self.link.is_none()
+            && let Ok(link) = Link::open(&self.address)
+            && poller.add(&link.socket, self.token, link.interest).is_ok()
+        {
+            self.link = Some(link);
+        }
+    }
+
     /// The connection is ready.
     pub fn ready(&mut self, _event: Event, poller: &Poller) -> Result<()> {
         if let Some(link) = &mut self.link {

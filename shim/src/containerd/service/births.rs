@@ -74,6 +74,9 @@ impl Service {
         if let Some(process) = self.process_mut(&container, &exec) {
             process.key = Some(key);
         }
+        if exec.is_empty() {
+            self.look_ahead(&container, core);
+        }
         self.owners.insert(key, (container, exec));
     }
 

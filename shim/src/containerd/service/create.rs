@@ -10,7 +10,7 @@ use prost::Message;
 use super::container::{Checkpoint, Container, Pause, Process, Removal, Stage, Streams};
 use super::operations::started;
 use super::{Outcome, Reply, Service, wrong_state};
-use crate::cgroup::Cgroups;
+use crate::cgroup::Hierarchies;
 use crate::containerd::events::Event;
 use crate::containerd::messages::events::{TaskCreate, TaskIo};
 use crate::containerd::messages::task::{CreateTaskRequest, CreateTaskResponse, StartResponse};
@@ -101,7 +101,7 @@ impl Service {
             is_created: false,
             checkpoint,
             pause: Pause::No,
-            shares_pids: shares_pids(&bundle),
+            shares_pids: false,
             bundle,
             cgroups: None,
             first: Process::new(Streams {
@@ -116,6 +116,17 @@ impl Service {
             removal: Removal::NotYet,
             oom: None,
         })
+    }
+
+    /// While the runtime makes its first process: finds out what is needed once that is there.
+    pub(super) fn look_ahead(&mut self, id: &str, core: &Supervisor) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.shares_pids = shares_pids(&container.bundle);
+        }
+        if self.hierarchies.is_none() {
+            self.hierarchies = Hierarchies::mounted().ok();
+        }
+        self.publisher.look_ahead(core.poller());
     }
 
     /// The container's first process is there, or could not be made.
@@ -169,7 +180,9 @@ impl Service {
         }
         if let Some(container) = self.containers.get_mut(id) {
             // Without cgroups there are no figures; the container can do without.
-            container.cgroups = Cgroups::of(born.pid.as_raw_pid()).ok();
+            let hierarchies = self.hierarchies.as_ref();
+            container.cgroups =
+                hierarchies.and_then(|known| known.cgroups_of(born.pid.as_raw_pid()).ok());
         }
         self.watch_memory(id, core)?;
         self.publish_exits(id, core)?;

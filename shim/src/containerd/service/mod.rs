@@ -36,6 +36,7 @@ use super::messages::task::ShutdownRequest;
 use super::messages::well_known::Empty;
 use super::task_socket::TaskSocket;
 use super::ttrpc::{Call, CallId, Code, Failure, Server};
+use crate::cgroup::Hierarchies;
 use crate::supervise::{
     Born, CallKey, Event, Exit, Failure as CallFailure, Front, Poller, ProcessKey, Refusal, Said,
     Source, Supervisor, Token,
@@ -86,6 +87,8 @@ pub struct Service {
     roots: BTreeMap<u64, Root>,
     /// Who hears of memory running out, by the number of its token.
     oom_ears: BTreeMap<u64, OomEar>,
+    /// Where cgroups are, once there is a container.
+    hierarchies: Option<Hierarchies>,
     /// The last number that was given to one of these.
     last_number: u64,
     /// Since when there is no container and nobody who could make one.
@@ -132,6 +135,7 @@ impl Service {
             preparations: BTreeMap::new(),
             roots: BTreeMap::new(),
             oom_ears: BTreeMap::new(),
+            hierarchies: None,
             last_number: 0,
             unclaimed: Some(Instant::now()),
             ending: None,
