@@ -19,7 +19,7 @@ pub struct Host {
     pub capabilities: CapabilitySet,
     /// Whether our effective uid is not root's.
     pub rootless: bool,
-    /// What seccomp(2) takes; looked for only when there is a profile.
+    /// What seccomp(2) takes; asked for only when there is a profile with flags.
     pub seccomp: Option<Abilities>,
     /// Whether AppArmor is there and enabled; looked for only when there is a profile.
     pub apparmor: bool,
@@ -53,7 +53,13 @@ impl Host {
                 .call(|| "capget()")?
                 .permitted,
             rootless: !sys::identity::is_root(),
-            seccomp: spec.linux.seccomp.is_some().then(Abilities::probe),
+            seccomp: spec.linux.seccomp.as_ref().map(|profile| {
+                if profile.flags.is_some() {
+                    Abilities::probe()
+                } else {
+                    Abilities::of_every_kernel()
+                }
+            }),
             apparmor: asks_for(process, |process| &process.apparmor_profile)
                 && std::fs::read("/sys/module/apparmor/parameters/enabled")
                     .is_ok_and(|enabled| enabled.starts_with(b"Y")),
