@@ -11,6 +11,17 @@ use super::{RootFd, attach, clone_tree};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::sys::exec::leave_to_exec;
 
+/// What engines mask and the kernel has as files, where it has them. A wrong guess costs a few calls.
+const USUALLY_FILES: [&str; 7] = [
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+
 /// Masks paths; all masked directories share one empty read-only tmpfs.
 #[derive(Debug, Default)]
 pub struct Masker {
@@ -26,26 +37,20 @@ impl Masker {
     /// # Errors
     /// With the path and the call.
     pub fn mask(&mut self, root: &RootFd, path: &str, label: Option<&str>) -> Result<()> {
+        if USUALLY_FILES.contains(&path) {
+            match mask_file(root, path) {
+                // A directory after all: no file can be mounted there.
+                Err(error) if error.errno() == Some(Errno::INVAL) => {}
+                result => return result,
+            }
+        }
         let as_directory = OFlags::PATH | OFlags::DIRECTORY;
         match root.open_beneath(path, as_directory, ResolveFlags::empty()) {
-            Ok(target) => return self.mask_directory(target, path, label),
-            Err(Errno::NOENT) => return Ok(()),
-            // No directory; what else may be wrong is found again below.
-            Err(_) => {}
+            Ok(target) => self.mask_directory(target, path, label),
+            Err(Errno::NOENT) => Ok(()),
+            // No directory; what else may be wrong is found again there.
+            Err(_) => mask_file(root, path),
         }
-        let Some(target) = existing(root, path)? else {
-            return Ok(());
-        };
-        let null = open_tree(
-            rustix::fs::CWD,
-            "/dev/null",
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-        )
-        .call(|| "open_tree(/dev/null, OPEN_TREE_CLONE)")?;
-        attach(null.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
-        leave_to_exec(null);
-        leave_to_exec(target);
-        Ok(())
     }
 
     fn mask_directory(&mut self, target: OwnedFd, path: &str, label: Option<&str>) -> Result<()> {
@@ -64,6 +69,22 @@ impl Masker {
         }
         Ok(())
     }
+}
+
+fn mask_file(root: &RootFd, path: &str) -> Result<()> {
+    let Some(target) = existing(root, path)? else {
+        return Ok(());
+    };
+    let null = open_tree(
+        rustix::fs::CWD,
+        "/dev/null",
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )
+    .call(|| "open_tree(/dev/null, OPEN_TREE_CLONE)")?;
+    attach(null.as_fd(), target.as_fd()).call(|| format!("mask {path:?}: move_mount"))?;
+    leave_to_exec(null);
+    leave_to_exec(target);
+    Ok(())
 }
 
 /// Makes a path, and what is mounted below it, read-only. What isn't there is passed over.
