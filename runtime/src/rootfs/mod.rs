@@ -36,8 +36,11 @@ use bind::FromRuntime;
 pub struct RootFd {
     fd: OwnedFd,
     /// The directory in which the last mount point was made, with its path: the next is often made
-    /// beside it. Forgotten as soon as any path is resolved, as something may then be mounted over it.
+    /// beside it. Forgotten as soon as a path is resolved that may lead to it or above, as something
+    /// may then be mounted over it.
     made_in: RefCell<Option<(String, OwnedFd)>>,
+    /// The path on which an empty file system has been mounted: nothing has to be looked for there.
+    empty: RefCell<Option<String>>,
 }
 
 /// What a mount point has to be.
@@ -47,6 +50,14 @@ pub enum Wanted {
     Directory,
     /// Anything else: a file is made if nothing is there.
     File,
+}
+
+/// Whether a path in which no link is followed leads neither to `known` nor to what is above it.
+fn is_elsewhere(path: &str, known: &str) -> bool {
+    let parts = || path.split('/').filter(|part| !part.is_empty());
+    let goes_straight = parts().all(|part| part != "." && part != "..");
+    let mut above = known.split('/').filter(|part| !part.is_empty());
+    goes_straight && parts().any(|part| above.next() != Some(part))
 }
 
 /// As many links as the kernel follows in one path (path_resolution(7)).
@@ -99,6 +110,7 @@ impl RootFd {
         RootFd {
             fd,
             made_in: RefCell::new(None),
+            empty: RefCell::new(None),
         }
     }
 
@@ -125,7 +137,13 @@ impl RootFd {
         flags: OFlags,
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
-        if let Some((_, directory)) = self.made_in.take() {
+        let may_lead_there =
+            |known: &str| resolve != ResolveFlags::NO_SYMLINKS || !is_elsewhere(path, known);
+        let forgotten = self
+            .made_in
+            .borrow_mut()
+            .take_if(|(known, _)| may_lead_there(known));
+        if let Some((_, directory)) = forgotten {
             leave_to_exec(directory);
         }
         let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -197,6 +215,13 @@ impl RootFd {
     /// # Errors
     /// As [`RootFd::mount_point`], and when something else is there.
     pub fn directory(&self, path: &str) -> Result<OwnedFd> {
+        let known = self
+            .made_in
+            .borrow_mut()
+            .take_if(|(known, _)| known == path);
+        if let Some((_, directory)) = known {
+            return Ok(directory);
+        }
         match self.open_beneath(
             path,
             OFlags::PATH | OFlags::DIRECTORY,
@@ -207,12 +232,28 @@ impl RootFd {
         }
     }
 
-    /// Makes a directory beside the mount point that was made last; `None` if that was elsewhere, or
-    /// something of this name is there already.
+    /// Takes note that a new and empty file system has been mounted at `path`.
+    fn mounted_empty(&self, path: &str) {
+        self.empty.replace(Some(path.to_owned()));
+    }
+
+    /// Makes a directory beside the mount point that was made last, or as the first in an empty file
+    /// system; `None` if that was elsewhere, or something of this name is there already.
     fn make_beside(&self, path: &str) -> Option<OwnedFd> {
+        let (parent, name) = split(path)?;
+        if self
+            .empty
+            .borrow_mut()
+            .take_if(|empty| empty == parent)
+            .is_some()
+        {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let directory = self.open_beneath(parent, flags, ResolveFlags::NO_SYMLINKS);
+            self.made_in
+                .replace(Some((parent.to_owned(), directory.ok()?)));
+        }
         let last = self.made_in.borrow();
-        let (known, at) = last.as_ref()?;
-        let (_, name) = split(path).filter(|(directory, _)| directory == known)?;
+        let (_, at) = last.as_ref().filter(|(known, _)| known == parent)?;
         rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o755)).ok()?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(at, name, flags, Mode::empty()).ok()
@@ -395,6 +436,18 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn what_is_elsewhere_is_neither_there_nor_above() {
+        for elsewhere in ["/sys", "/sys/fs/cgroup", "/device", "/dev2/", "/a/dev"] {
+            assert!(is_elsewhere(elsewhere, "/dev"), "{elsewhere}");
+        }
+        assert!(is_elsewhere("/run/lock", "/run/user"));
+        assert!(!is_elsewhere("/run", "/run/user"));
+        for perhaps_not in ["/", "/dev", "//dev/", "/run/../dev", "/./dev", ""] {
+            assert!(!is_elsewhere(perhaps_not, "/dev"), "{perhaps_not}");
+        }
+    }
 
     fn root() -> (tempfile::TempDir, RootFd) {
         let directory = tempfile::tempdir().unwrap();

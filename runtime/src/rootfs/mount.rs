@@ -83,6 +83,9 @@ fn mount_filesystem(
         && step.propagation.is_empty();
     if finished && mount_here(&target, kind, source, options.clone(), attributes) {
         leave_to_exec(target);
+        if kind == "tmpfs" {
+            root.mounted_empty(step.destination);
+        }
         return Ok(());
     }
     let mount = new_filesystem(kind, Some(source), options, attributes)?;
