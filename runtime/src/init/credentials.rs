@@ -94,6 +94,10 @@ fn change_ids(step: &CredentialsStep) -> Result<()> {
 /// chdir(2), and a look at where that led: a working directory outside the root is how
 /// CVE-2024-21626 reached the host.
 fn enter_directory(path: &str) -> Result<()> {
+    if path == "/" {
+        // Where we are since the root has changed, or the container was joined.
+        return Ok(());
+    }
     chdir(path).map_err(|errno| {
         Error::call(
             format!("chdir to cwd ({path:?}) set in config.json failed"),
@@ -101,9 +105,7 @@ fn enter_directory(path: &str) -> Result<()> {
         )
         .at("/process/cwd")
     })?;
-    let inside =
-        path == "/" || getcwd(Vec::new()).is_ok_and(|cwd| cwd.to_bytes().starts_with(b"/"));
-    if inside {
+    if getcwd(Vec::new()).is_ok_and(|cwd| cwd.to_bytes().starts_with(b"/")) {
         return Ok(());
     }
     Err(
