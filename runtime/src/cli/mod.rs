@@ -41,6 +41,7 @@ use std::io::Write;
 use crate::error::{Error, Result};
 use crate::report::Listener;
 use crate::seal::seal_own_binary;
+use crate::sys::memory;
 use global::Global;
 use log::{Level, Log};
 use parse::{Command, Misuse, parse};
@@ -96,6 +97,7 @@ impl From<ExitCode> for i32 {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    memory::keep_heap();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match parse(&words) {
         Ok(Command::Do(verb, arguments)) => carry_out(verb, &arguments),

@@ -7,6 +7,7 @@ pub mod clone;
 pub mod exec;
 pub mod identity;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod own_image;
