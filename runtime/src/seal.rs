@@ -20,7 +20,7 @@ use rustix::mount::OpenTreeFlags;
 
 use crate::error::{CallContext, Error, Result};
 use crate::rootfs::mount::readonly_clone;
-use crate::sys::exec::{close_together, execve_fd};
+use crate::sys::exec::{execve_fd, spend};
 use crate::sys::own_image;
 
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -110,7 +110,7 @@ fn goes_on_from(mount: OwnedFd) -> Result<(), OwnedFd> {
     if own_image::run_from(file.as_fd(), std::env::args_os().len()).is_err() {
         return Err(mount);
     }
-    close_together([mount, file]);
+    spend([mount, file]);
     Ok(())
 }
 

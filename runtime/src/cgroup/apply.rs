@@ -12,7 +12,7 @@ use super::limits::{Above, Absent, Write};
 use super::placement::{Place, Placement};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
 use crate::sys::bpf;
-use crate::sys::exec::close_together;
+use crate::sys::exec::spend;
 
 impl Placement {
     /// Carries out `writes` in order.
@@ -121,17 +121,16 @@ fn load(program: &Program) -> Result<OwnedFd> {
         .context(|| "loading the device filter")
 }
 
-/// Keeps a file open while one write after the other goes to it, and closes all of them in the end.
+/// Keeps a file open while one write after the other goes to it.
 #[derive(Default)]
 struct Writer {
-    /// The last is the one at `path`.
-    open: Vec<OwnedFd>,
+    open: Option<OwnedFd>,
     path: String,
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        close_together(std::mem::take(&mut self.open));
+        spend(self.open.take());
     }
 }
 
@@ -170,10 +169,10 @@ impl Writer {
         if self.path != path {
             let file =
                 files::open(path, OFlags::WRONLY).call(|| format!("open({path:?}, O_WRONLY)"))?;
-            self.open.push(file);
+            spend(self.open.replace(file));
             path.clone_into(&mut self.path);
         }
-        self.open.last().map_or(Ok(()), |file| {
+        self.open.as_ref().map_or(Ok(()), |file| {
             files::write(file, value).call(|| format!("write({path:?}, {value:?})"))
         })
     }

@@ -11,7 +11,7 @@ use super::hierarchies::{Hierarchies, Hierarchy, Layout, Version};
 use super::limits::Write;
 use super::placement::{Place, Placement};
 use crate::error::{CallContext as _, Error, ErrorContext as _, Result};
-use crate::sys::exec::close_together;
+use crate::sys::exec::spend;
 
 /// How often a directory is tried again whose parent another runtime removes at the same time.
 const ATTEMPTS: usize = 16;
@@ -81,7 +81,7 @@ impl Entrance {
 impl Drop for Entrance {
     fn drop(&mut self) {
         let v1 = std::mem::take(&mut self.v1).into_iter();
-        close_together(v1.chain(self.v2.take()).map(|(descriptor, _)| descriptor));
+        spend(v1.chain(self.v2.take()).map(|(descriptor, _)| descriptor));
     }
 }
 
@@ -298,22 +298,17 @@ impl Place {
     /// doesn't give it are its parent's, as in runc.
     fn inherit_cpuset(&self, writes: &[Write<'_>]) -> Result<()> {
         let parent = ancestors(&self.path).next().unwrap_or("/");
-        let mut done = Vec::new();
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if writes.iter().any(|write| write.file == file) {
                 // The cgroup's own value is written later; those above have to allow it.
-                inherited(parent, file, &mut done)?;
+                inherited(parent, file)?;
             } else if !self.found {
-                let value = inherited(parent, file, &mut done)?;
-                done.push(files::open_and_write(
-                    &format!("{}/{file}", self.path),
-                    &value,
-                )?);
+                let value = inherited(parent, file)?;
+                files::write_once(&format!("{}/{file}", self.path), &value)?;
             } else {
-                inherited(&self.path, file, &mut done)?;
+                inherited(&self.path, file)?;
             }
         }
-        close_together(done);
         Ok(())
     }
 
@@ -375,18 +370,16 @@ impl Place {
     }
 }
 
-/// The value of the cpuset file `file` in `directory`, taken from its parent if it has none. What was
-/// opened for it goes to `done`, for the caller to close.
-fn inherited(directory: &str, file: &str, done: &mut Vec<OwnedFd>) -> Result<String> {
+/// The value of the cpuset file `file` in `directory`, taken from its parent if it has none.
+fn inherited(directory: &str, file: &str) -> Result<String> {
     let path = format!("{directory}/{file}");
-    let (own, opened) = files::open_and_read(&path)?;
-    done.push(opened);
+    let own = files::read_once(&path)?;
     if !own.trim_end().is_empty() {
         return Ok(own);
     }
     let parent = ancestors(directory).next().unwrap_or("/");
-    let value = inherited(parent, file, done)?;
-    done.push(files::open_and_write(&path, &value)?);
+    let value = inherited(parent, file)?;
+    files::write_once(&path, &value)?;
     Ok(value)
 }
 

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{CallContext as _, Error, Result};
+use crate::sys::exec::spend;
 
 /// `CGROUP_SUPER_MAGIC` of linux/magic.h.
 const CGROUP_MAGIC: rustix::fs::FsWord = 0x0027_e0eb;
@@ -26,8 +27,14 @@ pub(super) fn read(path: &str) -> Result<String> {
     open_and_read(path).map(|(text, _)| text)
 }
 
-/// The same, with the file, for a caller who closes several at once.
-pub(super) fn open_and_read(path: &str) -> Result<(String, OwnedFd)> {
+/// The same for what is read once in the life of this program: the file is closed with others.
+pub(super) fn read_once(path: &str) -> Result<String> {
+    let (text, file) = open_and_read(path)?;
+    spend([file]);
+    Ok(text)
+}
+
+fn open_and_read(path: &str) -> Result<(String, OwnedFd)> {
     // /proc/self is a magic link itself.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = if path.starts_with("/proc/self/") {
@@ -83,8 +90,12 @@ pub(super) fn write_to(path: &str, value: &str) -> Result<()> {
     open_and_write(path, value).map(drop)
 }
 
-/// The same, with the file, for a caller who closes several at once.
-pub(super) fn open_and_write(path: &str, value: &str) -> Result<OwnedFd> {
+/// The same for what is written once in the life of this program: the file is closed with others.
+pub(super) fn write_once(path: &str, value: &str) -> Result<()> {
+    open_and_write(path, value).map(|file| spend([file]))
+}
+
+fn open_and_write(path: &str, value: &str) -> Result<OwnedFd> {
     let file = open(path, OFlags::WRONLY).call(|| format!("open({path:?}, O_WRONLY)"))?;
     write(&file, value).call(|| format!("write({path:?}, {value:?})"))?;
     Ok(file)

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::{files, tree};
 use crate::error::{CallContext as _, Error, Result};
 use crate::mountinfo::unescape;
+use crate::sys::exec::spend;
 
 /// Where cgroups are mounted on every usual host (systemd's `cgroup-util`, Docker's
 /// cgroupfs-mount).
@@ -69,14 +70,14 @@ impl Hierarchies {
             Err(Errno::NOENT) => 0,
             Err(errno) => return Err(errno).call(|| format!("statfs({USUAL_MOUNT_POINT:?})")),
         };
-        let membership = files::read("/proc/self/cgroup")?;
+        let membership = files::read_once("/proc/self/cgroup")?;
         if usual == files::CGROUP2_MAGIC {
             return unified(USUAL_MOUNT_POINT, &membership);
         }
         let names = directory_names(USUAL_MOUNT_POINT)?;
         let (mut list, missing) = at_usual_places(&membership, &names);
         if !missing.is_empty() {
-            let mountinfo = files::read("/proc/self/mountinfo")?;
+            let mountinfo = files::read_once("/proc/self/mountinfo")?;
             if let [only] = missing.as_slice()
                 && list.is_empty()
                 && only.name.is_empty()
@@ -219,7 +220,9 @@ fn directory_names(path: &str) -> Result<Vec<CString>> {
         Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(errno) => return Err(errno).call(|| format!("open({path:?}, O_DIRECTORY)")),
     };
-    tree::sub_directories(&directory).call(|| format!("getdents64({path:?})"))
+    let names = tree::sub_directories(&directory).call(|| format!("getdents64({path:?})"));
+    spend([directory]);
+    names
 }
 
 /// Where `mountinfo` (`proc_pid_mountinfo(5)`) has `hierarchy` mounted.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::net::SocketAddrUnix;
 
 use super::global::Global;
@@ -15,6 +15,7 @@ use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
 use crate::spec::Spec;
+use crate::sys::exec::spend;
 use crate::trace::Trace;
 use crate::unix_socket::connect_stream;
 
@@ -134,13 +135,27 @@ impl<'w> ContainerOptions<'w> {
 pub(super) fn bundle(arguments: &Arguments<'_>) -> Result<String> {
     let bundle = arguments.path(&BUNDLE).unwrap_or(Path::new("."));
     let shown = || format!("bundle {}", bundle.display());
-    // What realpath(3) asks of one directory after the other.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // As engines write it, the path is what would be found.
+    if let Some(path) = bundle.to_str().filter(|path| is_plain(path))
+        && let Ok(directory) = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+    {
+        spend([directory]);
+        return Ok(path.to_owned());
+    }
+    // What realpath(3) asks of one directory after the other.
     let directory = rustix::fs::open(bundle, flags, Mode::empty()).call(shown)?;
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new()).call(shown)?;
+    spend([directory]);
     path.into_string()
         .map_err(|_| Error::new(format!("bundle {} is not UTF-8", bundle.display())))
+}
+
+/// Whether a path begins at the root and has no part that could be left out.
+fn is_plain(path: &str) -> bool {
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
 /// How many descriptors from 3 on the caller wants passed on.

@@ -283,14 +283,18 @@ fn part(cloned: Cloned, (ours, theirs): (Channel, Channel), live: impl FnOnce(Ch
             live(theirs);
             std::process::exit(1);
         }
-        Cloned::Parent(pid, pidfd) => Newborn {
-            pid,
-            pidfd,
-            channel: ours,
-            seccomp_listener: Cell::new(None),
-            has_oom_score: false,
-            is_in_cgroup: false,
-        },
+        Cloned::Parent(pid, pidfd) => {
+            // Closed with what else is open for the birth, before anybody listens on ours.
+            theirs.spend();
+            Newborn {
+                pid,
+                pidfd,
+                channel: ours,
+                seccomp_listener: Cell::new(None),
+                has_oom_score: false,
+                is_in_cgroup: false,
+            }
+        }
     }
 }
 

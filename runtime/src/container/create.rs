@@ -37,7 +37,7 @@ use crate::plan::{
 };
 use crate::report::Listener;
 use crate::spec::{ConfigText, Spec, check, check_rootless, read_config};
-use crate::sys::exec::close_together;
+use crate::sys::exec::{close_spent, spend};
 use crate::sys::identity::started_as_root;
 use crate::trace::{StepTimes, Trace};
 
@@ -92,7 +92,9 @@ pub struct Created {
 /// # Errors
 /// With the place in config.json.
 pub fn load_bundle(bundle: &str) -> Result<ConfigText> {
-    read_config(&Path::new(bundle).join("config.json"))
+    let config = read_config(&Path::new(bundle).join("config.json"));
+    close_spent();
+    config
 }
 
 /// Sets a container up: up to the wait for `start`, or, without that, up to the execution of its
@@ -123,6 +125,7 @@ fn set_up(
     listener: &dyn Listener,
 ) -> Result<Created> {
     let groundwork = Groundwork::lay(store, spec, &request)?;
+    close_spent();
     let plan = groundwork.plan(spec, &request)?;
     let placed = groundwork.place(spec, request.id)?;
     plan.warnings
@@ -343,6 +346,7 @@ impl<'s, 'a> Setup<'s, 'a> {
         else {
             return Err(Error::new("the plan has started no process"));
         };
+        newborn.channel.spend();
         Ok(Created {
             directory: self.directory,
             init,
@@ -490,8 +494,12 @@ impl<'s, 'a> Setup<'s, 'a> {
             newborn
         } else {
             let cgroup = entrance.as_ref().and_then(Entrance::v2);
-            give_birth(namespaces, cgroup, live)?
+            let newborn = give_birth(namespaces, cgroup, live)?;
+            drop(entrance);
+            newborn
         };
+        // Init's end of the channel among them: its death is to be heard.
+        close_spent();
         let pid = newborn.pid();
         self.newborn = Some(newborn);
         if let Some(birth_place) = birth_place {
@@ -584,7 +592,9 @@ impl<'s, 'a> Setup<'s, 'a> {
         // All that there is to undo has been written down.
         let journal = self.journal.take().map(Journal::into_file);
         let written = [copy, state].into_iter().chain(journal);
-        close_together(written.map(OwnedFd::from));
+        spend(written.map(OwnedFd::from));
+        std::mem::take(&mut self.proc).spend();
+        close_spent();
         match self.request.pid_file {
             Some(path) => write_pid_file(path, identity.pid),
             None => Ok(()),

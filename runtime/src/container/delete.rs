@@ -113,7 +113,11 @@ pub fn delete_ended(
     listener: &dyn Listener,
 ) {
     let deleted = match unlocked.lock_again() {
-        Ok(Some(_lock)) => delete_done(directory, records, poststop, hook_state, listener),
+        Ok(Some(lock)) => {
+            let deleted = delete_done(directory, records, poststop, hook_state, listener);
+            lock.spend();
+            deleted
+        }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };

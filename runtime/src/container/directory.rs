@@ -1,6 +1,7 @@
 //! Where containers are kept: one directory each below `--root`.
 
 use std::fs::{DirBuilder, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 use super::journal::JOURNAL;
 use super::state::{CONFIG_COPY, STATE_FILE};
 use crate::error::{CallContext, Error, Result};
+use crate::sys::exec::spend;
 
 /// What a container's directory usually holds, for its removal.
 const FILES: [&str; 3] = [STATE_FILE, CONFIG_COPY, JOURNAL];
@@ -44,6 +46,11 @@ impl Lock {
     pub fn release(self) -> Result<Unlocked> {
         flock(&self.0, FlockOperation::Unlock).call(|| "flock(LOCK_UN)")?;
         Ok(Unlocked(self.0))
+    }
+
+    /// Gives the lock up with all else that is spent, for who is about to end.
+    pub fn spend(self) {
+        spend([OwnedFd::from(self.0)]);
     }
 }
 

@@ -24,6 +24,7 @@ use crate::init::{self, ConsoleSocket, Inheritance, Joined, TrustedProc};
 use crate::plan::{self, Action, Birth, ExecRequest, NamespaceKind, Plan, ResctrlStep};
 use crate::report::Listener;
 use crate::spec::{Process, Spec};
+use crate::sys::exec::close_spent;
 use crate::sys::identity::started_as_root;
 use crate::sys::scheduling;
 
@@ -288,6 +289,9 @@ impl Entry<'_, '_> {
             }
             None => give_birth_in(entrance.as_ref().and_then(Entrance::v2), live)?,
         };
+        drop(entrance);
+        // The child's end of the channel among them: its death is to be heard.
+        close_spent();
         self.newborn = Some(newborn);
         match birth_place.map_or(Ok(()), BirthPlace::leave) {
             // Root of a user namespace may not go back to where it was born (setns(2)); exec has no

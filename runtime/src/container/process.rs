@@ -8,6 +8,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{CallContext, Error, Result};
 use crate::sys;
+use crate::sys::exec::spend;
 
 /// A process that is told from others with the same pid by its start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +20,14 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// Of a living process.
+    /// Of a living process. The file that tells is closed with all else that is spent.
     ///
     /// # Errors
     /// When there is no such process.
     pub fn of(pid: i32) -> Result<Self> {
-        let stat = Stat::read(pid)
+        let (stat, file) = Stat::read(pid)
             .ok_or_else(|| Error::call(format!("read /proc/{pid}/stat"), Errno::SRCH))?;
+        spend([file]);
         Ok(ProcessIdentity {
             pid,
             start_time: stat.start_time,
@@ -34,7 +36,8 @@ impl ProcessIdentity {
 
     /// Whether it is still running: a zombie, which only waits for its parent, is not.
     pub fn is_running(&self) -> bool {
-        Stat::read(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.is_dead)
+        Stat::read(self.pid)
+            .is_some_and(|(stat, _)| stat.start_time == self.start_time && !stat.is_dead)
     }
 
     /// Its pidfd; `None` when it has ended.
@@ -80,7 +83,7 @@ struct Stat {
 impl Stat {
     /// /proc/PID/stat (proc_pid_stat(5)). The name in the second field may contain anything, so
     /// fields are counted from its closing parenthesis.
-    fn read(pid: i32) -> Option<Self> {
+    fn read(pid: i32) -> Option<(Self, OwnedFd)> {
         // A line of 52 numbers and a name of at most 64 bytes: one read gets all of it.
         let path = format!("/proc/{pid}/stat");
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
@@ -92,10 +95,11 @@ impl Stat {
         let state = fields.next()?;
         // The state is field 3, the start time field 22.
         let start_time = fields.nth(22 - 4)?.parse().ok()?;
-        Some(Stat {
+        let stat = Stat {
             start_time,
             is_dead: matches!(state, "Z" | "X"),
-        })
+        };
+        Some((stat, file))
     }
 }
 

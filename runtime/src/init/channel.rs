@@ -13,6 +13,7 @@ use rustix::net::{
 };
 
 use crate::error::{CallContext, Error, Result};
+use crate::sys;
 
 /// A message.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +55,8 @@ impl Channel {
     /// # Errors
     /// socketpair(2)'s.
     pub fn pair() -> Result<(Self, Self)> {
-        let (one, other) = socketpair(
+        // Ours is the second, so that init's has the number after what else is given up then.
+        let (inits, ours) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
             SocketFlags::CLOEXEC,
@@ -63,11 +65,11 @@ impl Channel {
         .call(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")?;
         Ok((
             Channel {
-                socket: Some(one),
+                socket: Some(ours),
                 inits: false,
             },
             Channel {
-                socket: Some(other),
+                socket: Some(inits),
                 inits: true,
             },
         ))
@@ -167,6 +169,11 @@ impl Channel {
             Ok(_) => decode(&packet).map(Some),
             Err(errno) => Err(errno).call(|| "recv(init channel)"),
         }
+    }
+
+    /// Gives this end up, which is closed with all else that is spent.
+    pub fn spend(mut self) {
+        sys::exec::spend(self.socket.take());
     }
 
     /// Closes this end.

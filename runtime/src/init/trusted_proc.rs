@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::plan::SecurityModule;
+use crate::sys::exec::spend;
 
 /// `PROC_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const PROC_MAGIC: i64 = 0x9fa0;
@@ -35,6 +36,11 @@ impl TrustedProc {
         self.directory
             .as_ref()
             .ok_or_else(|| Error::new("/proc is not open"))
+    }
+
+    /// Gives it up with all else that is spent.
+    pub(crate) fn spend(self) {
+        spend(self.directory);
     }
 
     /// Writes proc_pid_oom_score_adj(5) of a process.
@@ -79,8 +85,9 @@ impl TrustedProc {
         let file = openat2(proc, path.as_str(), flags, Mode::empty(), resolve)
             .call(|| format!("open(/proc/{path})"))?;
         rustix::io::write(&file, value.as_bytes())
-            .map(drop)
-            .call(|| format!("write(/proc/{path}, {value:?})"))
+            .call(|| format!("write(/proc/{path}, {value:?})"))?;
+        spend([file]);
+        Ok(())
     }
 
     /// Writes the label to change to at the next execve (aa_change_onexec(2), setexeccon(3)). AppArmor

@@ -1,6 +1,7 @@
 //! Reading config.json from a bundle.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use super::Spec;
 use super::locate::pointer_at;
 use crate::error::{CallContext, Error, Result};
+use crate::sys::exec::spend;
 
 /// More than any engine writes; a bound on what a caller can make us hold in memory.
 const LARGEST_CONFIG: usize = 64 << 20;
@@ -55,6 +57,7 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
             path.display()
         )));
     }
+    spend([OwnedFd::from(file)]);
     let text = String::from_utf8(text)
         .map_err(|_| Error::new(format!("{} is not UTF-8", path.display())))?;
     Ok(ConfigText {

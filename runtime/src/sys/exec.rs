@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -78,13 +79,21 @@ pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Closes descriptors in as few calls as there are gaps between their numbers (close_range(2),
-/// Linux 5.9).
-pub fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
-    let mut numbers: Vec<i32> = descriptors
-        .into_iter()
-        .map(IntoRawFd::into_raw_fd)
-        .collect();
+/// What the runtime has no use for any more, and will close soon.
+static SPENT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+/// Gives up descriptors of the runtime's that are close-on-exec: they are closed at the next
+/// [`close_spent`], or by the end of this program.
+pub fn spend(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    let mut spent = SPENT.lock().unwrap_or_else(PoisonError::into_inner);
+    spent.extend(descriptors);
+}
+
+/// Closes what was given to [`spend`], in as few calls as there are gaps between the numbers
+/// (close_range(2), Linux 5.9).
+pub fn close_spent() {
+    let spent = std::mem::take(&mut *SPENT.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut numbers: Vec<i32> = spent.into_iter().map(IntoRawFd::into_raw_fd).collect();
     numbers.sort_unstable();
     for run in numbers.chunk_by(|before, after| before + 1 == *after) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
