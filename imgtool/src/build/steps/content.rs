@@ -40,9 +40,6 @@ pub fn add(
 }
 
 fn add_file(key: &mut Key, visited: &Visited<'_>, keeps_owner: bool) -> Result<()> {
-    if visited.only_on_the_way {
-        return Ok(());
-    }
     let inode = visited.inode;
     let stat = inode.stat();
     key.add("path", visited.relative.as_bytes());

@@ -131,11 +131,10 @@ impl<'a> Copier<'a> {
         Ok(reached.directory)
     }
 
-    /// Makes a directory that looks like another, if there is none.
-    fn like(&mut self, path: &ImagePath, original: &Inode) -> Result<()> {
+    /// Makes a directory that is to look so, if there is none.
+    fn make_like(&mut self, path: &ImagePath, metadata: Metadata) -> Result<()> {
         if self.root.directory(path)?.is_none() {
             let directory = self.directory(path)?;
-            let metadata = self.metadata(original)?;
             self.directories.insert(directory.path().clone(), metadata);
         }
         Ok(())
@@ -150,11 +149,13 @@ impl<'a> Copier<'a> {
             destination.is_directory = true;
             for parent in &found.parents {
                 destination.path = destination.path.join(&parent.name);
-                self.like(&destination.path, &parent.inode()?)?;
+                let metadata = self.metadata(&parent.inode()?)?;
+                self.make_like(&destination.path, metadata)?;
             }
             if is_directory && !found.called.is_empty() {
                 destination.path = destination.path.join(&found.called);
-                self.like(&destination.path, &found.inode()?)?;
+                let metadata = self.metadata(&found.inode()?)?;
+                self.make_like(&destination.path, metadata)?;
             }
         }
         if is_directory {
@@ -184,14 +185,14 @@ impl<'a> Copier<'a> {
             // What is in the directory is copied, not the directory.
             Target::Directory(_) if visited.relative.is_root() => Ok(()),
             Target::Directory(path) => {
-                // Made when something needs it.
-                if visited.only_on_the_way {
-                    return Ok(());
-                }
                 let path = below(path, visited.relative);
                 let Some((above, name)) = path.split_last() else {
                     return Ok(());
                 };
+                // As BuildKit has it, one that is there stays as it is.
+                if visited.only_on_the_way {
+                    return self.make_like(&path, metadata);
+                }
                 if inode.kind() == FileType::Directory {
                     let directory = self.directory(&path)?;
                     self.directories.insert(directory.path().clone(), metadata);

@@ -61,7 +61,7 @@ pub struct Visited<'a> {
     pub relative: &'a ImagePath,
     /// The file.
     pub inode: &'a Inode,
-    /// Whether it is left out itself, and only something below it isn't.
+    /// Whether it is a directory that COPY itself was told to leave out, and something below it isn't.
     pub only_on_the_way: bool,
 }
 
@@ -275,6 +275,7 @@ impl Tree {
             ignore: &self.ignore,
             skip: &Ignore::default(),
             above: ImagePath::root(),
+            on_the_way: Vec::new(),
             visit,
         };
         walk.begin(found)
@@ -292,6 +293,7 @@ impl Tree {
             ignore: &self.ignore,
             skip,
             above: ImagePath::root(),
+            on_the_way: Vec::new(),
             visit,
         };
         walk.begin(found)
@@ -315,6 +317,9 @@ struct Walk<'a> {
     skip: &'a Ignore,
     /// What `skip` sees of the path above.
     above: ImagePath,
+    /// Directories that are left out themselves, each in the one before, and whether `skip` does that.
+    /// They are visited once something in them is.
+    on_the_way: Vec<(ImagePath, Inode, bool)>,
     visit: &'a mut dyn FnMut(Visited<'_>) -> Result<()>,
 }
 
@@ -329,12 +334,12 @@ impl Walk<'_> {
         if left_out && !(found.directory().is_some() && self.may_bring_back()) {
             return Ok(());
         }
-        let inode = found.inode()?;
-        (self.visit)(Visited {
-            relative: &ImagePath::root(),
-            inode: &inode,
-            only_on_the_way: left_out,
-        })?;
+        let relative = ImagePath::root();
+        if left_out {
+            self.on_the_way.push((relative, found.inode()?, true));
+        } else {
+            self.visit(&relative, &found.inode()?)?;
+        }
         match found.directory() {
             Some(directory) => self.directory(directory, &ImagePath::root()),
             None => Ok(()),
@@ -348,29 +353,47 @@ impl Walk<'_> {
             signal::check()?;
             let relative = relative.join(&name);
             let path = directory.path().join(&name);
-            let left_out = self.leaves_out(&path, &relative);
+            let skipped = self.skips(&relative);
+            let left_out = skipped || self.ignore.leaves_out(&path);
             let below = directory.subdirectory(&name)?;
             let may_hold = below.is_some() && self.may_bring_back();
             if left_out && !may_hold {
                 continue;
             }
             let inode = Inode::open(directory, &name)?;
-            (self.visit)(Visited {
-                relative: &relative,
-                inode: &inode,
-                only_on_the_way: left_out,
-            })?;
+            if left_out {
+                self.on_the_way.push((relative.clone(), inode, skipped));
+            } else {
+                self.visit(&relative, &inode)?;
+            }
             if let Some(below) = below {
                 self.directory(&below, &relative)?;
             }
+            self.on_the_way.pop_if(|(way, ..)| *way == relative);
         }
         Ok(())
     }
 
-    fn leaves_out(&self, path: &ImagePath, relative: &ImagePath) -> bool {
+    /// Visits a file, after the directories above it that are left out themselves.
+    fn visit(&mut self, relative: &ImagePath, inode: &Inode) -> Result<()> {
+        for (relative, inode, skipped) in std::mem::take(&mut self.on_the_way) {
+            (self.visit)(Visited {
+                relative: &relative,
+                inode: &inode,
+                only_on_the_way: skipped,
+            })?;
+        }
+        (self.visit)(Visited {
+            relative,
+            inode,
+            only_on_the_way: false,
+        })
+    }
+
+    fn skips(&self, relative: &ImagePath) -> bool {
         let parts = relative.components();
         let relative = parts.fold(self.above.clone(), |path, name| path.join(name));
-        self.ignore.leaves_out(path) || self.skip.leaves_out(&relative)
+        self.skip.leaves_out(&relative)
     }
 
     fn may_bring_back(&self) -> bool {
@@ -476,6 +499,7 @@ mod tests {
     fn what_is_left_out_is_not_there() {
         let context = tempfile::tempdir().unwrap();
         fs::create_dir_all(context.path().join("a/b")).unwrap();
+        fs::create_dir(context.path().join("a/empty")).unwrap();
         for name in ["x.md", "a/y.md", "a/b/keep", "a/b/drop"] {
             fs::write(context.path().join(name), "").unwrap();
         }
@@ -484,21 +508,22 @@ mod tests {
             let found = tree.find_one(".").unwrap();
             let mut seen = Vec::new();
             tree.walk(&found, &mut |visited| {
-                let way = if visited.only_on_the_way { "?" } else { "" };
-                seen.push(format!("{}{way}", visited.relative));
+                assert!(!visited.only_on_the_way);
+                seen.push(visited.relative.to_string());
                 Ok(())
             })
             .unwrap();
             seen
         };
         assert_eq!(
-            walked("**/*.md\na/b/drop"),
+            walked("**/*.md\na/b/drop\na/empty"),
             ["/", "/a", "/a/b", "/a/b/keep"]
         );
         assert_eq!(
             walked("a\n!a/b/keep"),
-            ["/", "/a?", "/a/b?", "/a/b/keep", "/x.md"]
+            ["/", "/a", "/a/b", "/a/b/keep", "/x.md"]
         );
+        assert_eq!(walked("a\n!a/b/none"), ["/", "/x.md"]);
         assert!(names(&mut tree(context.path(), "x.md"), "x.md").is_err());
     }
 }
