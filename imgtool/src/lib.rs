@@ -16,6 +16,7 @@ pub mod http;
 pub mod layer;
 pub mod layout;
 pub mod load;
+pub mod memory_budget;
 pub mod mtree;
 pub mod network;
 pub mod overlay;

@@ -86,16 +86,9 @@ fn peak(process: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-#[test]
-fn directories_with_the_longest_names_fit() {
-    let parents = vec!["a".repeat(240); 15].join("/");
-    let directories: Vec<Entry> = (0..12_000)
-        .map(|number| directory(&format!("{parents}/{number:0240}")))
-        .collect();
-    let workshop = Workshop::new();
-    workshop.add_image(&[(tar(&directories), Packing::Gzip)], serde_json::json!({}));
-    drop(directories);
-    // So many directories take their time on a disk.
+/// Unpacks a workshop's image, and checks that it took less than 64 MiB.
+fn unpack_in_little_memory(workshop: &Workshop) {
+    // So many files take their time on a disk.
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() {
         TempDir::new_in(memory)
@@ -127,4 +120,59 @@ fn directories_with_the_longest_names_fit() {
     };
     assert!(status.success());
     assert!(most > 0 && most < 64 << 10, "{most} KiB");
+}
+
+#[test]
+fn directories_with_the_longest_names_fit() {
+    let parents = vec!["a".repeat(240); 15].join("/");
+    let directories: Vec<Entry> = (0..12_000)
+        .map(|number| directory(&format!("{parents}/{number:0240}")))
+        .collect();
+    let workshop = Workshop::new();
+    workshop.add_image(&[(tar(&directories), Packing::Gzip)], serde_json::json!({}));
+    unpack_in_little_memory(&workshop);
+}
+
+/// Layers of many files in a directory of the lowest and one of so many zeros, each layer in a frame with
+/// a window of 32 MiB.
+fn with_large_windows(files: usize, zeros: usize) -> Workshop {
+    let name = |layer: usize, number: usize| format!("d/{layer}-{number}");
+    let layers: Vec<(Vec<u8>, Packing)> = (0..3)
+        .map(|layer| {
+            let mut entries = vec![directory("d"), file("zeros", &"\0".repeat(zeros))];
+            entries.extend((0..files).map(|number| file(&name(layer, number), "")));
+            (tar(&entries), Packing::ZstdWithWindow(25))
+        })
+        .collect();
+    let workshop = Workshop::new();
+    workshop.add_image(&layers, serde_json::json!({}));
+    workshop
+}
+
+#[test]
+fn layers_with_large_windows_fit() {
+    unpack_in_little_memory(&with_large_windows(10_000, 40 << 20));
+}
+
+/// Windows and what has to be remembered of the files are of one budget.
+#[test]
+fn windows_and_names_share_the_memory() {
+    let workshop = with_large_windows(30_000, 0);
+    let image = format!("{}:latest", workshop.layout().display());
+    let with_memory = |bytes: usize| {
+        let mut command = windlass_img();
+        command.args(["raw", "unpack", "--image", &image]);
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--rootless");
+        }
+        command.arg("--max-memory").arg(bytes.to_string());
+        command.arg(workshop.bundle()).output().unwrap()
+    };
+    for (bytes, enough) in [(32 << 20, false), (32800 << 10, false), (34 << 20, true)] {
+        let output = with_memory(bytes);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.success(), enough, "{bytes}: {message}");
+        assert_eq!(message.contains("--max-memory"), !enough, "{message}");
+        assert_eq!(workshop.bundle().exists(), enough);
+    }
 }

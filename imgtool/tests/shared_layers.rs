@@ -23,7 +23,7 @@ use windlass_img::store::layers::copy_directory_metadata;
 fn mounted(site: &Site) -> PathBuf {
     let store = Store::open(&site.store()).unwrap();
     let image = Image::find(store.layout(), "latest").unwrap();
-    let chain = store.unpacked_layers(&image, Limits::default()).unwrap();
+    let chain = store.unpacked_layers(&image, &Limits::default()).unwrap();
     let [upper, work, mount] = ["upper", "work", "mount"].map(|name| site.path(name));
     for path in [&upper, &work, &mount] {
         std::fs::create_dir(path).unwrap();

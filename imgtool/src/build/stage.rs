@@ -150,7 +150,7 @@ impl Stage {
                 _ => bail!("layer {} is of no known kind", layer.descriptor.digest),
             });
         let layers = layers.collect::<Result<Vec<_>>>()?;
-        build.store.unpacked(&layers, Limits::default())
+        build.store.unpacked(&layers, &Limits::default())
     }
 
     /// Carries out one instruction.

@@ -132,7 +132,7 @@ impl ContainerBundle {
 
     /// Mounts the root file system, if it isn't: after a reboot. What the container wrote is there
     /// again. Layers that are gone are unpacked anew.
-    pub fn mount(&self, limits: Limits) -> Result<()> {
+    pub fn mount(&self, limits: &Limits) -> Result<()> {
         if self.is_mounted()? {
             let path = self.path.display();
             warnings::note(|| format!("the root file system of {path} is there already"));

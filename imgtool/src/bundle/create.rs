@@ -59,7 +59,7 @@ pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleReques
         store.chain_of(&image.config.rootfs.diff_ids)
     } else {
         check_shareable(&request.apply)?;
-        store.unpacked_layers(&image, request.apply.limits)?
+        store.unpacked_layers(&image, &request.apply.limits)?
     };
     let mut directory = BundleDirectory::create(path)?;
     let path = &std::fs::canonicalize(path).context("canonicalize the bundle's path")?;

@@ -56,8 +56,8 @@ pub(super) fn unpack_into(
     let layers = image.layers()?;
     let mut apply = options.clone();
     apply.take_digests = true;
-    let limits = apply.limits;
-    let applied = apply_layers(layout, &layers, Applier::new(root, apply)?, limits)?;
+    let limits = apply.limits.clone();
+    let applied = apply_layers(layout, &layers, Applier::new(root, apply)?, &limits)?;
     let mapping = &options.mapping;
     let record = Record {
         way: image.way.clone(),
@@ -90,7 +90,7 @@ pub fn unpack_rootfs(
     let mut directory = BundleDirectory::create(path)?;
     let root = directory.as_rootfs()?;
     let applier = Applier::new(root, options.clone())?;
-    apply_layers(layout, &layers, applier, options.limits)?;
+    apply_layers(layout, &layers, applier, &options.limits)?;
     directory.keep();
     Ok(())
 }
@@ -101,7 +101,7 @@ fn apply_layers(
     layout: &Layout,
     layers: &[Layer<'_>],
     mut applier: Applier,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Applied> {
     let of_layer = |layer: &Layer<'_>| format!("layer {}", layer.descriptor.digest);
     let ahead = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -130,14 +130,14 @@ fn apply_layers(
     applier.finish()
 }
 
-/// Each layer ahead may have some 4 MiB waiting.
+/// Each layer ahead may have some 2 MiB waiting.
 const MOST_LAYERS_AHEAD: usize = 4;
 
 /// Starts to read a layer of an image.
 pub(crate) fn start_layer(
     layout: &Layout,
     layer: &Layer<'_>,
-    limits: Limits,
+    limits: &Limits,
     progress: Option<ItemProgress>,
 ) -> Result<LayerStream> {
     let blob = LayerBlob {

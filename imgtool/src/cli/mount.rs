@@ -27,7 +27,7 @@ impl Mount {
         signal::note_requests_to_stop();
         for directory in &self.directories {
             ContainerBundle::open_to_mount(directory)
-                .and_then(|bundle| bundle.mount(Limits::default()))
+                .and_then(|bundle| bundle.mount(&Limits::default()))
                 .with_context(|| format!("can't mount bundle {}", directory.display()))?;
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! What a layer has added so far: its whiteouts are about the layers below it, and leave that alone.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::BuildHasher;
 
+use super::hash_set::HashSet;
 use super::path::ImagePath;
 
 /// Paths, each as 64 bits that nobody can foresee: a layer can have millions.
@@ -12,9 +12,9 @@ pub(super) struct Added {
     keys: RandomState,
     /// Directories that the layers below don't have: all that is in them is new. Those inside others
     /// aren't here.
-    new_directories: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    new_directories: HashSet,
     /// What else was added, and every directory above it.
-    others: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    others: HashSet,
 }
 
 impl Added {
@@ -53,44 +53,21 @@ impl Added {
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let ends = slashes.map(|(end, _)| end).chain([path.len()]);
         ends.into_iter()
-            .any(|end| self.new_directories.contains(&self.key(&path[..end])))
+            .any(|end| self.new_directories.contains(self.key(&path[..end])))
     }
 
     /// Whether something was added at a path, or below it.
     pub(super) fn contains(&self, path: &ImagePath) -> bool {
-        self.others.contains(&self.key(path.as_bytes())) || self.is_below_new(path)
+        self.others.contains(self.key(path.as_bytes())) || self.is_below_new(path)
     }
 
     /// Roughly the bytes that it takes.
     pub(super) fn memory(&self) -> usize {
-        // hashbrown: 7 of 8 places are used, each has a byte besides; while a table grows, the one
-        // of half its size is there too.
-        let places = (self.others.capacity() + self.new_directories.capacity()) / 7 * 8;
-        places * (size_of::<u64>() + 1) * 3 / 2
+        self.others.memory() + self.new_directories.memory()
     }
 
     fn key(&self, path: &[u8]) -> u64 {
         self.keys.hash_one(path)
-    }
-}
-
-/// Hashes what is a hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0 << 8 | u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 
@@ -132,12 +109,12 @@ mod tests {
         for number in 0..1_000_000 {
             added.insert(&path(&format!("old/{number}")));
         }
-        assert!(added.memory() < 30 << 20, "{}", added.memory());
+        assert!(added.memory() < 11 << 20, "{}", added.memory());
         let mut added = Added::default();
         added.insert_new_directory(&path("new"));
         for number in 0..1_000_000 {
             added.insert(&path(&format!("new/{number}")));
         }
-        assert!(added.memory() < 1 << 10, "{}", added.memory());
+        assert!(added.memory() < 1 << 18, "{}", added.memory());
     }
 }

@@ -20,6 +20,7 @@ use super::path::ImagePath;
 use super::rootfs::{Directory, RootFs};
 use super::tar::{Entry, EntryKind, TarReader};
 use super::whiteout::Whiteout;
+use crate::memory_budget::MemoryShare;
 use crate::mtree::FileDigests;
 use crate::sys::signal;
 use crate::warnings::Warnings;
@@ -61,6 +62,8 @@ pub struct Applier {
     layers: usize,
     /// What the current layer added: its whiteouts leave it alone.
     added: Added,
+    /// The memory of what is remembered here beyond the directories that may be.
+    remembered: MemoryShare,
     digests: FileDigests,
     warnings: Warnings,
 }
@@ -90,6 +93,7 @@ impl Applier {
         let own = ((stat.st_uid, stat.st_gid) == caller).then_some(caller);
         let implied = Metadata::of_implied_directory(&options.mapping)?;
         let directories_memory = memory(&ImagePath::root(), &implied);
+        let remembered = options.limits.memory.share();
         Ok(Applier {
             rootfs: RootFs::new(root),
             devices_as_files: options.mapping.rootless || in_user_namespace(),
@@ -98,6 +102,7 @@ impl Applier {
             on_top: false,
             directories: BTreeMap::from([(ImagePath::root(), implied)]),
             directories_memory,
+            remembered,
             layers: 0,
             added: Added::default(),
             digests: FileDigests::default(),
@@ -123,6 +128,7 @@ impl Applier {
     /// Applies one layer on top of those before it.
     pub fn apply_layer<R: BufRead>(&mut self, tar: &mut TarReader<R>) -> Result<()> {
         self.added = Added::default();
+        self.count_remembered()?;
         while let Some(entry) = tar.next_entry()? {
             signal::check()?;
             self.bound_directories()?;
@@ -553,34 +559,33 @@ impl Applier {
             .iter()
             .map(|(path, metadata)| memory(path, metadata))
             .sum();
-        if self.directories_memory > self.options.limits.memory {
-            bail!("the image has too many directories that their owner can't enter (--max-memory)");
-        }
-        Ok(())
+        self.count_remembered()
+            .context("the image has too many directories that their owner can't enter")
     }
 
     fn note_new_directory(&mut self, path: &ImagePath) -> Result<()> {
         if self.layers > 0 {
             self.added.insert_new_directory(path);
         }
-        self.check_added()
+        self.count_added()
     }
 
     fn note_added(&mut self, path: &ImagePath) -> Result<()> {
         if self.layers > 0 {
             self.added.insert(path);
         }
-        self.check_added()
+        self.count_added()
     }
 
-    fn check_added(&self) -> Result<()> {
-        if self.added.memory() > self.options.limits.memory {
-            bail!(
-                "the layer has too many files in directories of the layers below it \
-                 (--max-memory)"
-            );
-        }
-        Ok(())
+    fn count_added(&mut self) -> Result<()> {
+        self.count_remembered()
+            .context("the layer has too many files in directories of the layers below it")
+    }
+
+    fn count_remembered(&mut self) -> Result<()> {
+        let allowed = self.options.limits.directories;
+        let directories = self.directories_memory.saturating_sub(allowed);
+        Ok(self.remembered.hold(self.added.memory() + directories)?)
     }
 }
 

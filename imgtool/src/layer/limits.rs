@@ -1,9 +1,10 @@
 //! How much an image may ask of us before it is taken for an attack.
 
 use super::tar::TarLimits;
+use crate::memory_budget::MemoryBudget;
 
 /// Limits on what one image unpacks to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of all layers together, uncompressed.
     pub bytes: u64,
@@ -14,9 +15,9 @@ pub struct Limits {
     /// Bytes of memory for directories' metadata, roughly; beyond them it is set before the end, at the
     /// price of looking at a directory that more is put into.
     pub directories: usize,
-    /// Bytes of memory for what has to be remembered to the end of a layer (what it added to
-    /// directories of the layers below), roughly.
-    pub memory: usize,
+    /// Memory, roughly, for what images decide about: what has to be remembered to the end of a layer
+    /// (what it added to directories of the layers below), and a Zstandard window. Clones share it.
+    pub memory: MemoryBudget,
     /// Limits on each archive.
     pub tar: TarLimits,
 }
@@ -29,9 +30,11 @@ impl Default for Limits {
             bytes: 256 << 30,
             ratio: 200,
             ratio_from: 256 << 20,
-            directories: 8 << 20,
-            // 1.8 million files; all else takes less than 32 MiB, but for a large Zstandard window.
-            memory: 30 << 20,
+            directories: 4 << 20,
+            // A window of 32 MiB, which is what the best level of Go's encoder takes (the one in BuildKit,
+            // podman and containerd), and 1.1 million files besides; or no window and 4 million. All
+            // else takes 20 MiB. Go's decoder, so containerd's and umoci's, would take 512 MiB.
+            memory: MemoryBudget::new(42 << 20),
             tar: TarLimits::default(),
         }
     }

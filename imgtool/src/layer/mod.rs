@@ -3,6 +3,7 @@
 mod added;
 pub mod apply;
 pub mod diff;
+mod hash_set;
 pub mod ids;
 pub mod inode;
 pub mod limits;

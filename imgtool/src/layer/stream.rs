@@ -16,12 +16,13 @@ use super::tar::{TarLimits, TarReader};
 use super::toc;
 use crate::layout::digest::{Digest, Hasher};
 use crate::layout::media::Compression;
+use crate::layout::mismatch::Mismatch;
 use crate::progress::ItemProgress;
 use crate::sys::signal;
 
-/// How much is inflated at once, and how many such pieces may wait for the next thread: 4 MiB ahead.
+/// How much is inflated at once, and how many such pieces may wait for the next thread: 2 MiB ahead.
 const PIECE: usize = 256 << 10;
-const PIECES_AHEAD: usize = 8;
+const PIECES_AHEAD: usize = 4;
 
 /// A layer's blob and what the image says of it.
 #[derive(Debug)]
@@ -61,16 +62,17 @@ pub struct LayerStream {
 
 impl LayerStream {
     /// Starts to read `blob`: some MiB are inflated ahead of the first read.
-    pub fn start(blob: LayerBlob, limits: Limits) -> Result<Self> {
+    pub fn start(blob: LayerBlob, limits: &Limits) -> Result<Self> {
         let same_digest = blob.compression == Compression::None && blob.digest == blob.diff_id;
         let diff_id = blob.diff_id.clone();
         // A blob that is shorter than it is to be is found out soon.
         let has_table = toc::has_table(&blob.file, blob.size).unwrap_or(false);
         let (pieces_in, mut pieces) = sync_channel(PIECES_AHEAD);
         let (used, used_out) = channel();
+        let inflate_limits = limits.clone();
         let worker = std::thread::Builder::new()
             .name("inflate".into())
-            .spawn(move || inflate(blob, limits, &pieces_in, &used_out))
+            .spawn(move || inflate(blob, &inflate_limits, &pieces_in, &used_out))
             .context("can't start a thread to inflate a layer")?;
         let mut hashing = None;
         if !same_digest {
@@ -205,7 +207,7 @@ fn hash(
 /// The inflating thread.
 fn inflate(
     blob: LayerBlob,
-    limits: Limits,
+    limits: &Limits,
     pieces: &SyncSender<io::Result<Vec<u8>>>,
     used: &Receiver<Vec<u8>>,
 ) -> Result<()> {
@@ -228,16 +230,17 @@ fn inflate(
     // Whatever the decompressor left unread belongs to the digest.
     io::copy(&mut source, &mut io::sink()).context("read the blob to its end")?;
     if source.read != blob.size {
-        bail!(
-            "blob {} has {} bytes, but its descriptor says {}",
-            blob.digest,
-            source.read,
-            blob.size
-        );
+        return Err(Mismatch::Size {
+            digest: blob.digest,
+            expected: blob.size,
+            found: source.read,
+        }
+        .into());
     }
     let found = source.hasher.finish();
     if found != blob.digest {
-        bail!("blob {} is corrupt: its content is {found}", blob.digest);
+        let expected = blob.digest;
+        return Err(Mismatch::Digest { expected, found }.into());
     }
     Ok(())
 }
@@ -251,14 +254,14 @@ enum Receiving {
 fn inflate_pieces(
     compression: Compression,
     source: &mut HashingReader,
-    limits: Limits,
+    limits: &Limits,
     pieces: &SyncSender<io::Result<Vec<u8>>>,
     used: &Receiver<Vec<u8>>,
 ) -> io::Result<Receiving> {
     let size = source.size;
     let mut buffered = BufReader::with_capacity(PIECE, &mut *source);
     compression.check_magic(buffered.fill_buf()?)?;
-    let mut decoder = compression.decoder(buffered)?;
+    let mut decoder = compression.decoder(buffered, &limits.memory)?;
     let mut total = 0;
     loop {
         let mut piece = used.try_recv().unwrap_or_default();

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
+use super::zstd_frames::ZstdReader;
+use crate::memory_budget::MemoryBudget;
+
 /// What a descriptor points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
@@ -116,40 +119,18 @@ impl Compression {
         })
     }
 
-    /// Undoes the compression.
-    pub fn decoder<'a, R: BufRead + 'a>(self, source: R) -> io::Result<Box<dyn Read + 'a>> {
+    /// Undoes the compression. Zstandard's window is memory that the layer asks for, and taken of
+    /// `memory`: some MiB as most programs write it, 128 MiB with `zstd --long`. RFC 8878, 3.1.1.1.2 lets
+    /// a decoder refuse what is above 8 MiB. gzip's is 32 KiB.
+    pub fn decoder<'a, R: BufRead + 'a>(
+        self,
+        source: R,
+        memory: &MemoryBudget,
+    ) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Compression::None => Box::new(source),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
-            Compression::Zstd => {
-                let mut decoder = zstd::Decoder::with_buffer(source)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-                Box::new(ZstdDecoder(decoder))
-            }
-        })
-    }
-}
-
-/// The largest window of a Zstandard frame, as a power of two: 32 MiB, which is what the best level of
-/// Go's encoder takes (the one in BuildKit, podman and containerd). It is memory that the layer asks of
-/// us; RFC 8878, 3.1.1.1.2 lets a decoder refuse what is above 8 MiB.
-const ZSTD_WINDOW_LOG: u32 = 25;
-
-/// Says what can be done about a window that is too large.
-struct ZstdDecoder<'a, R: BufRead>(zstd::Decoder<'a, R>);
-
-impl<R: BufRead> Read for ZstdDecoder<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| {
-            // libzstd's words for ZSTD_error_frameParameter_windowTooLarge, all that is left of its code.
-            if error.to_string().contains("requires too much memory") {
-                let most = 1 << (ZSTD_WINDOW_LOG - 20);
-                let message = format!(
-                    "its zstd window is larger than {most} MiB: compress the layer anew, without --long or --ultra"
-                );
-                return io::Error::other(message);
-            }
-            error
+            Compression::Zstd => Box::new(ZstdReader::new(source, memory)?),
         })
     }
 }

@@ -10,6 +10,7 @@ pub mod edit;
 pub mod gc;
 mod lock;
 pub mod media;
+pub mod mismatch;
 pub mod platform;
 pub mod raw_document;
 pub mod receive;
@@ -17,5 +18,6 @@ pub mod reference;
 pub mod resolve;
 pub mod store;
 pub mod verified_reader;
+mod zstd_frames;
 
 pub use store::Layout;

@@ -48,7 +48,7 @@ pub struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Whether it can be inflated while others are: Zstandard may take a window of 32 MiB, gzip takes
+    /// Whether it can be inflated while others are: Zstandard may take a large window, gzip takes
     /// 32 KiB.
     pub fn inflates_in_little_memory(&self) -> bool {
         self.compression != Compression::Zstd

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::blob::Incoming;
 use super::digest::Hasher;
 use super::document::{Descriptor, Index};
+use super::mismatch::Mismatch;
 use crate::read_at_most::read_at_most;
 
 /// Bytes of a manifest, index or configuration. Registries stop at 4 MiB for manifests.
@@ -89,10 +90,9 @@ impl Layout {
             .with_context(|| format!("fstat blob {digest}"))?
             .len();
         if length != descriptor.size {
-            bail!(
-                "blob {digest} has {length} bytes, but its descriptor says {}",
-                descriptor.size
-            );
+            let mismatch = Mismatch::of_length(file, length, descriptor)
+                .with_context(|| format!("read blob {digest}"))?;
+            return Err(mismatch.into());
         }
         Ok(file)
     }
@@ -109,7 +109,8 @@ impl Layout {
         let bytes = read_at_most(self.open_blob(descriptor)?, LARGEST_DOCUMENT)?;
         let found = Hasher::digest(digest.algorithm(), &bytes);
         if found != *digest {
-            bail!("blob {digest} is corrupt: its content is {found}");
+            let expected = digest.clone();
+            return Err(Mismatch::Digest { expected, found }.into());
         }
         Ok(bytes)
     }

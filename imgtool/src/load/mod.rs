@@ -85,7 +85,7 @@ pub fn load_into(
     options: &LoadOptions,
 ) -> Result<Vec<String>> {
     let mut incoming = layout.incoming()?;
-    let archive = decompressed(input, options.limits)?;
+    let archive = decompressed(input, &options.limits)?;
     let mut tar = TarReader::new(archive, options.limits.tar);
     let contents = Contents::read(&mut tar, &mut incoming)?;
     let whole = options.naming != Naming::Tag;
@@ -152,14 +152,14 @@ fn tagged(
 }
 
 /// The archive without its compression, which its first bytes tell.
-fn decompressed<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> Result<Box<dyn BufRead + 'a>> {
+fn decompressed<'a>(input: Box<dyn Read + 'a>, limits: &Limits) -> Result<Box<dyn BufRead + 'a>> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let start = input.fill_buf().context("read")?;
     if start.is_empty() {
         bail!("it is empty");
     }
     let source = Compression::detect(start)
-        .decoder(input)
+        .decoder(input, &limits.memory)
         .context("decompress")?;
     let limited = Limited {
         source,

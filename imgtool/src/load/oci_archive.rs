@@ -10,6 +10,7 @@ use crate::layout::blob::{Incoming, IncomingBlob};
 use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, Index, Manifest};
 use crate::layout::media::MediaKind;
+use crate::layout::mismatch::Mismatch;
 use crate::layout::reference::checked_tag;
 use crate::sys::signal;
 
@@ -124,19 +125,19 @@ impl Reader<'_> {
             );
         }
         if blob.digest != descriptor.digest {
-            bail!(
-                "blob {} is corrupt: its content is {}",
-                descriptor.digest,
-                blob.digest
-            );
+            return Err(Mismatch::Digest {
+                expected: descriptor.digest.clone(),
+                found: blob.digest.clone(),
+            }
+            .into());
         }
         if blob.size != descriptor.size {
-            bail!(
-                "blob {} has {} bytes, but its descriptor says {}",
-                blob.digest,
-                blob.size,
-                descriptor.size
-            );
+            return Err(Mismatch::Size {
+                digest: blob.digest.clone(),
+                expected: descriptor.size,
+                found: blob.size,
+            }
+            .into());
         }
         if self.kept.insert(blob.digest.clone()) {
             self.loaded.blobs.push(blob.clone());

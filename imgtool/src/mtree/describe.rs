@@ -19,9 +19,9 @@ use crate::sys::signal;
 #[derive(Debug, Default)]
 pub struct FileDigests(HashMap<u64, [u8; 32]>);
 
-/// How many digests are kept; files beyond them are read once more. A table of 2^18 places, 11 MB, is
+/// How many digests are kept; files beyond them are read once more. A table of 2^16 places, 3 MB, is
 /// full then (hashbrown leaves an eighth free).
-const MOST_DIGESTS: usize = (1 << 18) / 8 * 7;
+const MOST_DIGESTS: usize = (1 << 16) / 8 * 7;
 
 impl FileDigests {
     /// Notes the digest of a file that has just been written.

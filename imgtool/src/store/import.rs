@@ -45,8 +45,8 @@ fn copy_archive(input: impl Read, sink: &mut impl Write) -> Result<()> {
     if start.is_empty() {
         bail!("the archive is empty");
     }
-    let decoder = Compression::detect(start).decoder(input)?;
     let limits = Limits::default();
+    let decoder = Compression::detect(start).decoder(input, &limits.memory)?;
     let copying = Copying {
         source: decoder,
         sink,

@@ -39,7 +39,7 @@ impl Store {
             }
             let number = plan.blobs.len();
             meanwhile = Some(Box::new(move |transfer| {
-                self.unpack_coming(&manifest, limits, transfer, progress, number)
+                self.unpack_coming(&manifest, &limits, transfer, progress, number)
             }));
         }
         // A lock of its own, shared as ours is.
@@ -52,7 +52,7 @@ impl Store {
     fn unpack_coming(
         &self,
         manifest: &RawDocument,
-        limits: Limits,
+        limits: &Limits,
         transfer: &Transfer<'_>,
         progress: &Progress,
         number: usize,

@@ -65,7 +65,7 @@ impl DockerArchiveDestination {
         let limits = Limits::default();
         let mut length = 0;
         let mut buffer = vec![0; 256 << 10];
-        let mut decoder = compression.decoder(&mut content)?;
+        let mut decoder = compression.decoder(&mut content, &limits.memory)?;
         loop {
             crate::sys::signal::check()?;
             let count = decoder.read(&mut buffer).context("decompress a layer")?;

@@ -175,6 +175,8 @@ pub enum Packing {
     Plain,
     Gzip,
     Zstd,
+    /// With a window that is a power of two.
+    ZstdWithWindow(u32),
 }
 
 impl Packing {
@@ -188,6 +190,12 @@ impl Packing {
                 encoder.finish().unwrap()
             }
             Packing::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+            Packing::ZstdWithWindow(power) => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+                encoder.window_log(power).unwrap();
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
         }
     }
 
@@ -195,7 +203,9 @@ impl Packing {
         match self {
             Packing::Plain => "application/vnd.oci.image.layer.v1.tar",
             Packing::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Packing::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Packing::Zstd | Packing::ZstdWithWindow(_) => {
+                "application/vnd.oci.image.layer.v1.tar+zstd"
+            }
         }
     }
 }

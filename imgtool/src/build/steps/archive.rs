@@ -43,8 +43,9 @@ impl Archive {
         }
         let compression = Compression::detect(start);
         let is_archive = {
-            let decoder = compression.decoder(&mut input)?;
-            let mut tar = TarReader::new(BufReader::new(decoder), Limits::default().tar);
+            let limits = Limits::default();
+            let decoder = compression.decoder(&mut input, &limits.memory)?;
+            let mut tar = TarReader::new(BufReader::new(decoder), limits.tar);
             matches!(tar.next_entry(), Ok(Some(_)))
         };
         let mut file = input.into_inner();
@@ -58,12 +59,12 @@ impl Archive {
             keep_dirlinks: true,
             ..ApplyOptions::default()
         };
+        let limits = options.limits.clone();
         let mut applier = Applier::on_top(directory, options)?;
-        let decoder = self
-            .compression
-            .decoder(BufReader::with_capacity(BUFFER, self.file))?;
+        let input = BufReader::with_capacity(BUFFER, self.file);
+        let decoder = self.compression.decoder(input, &limits.memory)?;
         let decoder = BufReader::with_capacity(BUFFER, decoder);
-        let mut tar = TarReader::new(decoder, Limits::default().tar);
+        let mut tar = TarReader::new(decoder, limits.tar);
         applier
             .apply_layer(&mut tar)
             .context("unpack the archive")?;

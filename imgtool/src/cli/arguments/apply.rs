@@ -6,6 +6,7 @@ use clap::Args;
 use super::MappingArguments;
 use crate::layer::apply::ApplyOptions;
 use crate::layer::limits::Limits;
+use crate::memory_budget::MemoryBudget;
 
 /// How layers are applied, and how much they may hold.
 #[derive(Debug, Args)]
@@ -30,9 +31,9 @@ pub struct ApplyArguments {
     #[arg(long, value_name = "N", default_value_t = Limits::default().tar.entries)]
     max_entries: u64,
 
-    /// Refuse a layer of which more than this has to be kept in memory: some 16 bytes for each file in
-    /// a directory of the layers below.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().memory)]
+    /// Refuse a layer that takes more memory than this: some 10 bytes for each file in a directory of
+    /// the layers below, and a zstd layer's window. All else takes less than 20 MiB.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().memory.most())]
     max_memory: usize,
 }
 
@@ -42,7 +43,7 @@ impl ApplyArguments {
         let mut limits = Limits {
             bytes: self.max_bytes,
             ratio: self.max_ratio,
-            memory: self.max_memory,
+            memory: MemoryBudget::new(self.max_memory),
             ..Limits::default()
         };
         limits.tar.entries = self.max_entries;

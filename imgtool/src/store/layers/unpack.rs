@@ -32,12 +32,12 @@ use crate::warnings::Warnings;
 impl Store {
     /// The layers of an image, unpacked: those that aren't are now, verified on the way. They stay
     /// while this store is open; a bundle's reference ([`crate::store::bundles`]) keeps them longer.
-    pub fn unpacked_layers(&self, image: &Image, limits: Limits) -> Result<LayerChain> {
+    pub fn unpacked_layers(&self, image: &Image, limits: &Limits) -> Result<LayerChain> {
         self.unpacked(&image.layers()?, limits)
     }
 
     /// The same of layers of which no image may have been made yet, the lowest first.
-    pub fn unpacked(&self, layers: &[Layer<'_>], limits: Limits) -> Result<LayerChain> {
+    pub fn unpacked(&self, layers: &[Layer<'_>], limits: &Limits) -> Result<LayerChain> {
         self.unpacked_meanwhile(layers, limits, None)
     }
 
@@ -46,7 +46,7 @@ impl Store {
     pub fn unpacked_meanwhile(
         &self,
         layers: &[Layer<'_>],
-        limits: Limits,
+        limits: &Limits,
         coming: Option<Coming<'_>>,
     ) -> Result<LayerChain> {
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
@@ -93,10 +93,11 @@ impl Store {
         chain: &LayerChain,
         layers: &[Layer<'_>],
         missing: &[usize],
-        mut limits: Limits,
+        limits: &Limits,
         coming: Option<Coming<'_>>,
     ) -> Result<()> {
         let of_layer = |number: usize| format!("layer {}", layers[number].descriptor.digest);
+        let mut bytes_left = limits.bytes;
         let mut to_start = missing.iter().peekable();
         let mut started = VecDeque::new();
         for &number in missing {
@@ -121,13 +122,13 @@ impl Store {
             let Some(mut stream) = started.pop_front() else {
                 break;
             };
-            stream.bytes_allowed = limits.bytes;
+            stream.bytes_allowed = bytes_left;
             let (below, from_here) = chain.directories.split_at(number);
             let unpacked = unpack_layer(&from_here[0], below, stream, limits);
             if let Some(coming) = coming {
                 coming.end(number, &unpacked);
             }
-            limits.bytes -= unpacked.with_context(|| of_layer(number))?;
+            bytes_left -= unpacked.with_context(|| of_layer(number))?;
         }
         Ok(())
     }
@@ -169,7 +170,7 @@ pub fn can_share_layers() -> bool {
     rustix::process::geteuid().is_root() && !in_user_namespace()
 }
 
-/// How many layers are inflated before it is their turn; some 4 MiB of each may wait.
+/// How many layers are inflated before it is their turn; some 2 MiB of each may wait.
 const LAYERS_AHEAD: usize = 1;
 
 /// Unpacks one layer on top of others, the lowest first, unless somebody else does meanwhile.
@@ -178,7 +179,7 @@ fn unpack_layer(
     target: &Path,
     below: &[PathBuf],
     stream: LayerStream,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<u64> {
     let Some(making) = Making::begin(target)? else {
         return Ok(0);
@@ -228,10 +229,10 @@ impl Making {
         &self,
         below: &[PathBuf],
         stream: LayerStream,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<u64> {
         let options = ApplyOptions {
-            limits,
+            limits: limits.clone(),
             for_overlay: true,
             ..ApplyOptions::default()
         };

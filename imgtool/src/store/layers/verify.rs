@@ -14,6 +14,7 @@ use crate::layer::rootfs::RootFs;
 use crate::layer::tar::TarLimits;
 use crate::layout::digest::Digest;
 use crate::layout::resolve::Image;
+use crate::memory_budget::MemoryBudget;
 use crate::store::Store;
 
 /// How many unpacked layers there are.
@@ -79,9 +80,9 @@ impl Store {
             let Some(making) = Making::begin(&place)? else {
                 continue;
             };
-            let stream = start_layer(self.layout(), layer, UNLIMITED, None);
+            let stream = start_layer(self.layout(), layer, &unlimited(), None);
             making
-                .fill(below, stream.with_context(context)?, UNLIMITED)
+                .fill(below, stream.with_context(context)?, &unlimited())
                 .with_context(context)?;
             let found = RootFs::new(open_directory_at(CWD, directory)?);
             compare(
@@ -96,14 +97,16 @@ impl Store {
 }
 
 /// The layer has been unpacked before, by who set the limits.
-const UNLIMITED: Limits = Limits {
-    bytes: u64::MAX,
-    ratio: u64::MAX,
-    ratio_from: u64::MAX,
-    directories: 8 << 20,
-    memory: usize::MAX,
-    tar: TarLimits {
-        entries: u64::MAX,
-        extension: 1 << 20,
-    },
-};
+fn unlimited() -> Limits {
+    Limits {
+        bytes: u64::MAX,
+        ratio: u64::MAX,
+        ratio_from: u64::MAX,
+        memory: MemoryBudget::new(usize::MAX),
+        tar: TarLimits {
+            entries: u64::MAX,
+            ..TarLimits::default()
+        },
+        ..Limits::default()
+    }
+}
