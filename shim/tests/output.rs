@@ -43,6 +43,23 @@ fn drain_stderr(child: &mut Child) -> std::thread::JoinHandle<Vec<u8>> {
     })
 }
 
+/// What a container's script begins with that waits until so many clients are there, each of whom says so
+/// in a line ([`say_hello`]).
+fn await_clients(count: usize) -> String {
+    let hellos: String = (0..count).map(|_| "read hello; ").collect();
+    hellos + ">/dev/all-are-here; "
+}
+
+/// Lets the clients of a container that began with [`await_clients`] say that they are there.
+fn say_hello(clients: &mut [Owned], shim: &Shim, id: &str) {
+    for client in clients {
+        let input = client.0.stdin.as_mut().unwrap();
+        input.write_all(b"hello\n").unwrap();
+    }
+    let here = format!("/proc/{}/root/dev/all-are-here", shim.state(id)["pid"]);
+    eventually("all are attached", || fs::exists(&here).unwrap());
+}
+
 #[test]
 fn a_detached_containers_log_has_every_byte() {
     let (shim, out, err) = shim_with_patterns("");
@@ -91,7 +108,10 @@ fn a_reader_that_is_not_there_holds_the_foreground_container_back() {
     let id = new_id();
     let log = shim.place.path().join("own.log");
     let mut run = spawn(shim.run_command(&["--log", log.to_str().unwrap()], &id));
-    std::thread::sleep(Duration::from_millis(1500));
+    eventually("there is output", || {
+        fs::metadata(&log).is_ok_and(|log| log.len() > 0)
+    });
+    std::thread::sleep(Duration::from_secs(1));
     // Some pipes and one socket full of each stream, and no more.
     assert!(
         fs::metadata(&log).unwrap().len() < 4 << 20,
@@ -120,14 +140,13 @@ fn a_foreground_whose_reader_goes_away_goes_on() {
 
 #[test]
 fn attached_clients_slow_stopped_and_killed_cost_the_log_nothing() {
-    let (shim, out, err) = shim_with_patterns("read go;");
+    let (shim, out, err) = shim_with_patterns(&(await_clients(4) + "read go;"));
     let id = new_id();
     shim.run_detached(&[], &id);
     let mut clients: Vec<Owned> = (0..4)
         .map(|_| spawn(shim.command(&["attach", &id])))
         .collect();
-    // Each has arrived when it has got something through; the container reads only one line.
-    std::thread::sleep(Duration::from_millis(300));
+    say_hello(&mut clients, &shim, &id);
     let [fast, slow, stopped, killed] = &mut clients[..] else {
         panic!()
     };
@@ -144,7 +163,7 @@ fn attached_clients_slow_stopped_and_killed_cost_the_log_nothing() {
     let started = Instant::now();
     assert_eq!(shim.say(&["wait", &id]).stdout, "0\n");
     assert!(
-        started.elapsed() < Duration::from_secs(20),
+        started.elapsed() < Duration::from_secs(60),
         "someone held the container up"
     );
     let log = fs::read(shim.record(&id).join("log")).unwrap();
@@ -174,13 +193,14 @@ fn attached_clients_slow_stopped_and_killed_cost_the_log_nothing() {
 #[test]
 fn several_clients_see_the_same() {
     let shim = Shim::new();
-    shim.script("read go; echo \"out $go\"; echo \"err $go\" >&2; read last; exit 9");
+    let script = "read go; echo \"out $go\"; echo \"err $go\" >&2; read last; exit 9";
+    shim.script(&(await_clients(3) + script));
     let id = new_id();
     shim.run_detached(&[], &id);
     let mut clients: Vec<Owned> = (0..3)
         .map(|_| spawn(shim.command(&["attach", &id])))
         .collect();
-    std::thread::sleep(Duration::from_millis(300));
+    say_hello(&mut clients, &shim, &id);
     clients[1]
         .0
         .stdin

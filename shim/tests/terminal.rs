@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -148,7 +147,9 @@ fn a_person_leaves_and_comes_back() {
         .map(|desk| desk.sit(&mut shim.command(&["attach", &id])))
         .collect();
     eventually("both are attached", || desks.iter().all(Desk::is_raw));
-    std::thread::sleep(Duration::from_millis(200));
+    // Who hears the answer gets all that follows.
+    desks[1].type_in(b"one more\r");
+    desks[1].see("heard one more");
     desks[0].type_in(b"second\r");
     for desk in &mut desks {
         desk.see("heard second");

@@ -1,6 +1,7 @@
 //! What conmon's callers do: podman's or CRI-O's part of the contract, by hand.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -168,10 +169,12 @@ impl Caller {
         finish(command.args(arguments).stdin(Stdio::null()))
     }
 
-    /// The supervisor's own process id, from its pid file.
+    /// The supervisor's own process id, from its pid file; that is written by the process that it is a
+    /// child of, while it may already have told of its container.
     pub fn supervisor(&self) -> u64 {
-        let text = fs::read_to_string(self.place("conmon.pid")).unwrap();
-        text.parse().unwrap()
+        let read = || fs::read_to_string(self.place("conmon.pid"));
+        eventually("there is conmon's pid file", || read().is_ok());
+        read().unwrap().parse().unwrap()
     }
 
     pub fn note_supervisor(&self) {
@@ -204,12 +207,17 @@ impl Caller {
 
     /// Connects to the attach socket.
     pub fn attach(&self) -> Attached {
-        let attached = Attached::connect(&self.shim.bundle().join("attach"));
-        if !self.is_ours() {
-            // conmon takes in one client a turn, and those who have connected but not been taken in
-            // miss what the container writes meanwhile.
-            std::thread::sleep(Duration::from_millis(100));
+        if self.is_ours() {
+            return Attached::connect(&self.shim.bundle().join("attach"));
         }
+        // conmon takes in one client a turn, and those who have connected but not been taken in
+        // miss what the container writes meanwhile.
+        let supervisor = self.supervisor();
+        let before = sockets_of(supervisor);
+        let attached = Attached::connect(&self.shim.bundle().join("attach"));
+        eventually("the client is taken in", || {
+            !sockets_of(supervisor).is_subset(&before)
+        });
         attached
     }
 
@@ -232,7 +240,7 @@ impl Drop for Caller {
             assert!(said.stderr.contains("not exist"), "{said:?}");
         }
         for supervisor in self.supervisors.take() {
-            let mut patience = 400;
+            let mut patience = 4000;
             while is_alive(supervisor) && patience > 0 {
                 std::thread::sleep(Duration::from_millis(5));
                 patience -= 1;
@@ -323,6 +331,15 @@ impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.child.wait();
     }
+}
+
+/// The sockets that a process has open, by the names that the kernel gives them.
+fn sockets_of(pid: u64) -> BTreeSet<PathBuf> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .collect()
 }
 
 /// A client at the attach socket.

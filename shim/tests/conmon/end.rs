@@ -44,11 +44,12 @@ for_both! {
         let (mut started, _) = caller.run(&["--sync", "--exit-delay", "1", "--exit-command",
             "/bin/sh", "--exit-command-arg=-c", "--exit-command-arg=exit 9"]);
         assert_eq!(caller.exit_status(), "6");
-        let told = Instant::now();
+        let told = fs::metadata(caller.place("exits").join(&caller.id)).unwrap().modified().unwrap();
         // Before 2.2, conmon didn't look at it.
         let status = started.child.wait().unwrap().code().unwrap();
         assert!(status == 9 || !caller.is_ours() && status == 6, "{status}");
-        assert!(told.elapsed() >= Duration::from_millis(800), "{:?}", told.elapsed());
+        let elapsed = told.elapsed().unwrap();
+        assert!(elapsed >= Duration::from_millis(800), "{elapsed:?}");
     }
 
     fn a_timeout_kills_the_container(program: Program) {
@@ -121,10 +122,16 @@ for_both! {
         caller.shim.configure(|config| {
             config["linux"]["cgroupsPath"] = format!("/{}", caller.id).into();
             config["linux"]["resources"]["memory"] = json!({"limit": 8 << 20, "swap": 8 << 20});
+            // conmon itself may miss what happened right before the end.
+            let rest = if caller.is_ours() { "exit 3" } else { "sleep 1000" };
             config["process"]["args"] =
-                json!(["sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1; exit 3"]);
+                json!(["sh", "-c", format!("dd if=/dev/zero of=/dev/null bs=64M count=1; {rest}")]);
         });
-        let (_started, _) = caller.run(&[]);
+        let (_started, pid) = caller.run(&[]);
+        if !caller.is_ours() {
+            eventually("it tells of it", || caller.place("persist/oom").exists());
+            signal(u32::try_from(pid).unwrap(), Signal::KILL);
+        }
         let status = caller.exit_status();
         assert!(["3", "137"].contains(&status.as_str()), "{status}");
         assert!(caller.place("persist/oom").exists());
@@ -153,13 +160,13 @@ for_both! {
     fn a_stream_that_stays_open_does_not_delay_the_end(program: Program) {
         let caller = Caller::new(program, "");
         caller.shim.configure(|config| {
-            config["process"]["args"] = json!(["sh", "-c", "sleep 5 & exit 2"]);
+            config["process"]["args"] = json!(["sh", "-c", "sleep 60 & exit 2"]);
             let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
             namespaces.retain(|namespace| namespace["type"] != "pid");
         });
         let (_started, _) = caller.run(&[]);
         let began = Instant::now();
         assert_eq!(caller.exit_status(), "2");
-        assert!(began.elapsed() < Duration::from_secs(4));
+        assert!(began.elapsed() < Duration::from_secs(50));
     }
 }

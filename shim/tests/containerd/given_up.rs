@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -124,7 +126,11 @@ fn a_create_that_is_given_up_while_its_logger_gets_ready_is_not_begun() {
     let containerd = Containerd::new();
     containerd.shim.script("sleep 600");
     let logger = containerd.shim.place.path().join("logger");
-    let script = "#!/bin/sh\n/bin/sleep 1; exec 5>&-; exec /bin/cat <&3 >/dev/null\n";
+    let go = logger.with_file_name("go");
+    let script = format!(
+        "#!/bin/sh\nwhile ! [ -e {} ]; do /bin/sleep 0.05; done\nexec 5>&-; exec /bin/cat <&3 >/dev/null\n",
+        go.display()
+    );
     fs::write(&logger, script).unwrap();
     fs::set_permissions(&logger, fs::Permissions::from_mode(0o755)).unwrap();
     let (id, bundle) = (new_id(), containerd.shim.bundle());
@@ -134,7 +140,8 @@ fn a_create_that_is_given_up_while_its_logger_gets_ready_is_not_begun() {
     client.ask_within(Duration::from_millis(300), "Create", &request);
     let status = client.hear::<CreateTaskResponse>().unwrap_err();
     assert_eq!(status.code, DEADLINE_EXCEEDED);
-    std::thread::sleep(Duration::from_millis(1500));
+    fs::write(&go, "").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     assert!(!containerd.runtime_knows(&id));
     // The id is free again.
     client
@@ -168,7 +175,7 @@ fn a_shim_that_ends_waits_for_no_logger() {
         status.message
     );
     eventually("the shim has ended", || !is_alive(shim));
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[test]
@@ -239,17 +246,17 @@ fn a_terminal_that_nobody_reads_holds_nobody_up() {
         assert_eq!(terminal, "0", "the shim has got a terminal");
         assert_eq!(state(&mut client, &id, "").status(), Status::Running);
         // Nothing is lost: it waits for who reads it. EIO: nobody has the terminal open any more.
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
         let reader = std::thread::spawn(move || {
             let (mut master, mut bytes) = (fs::File::from(master), vec![0; 4096]);
-            let mut count = 0;
             while let Ok(length) = master.read(&mut bytes) {
-                count += length;
+                counted.fetch_add(length, Ordering::Relaxed);
             }
-            count
         });
-        // Let it all be written before the writer is killed.
-        std::thread::sleep(Duration::from_millis(500));
+        eventually("all is read", || count.load(Ordering::Relaxed) >= 200_000);
         end(&mut client, &id);
-        assert_eq!(reader.join().unwrap(), 200_000);
+        reader.join().unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 200_000);
     }
 }

@@ -125,7 +125,7 @@ fn a_runtime_that_makes_no_sense_is_quoted() {
         let said = finish(command.stdin(Stdio::null()));
         assert_ne!(said.status, 0, "{script}");
         assert!(said.stderr.contains(word), "{script}: {}", said.stderr);
-        assert!(began.elapsed() < Duration::from_secs(10), "{script}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{script}");
         containerd.assert_gone(&id);
     }
     containerd.assert_idle();
