@@ -79,6 +79,8 @@ pub fn exec(
         .ok_or_else(|| Error::new("cannot exec in a stopped container"))?;
 
     let host = Host::detect(spec, Some(process), state.cgroups.driver())?;
+    // Before the birth: the child takes what is open into the container, if not for long.
+    close_spent();
     let plan = plan::for_exec(
         spec,
         process,
