@@ -330,7 +330,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__bundle)
-            opts="-p -e -u -w -t -v -l -h --flat --network --publish --dns --dns-search --dns-option --add-host --cni-conf --cni-bin --runtime --runtime-root --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --max-memory --store --retry-times --idle-timeout --registries-conf --entrypoint --env --env-file --user --workdir --tty --no-new-privileges --hostname --mount --volume --tmpfs --read-only --shm-size --memory --memory-swap --cpus --pids-limit --ulimit --cap-add --cap-drop --seccomp --device --sysctl --label --privileged --help"
+            opts="-p -e -u -w -t -v -l -h --flat --network --publish --dns --dns-search --dns-option --add-host --cni-conf --cni-bin --runtime --runtime-root --uid-map --gid-map --rootless --keep-dirlinks --max-bytes --max-ratio --max-entries --max-memory --store --retry-times --idle-timeout --registries-conf --entrypoint --env --env-file --user --group-add --workdir --tty --no-new-privileges --hostname --mount --volume --tmpfs --read-only --shm-size --memory --memory-swap --cpus --pids-limit --ulimit --cap-add --cap-drop --seccomp --device --sysctl --label --privileged --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,6 +441,10 @@ _windlass__img() {
                     return 0
                     ;;
                 -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group-add)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1822,7 +1826,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__rm)
-            opts="-h --image --store --retry-times --idle-timeout --registries-conf --help"
+            opts="-f -h --image --force --store --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

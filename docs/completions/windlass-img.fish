@@ -158,6 +158,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -l store -
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -s f -l force -d 'It is fine if there is no such image'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand rm" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l layout -d 'The directory of a layout' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l store -d 'The store, in its usual place (/var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass) or another' -r -F
@@ -270,6 +271,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l ent
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -s e -l env -d 'A variable; without =VALUE the caller\'s own value, and if he has none, the image\'s goes. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l env-file -d 'Variables from a file, one a line; # begins a comment. --env comes after it' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -s u -l user -d 'Who runs it: names of the image\'s /etc/passwd and /etc/group, or numbers' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l group-add -d 'A further group that it is in: a name of the image\'s /etc/group, or a number. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -s w -l workdir -d 'The directory where it begins; made if it isn\'t there' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l hostname -d 'The container\'s host name; the beginning of the bundle\'s id unless given' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l mount -d 'A mount, such as type=bind,source=/srv,target=/srv,readonly; the types are bind, volume and tmpfs, the keys Docker\'s. May be repeated' -r

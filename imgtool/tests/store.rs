@@ -140,7 +140,11 @@ fn images_come_are_named_and_go() {
         img(&workshop, &["inspect", "mine"]).output().unwrap(),
         "no image 'mine' in store",
     );
-    ours(&workshop, &["rm", &digest[7..15]]);
+    refused(
+        img(&workshop, &["rm", "mine"]).output().unwrap(),
+        "no image 'mine' in store",
+    );
+    ours(&workshop, &["rm", "-f", "mine", &digest[7..15], "mine"]);
     assert_eq!(names(&workshop), Vec::<String>::new());
     let blobs = std::fs::read_dir(workshop.path("store/blobs/sha256")).unwrap();
     assert_eq!(blobs.count(), 0, "no image needs them any more");

@@ -45,6 +45,15 @@ pub(crate) fn resolve(user: &str, rootfs: Option<&RootFs>) -> Result<User> {
     resolve_in(user, &passwd, &group).with_context(|| format!("user '{}'", user.escape_debug()))
 }
 
+/// Resolves groups in the image's root file system: names of its /etc/group, and numbers.
+pub(crate) fn resolve_groups(groups: &[String], rootfs: &RootFs) -> Result<Vec<u32>> {
+    let database = database(Some(rootfs), b"etc/group")?;
+    let number_of = |name: &String| {
+        group_number(name, &database).with_context(|| format!("group '{}'", name.escape_debug()))
+    };
+    groups.iter().map(number_of).collect()
+}
+
 /// Whether only a root file system can tell which user it is: a name is in it, where a number
 /// would do.
 pub(crate) fn has_name(user: &str) -> Result<bool> {

@@ -21,6 +21,10 @@ pub struct Remove {
     #[arg(long, value_name = "LAYOUT[:TAG]", conflicts_with = "store")]
     image: Option<ImageReference>,
 
+    /// It is fine if there is no such image.
+    #[arg(long, short)]
+    force: bool,
+
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
@@ -44,7 +48,14 @@ impl Remove {
         let configuration = self.connection.configuration()?;
         let store = self.store.open()?;
         for name in &self.names {
-            let image = store.find(name, &configuration)?;
+            let image = if self.force {
+                match store.find_if_there(name, &configuration)? {
+                    Some(image) => image,
+                    None => continue,
+                }
+            } else {
+                store.find(name, &configuration)?
+            };
             if image.by_name {
                 store.remove_names(&image.names[..1])?;
             } else if image.names.is_empty() {

@@ -117,6 +117,21 @@ impl Store {
 
     /// The image of a name, or of the beginning of its digest or its configuration's.
     pub fn find(&self, text: &str, configuration: &Configuration) -> Result<Stored> {
+        self.find_if_there(text, configuration)?.with_context(|| {
+            format!(
+                "no image '{}' in {} (see images)",
+                text.escape_debug(),
+                self.layout.path().display()
+            )
+        })
+    }
+
+    /// The same, if there is one.
+    pub fn find_if_there(
+        &self,
+        text: &str,
+        configuration: &Configuration,
+    ) -> Result<Option<Stored>> {
         let images = self.images()?;
         for name in possible_names(text, configuration) {
             let named = images.iter().find(|image| image.names.contains(&name));
@@ -125,7 +140,7 @@ impl Store {
                 image.names.retain(|other| *other != name);
                 image.names.insert(0, name);
                 image.by_name = true;
-                return Ok(image);
+                return Ok(Some(image));
             }
         }
         if let Some(hex) = name::digest_beginning(text) {
@@ -136,16 +151,12 @@ impl Store {
                 }
             }
             match found.as_slice() {
-                [only] => return Ok((*only).clone()),
+                [only] => return Ok(Some((*only).clone())),
                 [] => {}
                 several => bail!("{} images' digests begin with '{hex}'", several.len()),
             }
         }
-        bail!(
-            "no image '{}' in {} (see images)",
-            text.escape_debug(),
-            self.layout.path().display()
-        )
+        Ok(None)
     }
 
     fn begins_with(&self, image: &Stored, hex: &str) -> Result<bool> {

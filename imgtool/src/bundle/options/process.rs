@@ -1,4 +1,4 @@
-//! `--user`, `--workdir`, `--tty`, `--no-new-privileges`: what the process is.
+//! `--user`, `--group-add`, `--workdir`, `--tty`, `--no-new-privileges`: what the process is.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,6 +15,10 @@ pub struct ProcessOptions {
     /// Who runs it: names of the image's /etc/passwd and /etc/group, or numbers.
     #[arg(long, short = 'u', value_name = "USER[:GROUP]")]
     user: Option<String>,
+
+    /// A further group that it is in: a name of the image's /etc/group, or a number. May be repeated.
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
 
     /// The directory where it begins; made if it isn't there.
     #[arg(long, short = 'w', value_name = "PATH")]
@@ -60,6 +64,11 @@ impl ProcessOptions {
         if !groups.contains(&user.gid) {
             groups.insert(0, user.gid);
         }
+        for gid in user::resolve_groups(&self.group_add, rootfs).context("--group-add")? {
+            if !groups.contains(&gid) {
+                groups.push(gid);
+            }
+        }
         process.user.additional_gids = groups;
         Ok(user.home)
     }
@@ -102,6 +111,27 @@ mod tests {
             "--user: user 'nobody-here': no such name",
         );
         refused(&["--user=-1"], "--user");
+    }
+
+    #[test]
+    fn groups_are_added() {
+        let groups = |flags: &[&str]| applied(flags)["process"]["user"]["additionalGids"].clone();
+        assert_eq!(groups(&["--group-add=video"]), json!([0, 44]));
+        assert_eq!(
+            groups(&[
+                "--user=app",
+                "--group-add",
+                "7",
+                "--group-add=video",
+                "--group-add=7"
+            ]),
+            json!([1001, 44, 7])
+        );
+        refused(
+            &["--group-add=nobody-here"],
+            "--group-add: group 'nobody-here': no such group",
+        );
+        refused(&["--group-add=-1"], "--group-add");
     }
 
     #[test]
