@@ -548,6 +548,8 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand save" -l retry
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand save" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand save" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand save" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -s m -l message -d 'A note about where it comes from, for the image\'s history' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -s c -l change -d 'Change the image\'s configuration by an instruction of a Dockerfile; may be repeated: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -l compress -d 'How to compress the new layer; auto: as the image\'s other layers are, or else gzip' -r -f -a "auto\t''
 none\t''
 gzip\t''

@@ -195,6 +195,37 @@ fn a_root_file_system_becomes_an_image() {
         std::fs::read_to_string(workshop.path("bundle/rootfs/hello")).unwrap(),
         "world"
     );
+    let changes = [
+        "-c",
+        "CMD [\"/hello\"]",
+        "--change=ENV A=1 B=$A",
+        "-m",
+        "by hand",
+    ];
+    ours(
+        &workshop,
+        &[&["import"], &changes[..], &["root.tar.gz", "changed"]].concat(),
+    );
+    let shown: Value = serde_json::from_str(&ours(&workshop, &["inspect", "changed"])).unwrap();
+    assert_eq!(
+        shown["Image"]["config"]["Cmd"],
+        serde_json::json!(["/hello"])
+    );
+    assert_eq!(
+        shown["Image"]["config"]["Env"],
+        serde_json::json!(["A=1", "B="])
+    );
+    assert_eq!(shown["Image"]["history"][0]["comment"], "by hand");
+    ours(&workshop, &["rm", "changed"]);
+    refused(
+        img(
+            &workshop,
+            &["import", "--change=EXPOSE x", "root.tar.gz", "bad"],
+        )
+        .output()
+        .unwrap(),
+        "--change EXPOSE: 'x' is no port",
+    );
     // What can't be unpacked is no image.
     let mut broken = archive.clone();
     broken[150] ^= 1;

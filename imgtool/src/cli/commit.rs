@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 
-use super::arguments::{CompressArguments, RuntimeArguments};
-use crate::build::changes::{Change, change};
+use super::arguments::{ChangeArguments, CompressArguments, RuntimeArguments};
 use crate::bundle::commit::{self, CommitOptions};
 use crate::bundle::container_bundle::ContainerBundle;
 use crate::bundle::pause::Paused;
@@ -34,10 +33,8 @@ pub struct Commit {
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
 
-    /// Change the image's configuration by an instruction of a Dockerfile; may be repeated: CMD,
-    /// ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR.
-    #[arg(short, long, value_name = "INSTRUCTION", value_parser = parsed_change)]
-    change: Vec<Change>,
+    #[command(flatten)]
+    change: ChangeArguments,
 
     /// Whether to pause the container, if it runs, so that nothing changes meanwhile.
     #[arg(short, long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true,
@@ -60,10 +57,6 @@ pub struct Commit {
 
 fn checked_name(text: &str) -> Result<String, String> {
     stored_name(text).map_err(|error| format!("{error:#}"))
-}
-
-fn parsed_change(text: &str) -> Result<Change, String> {
-    Change::parse(text).map_err(|error| format!("{error:#}"))
 }
 
 impl Commit {
@@ -91,7 +84,7 @@ impl Commit {
             None
         };
         commit::commit(&bundle, &store, &self.name, &options, |edit| {
-            change(edit, &self.change)
+            self.change.make(edit)
         })
     }
 }

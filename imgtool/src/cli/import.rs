@@ -7,20 +7,27 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::{CompressArguments, StoreArguments};
+use super::arguments::{ChangeArguments, CompressArguments, StoreArguments};
 use crate::date;
+use crate::layout::document::History;
 use crate::layout::edit::ImageEdit;
 use crate::store::name::stored_name;
 use crate::sys::signal;
 
 /// Makes an image of one layer out of a tar file of a root file system, plain or compressed.
 ///
-/// Prints the image's digest. The image says nothing of how to run: see config.
+/// Prints the image's digest. The image says nothing of how to run but what --change says: see config.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: tar -C rootfs -c . | windlass-img import - registry.example.com/base:1"
+    after_help = "Example: tar -C rootfs -c . | windlass-img import --change 'CMD [\"sh\"]' - registry.example.com/base:1"
 )]
 pub struct Import {
+    /// A note about where it comes from, for the image's history.
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+
+    #[command(flatten)]
+    change: ChangeArguments,
     #[command(flatten)]
     compress: CompressArguments,
     #[command(flatten)]
@@ -47,13 +54,20 @@ impl Import {
             let file = File::open(&self.file);
             Box::new(file.with_context(|| format!("open {}", self.file.display()))?)
         };
-        let compression = self
-            .compress
-            .choose(&ImageEdit::blank(&date::now_or_epoch()?)?);
+        let created = date::now_or_epoch()?;
+        let mut edit = ImageEdit::blank(&created)?;
+        self.change.make(&mut edit)?;
+        let compression = self.compress.choose(&edit);
+        let history = History {
+            created: Some(created),
+            created_by: Some("windlass-img import".to_owned()),
+            comment: self.message,
+            ..History::default()
+        };
         let digest = self
             .store
             .open()?
-            .import(input, &self.name, compression)
+            .import(input, &self.name, edit, history, compression)
             .with_context(|| format!("can't import {}", self.file.display()))?;
         writeln!(io::stdout(), "{digest}")?;
         Ok(())

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use anyhow::{Context, Result, bail};
 
 use super::Store;
-use crate::date;
 use crate::layer::diff::LayerSink;
 use crate::layer::limits::Limits;
 use crate::layer::tar::TarReader;
@@ -16,21 +15,22 @@ use crate::layout::media::Compression;
 use crate::sys::signal;
 
 impl Store {
-    /// Makes an image called `name` of a tar file, plain or compressed. The archive becomes the
-    /// layer byte for byte, once it is clear that it can be unpacked.
-    pub fn import(&self, input: impl Read, name: &str, compression: Compression) -> Result<Digest> {
+    /// Makes an image called `name` of a tar file, plain or compressed. The archive becomes the layer
+    /// byte for byte, once it is clear that it can be unpacked; it is added to `edit`, whose history
+    /// says `history` of it.
+    pub fn import(
+        &self,
+        input: impl Read,
+        name: &str,
+        mut edit: ImageEdit,
+        history: History,
+        compression: Compression,
+    ) -> Result<Digest> {
         let layout = self.layout();
         let mut incoming = layout.incoming()?;
         let mut sink = LayerSink::new(&mut incoming, compression)?;
         copy_archive(input, &mut sink)?;
         let layer = sink.finish()?;
-        let created = date::now_or_epoch()?;
-        let mut edit = ImageEdit::blank(&created)?;
-        let history = History {
-            created: Some(created),
-            created_by: Some("windlass-img import".to_owned()),
-            ..History::default()
-        };
         edit.add_layer(&layer, Some(history))?;
         let way = edit.commit(layout, &mut incoming, &[layer.blob], name)?;
         let manifest = way.last().context("an image without a manifest")?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod change;
 mod compress;
 mod digest_file;
 mod history;
@@ -13,6 +14,7 @@ mod store;
 
 pub use access::{Access, Connection, DestinationAccess, SourceAccess};
 pub use apply::ApplyArguments;
+pub use change::ChangeArguments;
 pub use compress::CompressArguments;
 pub use digest_file::write_digest_file;
 pub use history::HistoryArguments;
