@@ -5,7 +5,7 @@ mod harness;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -463,6 +463,23 @@ fn the_container_gets_three_descriptors() {
     let said = shim.run(&["--rm"], &new_id());
     // ls itself opens the directory.
     assert_eq!(said.stdout, "0\n1\n2\n3\n", "{said:?}");
+}
+
+/// What the shim opens must not become its own, or the container's, standard streams.
+#[test]
+fn a_caller_may_have_closed_its_standard_streams() {
+    let shim = Shim::new();
+    shim.script("ls /proc/self/fd; echo error >&2; exit 4");
+    let id = new_id();
+    let run = shim.run_command(&["-d"], &id);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
+    shell.arg(run.get_program()).args(run.get_args());
+    assert!(shell.status().unwrap().success());
+    assert_eq!(shim.say(&["wait", &id]).stdout, "4\n");
+    let logs = shim.say(&["logs", &id]);
+    let (out, err) = (logs.stdout.as_str(), logs.stderr.as_str());
+    assert_eq!((out, err), ("0\n1\n2\n3\n", "error\n"));
 }
 
 #[test]
