@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read};
 use anyhow::{Context, Result};
 use rustix::fs::{FileType, Stat};
 
-use crate::layer::inode::{Inode, Xattrs};
+use crate::layer::inode::Inode;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::Directory;
 use crate::sys::signal;
@@ -127,24 +127,9 @@ fn changes(expected: &Inode, found: &Inode) -> Result<Option<Difference>> {
         changed.push("content".to_owned());
     }
     let (one, other) = (attributes(expected)?, attributes(found)?);
-    let differs = |(name, value): &&(Vec<u8>, Vec<u8>), others: &Xattrs| {
-        !others
-            .iter()
-            .any(|(known, there)| known == name && there == value)
-    };
-    let mut names = BTreeSet::new();
-    names.extend(
-        one.iter()
-            .filter(|xattr| differs(xattr, &other))
-            .map(|(name, _)| name),
-    );
-    names.extend(
-        other
-            .iter()
-            .filter(|xattr| differs(xattr, &one))
-            .map(|(name, _)| name),
-    );
-    for name in names {
+    // Once, whether it is there on one side alone or on both with different values.
+    let differing = one.symmetric_difference(&other).map(|(name, _)| name);
+    for name in differing.collect::<BTreeSet<_>>() {
         changed.push(format!("attribute {}", name.escape_ascii()));
     }
     Ok((!changed.is_empty()).then_some(Difference::Changed(changed)))
@@ -163,8 +148,8 @@ fn name(kind: FileType) -> &'static str {
     }
 }
 
-fn attributes(inode: &Inode) -> Result<Xattrs> {
-    let mut xattrs = inode.xattrs()?;
+fn attributes(inode: &Inode) -> Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
+    let mut xattrs = BTreeSet::from_iter(inode.xattrs()?);
     xattrs.retain(|(name, _)| !OVERLAYS_NOTES.contains(&&name[..]));
     Ok(xattrs)
 }
