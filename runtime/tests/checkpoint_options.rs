@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use harness::criu::{IMAGES, call, checkpoint, count, must, restore, run, sandbox};
-use harness::{Sandbox, wait_until};
+use harness::{Sandbox, wait_for, wait_until};
 use serde_json::json;
 
 /// Without the option the container runs on; with it it is checkpointed, and restored with it.
@@ -87,7 +87,7 @@ fn a_page_server_takes_the_memory() {
     drop(free);
     let elsewhere = images(&sandbox, "elsewhere");
     fs::create_dir(&elsewhere).unwrap();
-    let _server = PageServer::start(&elsewhere, &port, &path);
+    let mut server = PageServer::start(&elsewhere, &port, &path);
     run(&sandbox, &path);
     checkpoint(
         &sandbox,
@@ -95,7 +95,9 @@ fn a_page_server_takes_the_memory() {
         &["--page-server", &format!("127.0.0.1:{port}")],
     );
     assert_eq!(memory_in(&images(&sandbox, "images")), 0);
-    wait_until("the memory has arrived", || memory_in(&elsewhere) > 0);
+    // The dump ends when all is sent, the server when all is written.
+    assert!(wait_for(&mut server.0).success());
+    assert!(memory_in(&elsewhere) > 0);
     for entry in fs::read_dir(&elsewhere).unwrap().map(Result::unwrap) {
         fs::copy(
             entry.path(),
