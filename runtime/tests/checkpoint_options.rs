@@ -156,10 +156,12 @@ fn open_connections_go_on() {
     let Some((mut sandbox, path)) = sandbox("criu-tcp") else {
         return;
     };
+    // Who is not listened to yet says so, and what stands in a file of standard error by then, CRIU
+    // wants to find there again.
     sandbox.script(
         "sleep 1000 | busybox nc -l -p 7 >/tmp/arrived & \
          (i=0; while :; do i=$((i+1)); echo $i; echo $i >/tmp/count; sleep 0.05; done) | \
-         while ! busybox nc 127.0.0.1 7; do sleep 0.05; done",
+         while ! busybox nc 127.0.0.1 7 2>/dev/null; do sleep 0.05; done",
     );
     let arrived = || {
         let seen = sandbox.must(&["exec", &sandbox.id, "/bin/cat", "/tmp/arrived"]);
