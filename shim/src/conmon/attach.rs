@@ -457,6 +457,16 @@ mod tests {
         }
     }
 
+    /// A socket in a bundle of its own, and where clients find it.
+    fn listening() -> (tempfile::TempDir, AttachSocket, SocketAddrUnix) {
+        let bundle = tempfile::tempdir().unwrap();
+        let directory = AttachDirectory::bundle(bundle.path());
+        let [listener, clients] = [2, 16].map(Token::of_front);
+        let attach = AttachSocket::listen(directory, listener, clients).unwrap();
+        let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
+        (bundle, attach, address)
+    }
+
     fn client(address: &SocketAddrUnix) -> OwnedFd {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let family = AddressFamily::UNIX;
@@ -467,11 +477,7 @@ mod tests {
 
     #[test]
     fn who_connects_just_before_the_end_reads_the_end_of_file() {
-        let bundle = tempfile::tempdir().unwrap();
-        let directory = AttachDirectory::bundle(bundle.path());
-        let [listener, clients] = [2, 16].map(Token::of_front);
-        let mut attach = AttachSocket::listen(directory, listener, clients).unwrap();
-        let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
+        let (_bundle, mut attach, address) = listening();
         let [silent, speaking] = [0, 1].map(|_| client(&address));
         rustix::net::send(&speaking, b"input", SendFlags::NOSIGNAL).unwrap();
         attach.close().unwrap();
@@ -481,13 +487,9 @@ mod tests {
 
     #[test]
     fn a_client_that_cannot_be_watched_is_dropped_alone() {
-        let bundle = tempfile::tempdir().unwrap();
-        let directory = AttachDirectory::bundle(bundle.path());
-        let [listener, clients] = [2, 16].map(Token::of_front);
-        let mut attach = AttachSocket::listen(directory, listener, clients).unwrap();
+        let (_bundle, mut attach, address) = listening();
         let poller = Poller::new().unwrap();
         attach.register(&poller);
-        let address = SocketAddrUnix::new(bundle.path().join("attach")).unwrap();
         let [first, second] = [0, 1].map(|_| {
             let socket = client(&address);
             attach.accept(&poller);
