@@ -34,10 +34,6 @@ const OWN_BINARY: &str = "/proc/self/exe";
 /// # Errors
 /// When no such file can be made.
 pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
-    let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
-    if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) && is_mount_of_its_own()? {
-        return Ok(());
-    }
     let sealed = match read_only_mount() {
         Ok(mount) => {
             debug(
@@ -46,6 +42,8 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
             );
             match goes_on_from(mount) {
                 Ok(()) => return Ok(()),
+                // Executed anew from such a mount already: it can't do better than that.
+                Err(_) if is_read_only_mount_of_its_own()? => return Ok(()),
                 Err(mount) => mount,
             }
         }
@@ -74,9 +72,13 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
     Err(Error::call("execveat(sealed copy of this program)", errno))
 }
 
-/// Whether the mount that we run from is of this one file, as the clone is. A read-only /usr is the
-/// host's, and may be written again tomorrow. (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8)
-fn is_mount_of_its_own() -> Result<bool> {
+/// Whether the mount that we run from is read-only and of this one file, as the clone is. A read-only
+/// /usr is the host's, and may be written again tomorrow. (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8)
+fn is_read_only_mount_of_its_own() -> Result<bool> {
+    let file_system = statvfs(OWN_BINARY).call(|| format!("statvfs({OWN_BINARY})"))?;
+    if !file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(false);
+    }
     let own = statx(CWD, OWN_BINARY, AtFlags::empty(), StatxFlags::empty())
         .call(|| format!("statx({OWN_BINARY})"))?;
     Ok(own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))

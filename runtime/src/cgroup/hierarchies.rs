@@ -1,6 +1,6 @@
 //! The host's cgroup hierarchies, found once.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use rustix::fs::{CWD, Mode, OFlags, openat, statfs};
 use rustix::io::Errno;
@@ -74,8 +74,9 @@ impl Hierarchies {
         if usual == files::CGROUP2_MAGIC {
             return unified(USUAL_MOUNT_POINT, &membership);
         }
-        let names = directory_names(USUAL_MOUNT_POINT)?;
-        let (mut list, missing) = at_usual_places(&membership, &names);
+        let hierarchies = named_in(&membership);
+        let names = directories_of(&hierarchies)?;
+        let (mut list, missing) = at_usual_places(hierarchies, &names);
         if !missing.is_empty() {
             let mountinfo = files::read_once("/proc/self/mountinfo")?;
             if let [only] = missing.as_slice()
@@ -175,11 +176,8 @@ fn unified(mount_point: &str, membership: &str) -> Result<Hierarchies> {
 }
 
 /// The hierarchies of `membership` (the text of `/proc/self/cgroup`, cgroups(7)) with their usual
-/// mount points, and those whose usual mount point isn't among `names`.
-///
-/// systemd mounts `cpu,cpuacct` under that very name and makes symlinks for the single ones; a
-/// mount point that is a symlink is not taken: paths below it would not be free of symlinks.
-fn at_usual_places(membership: &str, names: &[CString]) -> (Vec<Hierarchy>, Vec<Hierarchy>) {
+/// mount points.
+fn named_in(membership: &str) -> Vec<Hierarchy> {
     let hierarchies = membership.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (name, own) = (fields.next()?, fields.next()?);
@@ -204,25 +202,48 @@ fn at_usual_places(membership: &str, names: &[CString]) -> (Vec<Hierarchy>, Vec<
             own: own.to_owned(),
         })
     });
-    hierarchies.partition(|hierarchy| {
-        let directory = hierarchy.mount_point.rsplit('/').next().unwrap_or_default();
-        names
-            .iter()
-            .any(|name| name.as_bytes() == directory.as_bytes())
+    hierarchies.collect()
+}
+
+/// Those whose usual mount point is among `names`, and those whose isn't.
+///
+/// systemd mounts `cpu,cpuacct` under that very name and makes symlinks for the single ones; a
+/// mount point that is a symlink is not taken: paths below it would not be free of symlinks.
+fn at_usual_places(
+    hierarchies: Vec<Hierarchy>,
+    names: &[CString],
+) -> (Vec<Hierarchy>, Vec<Hierarchy>) {
+    hierarchies.into_iter().partition(|hierarchy| {
+        let mut names = names.iter();
+        names.any(|name| is_usual_place_of(hierarchy, name))
     })
 }
 
-/// The names of the directories in `path`; none if it isn't there.
-fn directory_names(path: &str) -> Result<Vec<CString>> {
+fn is_usual_place_of(hierarchy: &Hierarchy, name: &CStr) -> bool {
+    let directory = hierarchy.mount_point.rsplit('/').next().unwrap_or_default();
+    name.to_bytes() == directory.as_bytes()
+}
+
+/// The names of the directories in the usual place that are of these hierarchies; none if it isn't
+/// there. Once all have been seen, the kernel isn't asked whether there are more.
+fn directories_of(hierarchies: &[Hierarchy]) -> Result<Vec<CString>> {
+    let path = USUAL_MOUNT_POINT;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match openat(CWD, path, flags, Mode::empty()) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(errno) => return Err(errno).call(|| format!("open({path:?}, O_DIRECTORY)")),
     };
-    let names = tree::sub_directories(&directory).call(|| format!("getdents64({path:?})"));
+    let mut found = Vec::with_capacity(hierarchies.len());
+    let listed = tree::each_sub_directory(&directory, |name| {
+        if hierarchies.iter().any(|it| is_usual_place_of(it, name)) {
+            found.push(name.to_owned());
+        }
+        found.len() < hierarchies.len()
+    });
     spend([directory]);
-    names
+    listed.call(|| format!("getdents64({path:?})"))?;
+    Ok(found)
 }
 
 /// Where `mountinfo` (`proc_pid_mountinfo(5)`) has `hierarchy` mounted.
@@ -259,7 +280,9 @@ mod tests {
     #[test]
     fn a_systemd_host_with_joined_controllers() {
         let (list, missing) = at_usual_places(
-            "4:memory:/user.slice\n3:cpu,cpuacct:/\n1:name=systemd:/a:b\n0::/user.slice/x\n",
+            named_in(
+                "4:memory:/user.slice\n3:cpu,cpuacct:/\n1:name=systemd:/a:b\n0::/user.slice/x\n",
+            ),
             &names(&["memory", "cpu,cpuacct", "systemd", "unified"]),
         );
         assert!(missing.is_empty());
@@ -275,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_mounted_elsewhere_is_found_in_mountinfo() {
-        let (list, missing) = at_usual_places("2:cpu,cpuacct:/\n1:name=x:/\n0::/\n", &names(&[]));
+        let (list, missing) = at_usual_places(named_in("2:cpu,cpuacct:/\n1:name=x:/\n0::/\n"), &[]);
         assert!(list.is_empty());
         let mountinfo = "\
             31 23 0:28 / /a rw - tmpfs tmpfs rw,mode=755\n\

@@ -68,16 +68,29 @@ pub(super) fn walk(path: &str, visitor: &mut dyn Visitor) -> Result<()> {
 }
 
 /// The names of the directories in `directory`.
-pub(super) fn sub_directories(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
+fn sub_directories(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
+    each_sub_directory(directory, |name| {
+        names.push(name.to_owned());
+        true
+    })?;
+    Ok(names)
+}
+
+/// Tells `more` the name of each directory in `directory`, until it wants no more.
+pub(super) fn each_sub_directory(
+    directory: &OwnedFd,
+    mut more: impl FnMut(&CStr) -> bool,
+) -> rustix::io::Result<()> {
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
     let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
-        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            names.push(name.to_owned());
+        let is_below = entry.file_type() == FileType::Directory && name != c"." && name != c"..";
+        if is_below && !more(name) {
+            break;
         }
     }
-    Ok(names)
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::container_options::{BUNDLE, bundle};
+use super::container_options::{BUNDLE, load_bundle};
 use super::explain::with_plan;
 use super::global::Global;
 use super::log::Log;
@@ -12,7 +12,6 @@ use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use super::{ExitCode, print, to_json};
 use crate::check::{Problem, Severity, problems};
-use crate::container::create::load_bundle;
 use crate::error::{Error, Result, one_line};
 use crate::host::Host;
 use crate::spec::{Spec, check_all_of_rootless};
@@ -35,8 +34,7 @@ status is 1 if there are errors.",
 static JSON: Flag = Flag::switch("json", "print the problems as a JSON array");
 
 fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
-    let bundle = bundle(arguments)?;
-    let config = load_bundle(&bundle)?;
+    let (bundle, config) = load_bundle(arguments)?;
     let problems = problems(&config, Path::new(&bundle), &|spec, report| {
         make_plan(spec, &bundle, global, report)
     });

@@ -14,8 +14,8 @@ use crate::container::notify;
 use crate::error::{CallContext, Error, Result};
 use crate::init::ConsoleSocket;
 use crate::init::channel::send_descriptor;
-use crate::spec::Spec;
-use crate::sys::exec::spend;
+use crate::spec::{ConfigText, Spec, read_config, read_opened_config};
+use crate::sys::exec::{close_spent, is_inherited, spend};
 use crate::trace::Trace;
 use crate::unix_socket::connect_stream;
 
@@ -57,6 +57,9 @@ pub(super) static TRACE: Flag = Flag::path(
      also when one fails",
 );
 
+/// The bundle's configuration (bundle.md).
+const CONFIG_FILE: &str = "config.json";
+
 /// As many descriptors as can be asked for: `fs.nr_open`'s default.
 const MOST_DESCRIPTORS: u32 = 1 << 20;
 
@@ -77,12 +80,12 @@ pub(super) struct ContainerOptions<'w> {
 }
 
 impl<'w> ContainerOptions<'w> {
-    pub(super) fn new(arguments: &Arguments<'w>) -> Result<Self> {
+    pub(super) fn new(arguments: &Arguments<'w>, bundle: String) -> Result<Self> {
         let (listen_fds, extra_env) = listen_fds()?;
         let preserve_fds = preserve_fds(arguments)? + listen_fds;
         check_open(preserve_fds)?;
         Ok(ContainerOptions {
-            bundle: bundle(arguments)?,
+            bundle,
             id: arguments.id()?,
             no_pivot: arguments.switch(&NO_PIVOT),
             no_new_keyring: arguments.switch(&NO_NEW_KEYRING),
@@ -128,21 +131,44 @@ impl<'w> ContainerOptions<'w> {
     }
 }
 
-/// The bundle, absolute, without symbolic links in it.
+/// The bundle, absolute, without symbolic links in it, and its config.json.
 ///
 /// # Errors
 /// When there is none, or its path is not UTF-8, as a container's state has to be.
-pub(super) fn bundle(arguments: &Arguments<'_>) -> Result<String> {
+pub(super) fn load_bundle(arguments: &Arguments<'_>) -> Result<(String, ConfigText)> {
     let bundle = arguments.path(&BUNDLE).unwrap_or(Path::new("."));
+    let loaded = if let Some((path, config, file)) = open_plainly(bundle) {
+        (path, read_opened_config(&config, file)?)
+    } else {
+        let path = resolve(bundle)?;
+        let config = read_config(&Path::new(&path).join(CONFIG_FILE))?;
+        (path, config)
+    };
+    close_spent();
+    Ok(loaded)
+}
+
+/// As engines write it, the path of the bundle is what would be found, and config.json is a file in it:
+/// then one call opens it, and says that there is no symbolic link on the way.
+fn open_plainly(bundle: &Path) -> Option<(String, PathBuf, OwnedFd)> {
+    let path = bundle.to_str().filter(|path| is_plain(path))?;
+    let config = bundle.join(CONFIG_FILE);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat2(
+        CWD,
+        &config,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .ok()?;
+    Some((path.to_owned(), config, file))
+}
+
+/// The path of a directory without symbolic links in it.
+fn resolve(bundle: &Path) -> Result<String> {
     let shown = || format!("bundle {}", bundle.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // As engines write it, the path is what would be found.
-    if let Some(path) = bundle.to_str().filter(|path| is_plain(path))
-        && let Ok(directory) = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
-    {
-        spend([directory]);
-        return Ok(path.to_owned());
-    }
     // What realpath(3) asks of one directory after the other.
     let directory = rustix::fs::open(bundle, flags, Mode::empty()).call(shown)?;
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
@@ -198,11 +224,13 @@ fn listen_fds() -> Result<(u32, Vec<String>)> {
 
 /// Checks that the descriptors to be passed on are there: the app must get what was promised.
 pub(super) fn check_open(count: u32) -> Result<()> {
-    for fd in 3..3 + count {
-        let path = format!("/proc/self/fd/{fd}");
-        std::fs::symlink_metadata(&path).map_err(|_| {
-            Error::new(format!("unable to preserve fd {fd}: it is not open")).hint("--preserve-fds")
-        })?;
+    for fd in (3..).take(count as usize) {
+        if !is_inherited(fd) {
+            return Err(
+                Error::new(format!("unable to preserve fd {fd}: it is not open"))
+                    .hint("--preserve-fds"),
+            );
+        }
     }
     Ok(())
 }

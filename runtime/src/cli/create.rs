@@ -6,7 +6,7 @@ use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Positionals, Verb};
 use super::{ExitCode, own_name};
-use crate::container::create::{create, load_bundle};
+use crate::container::create::create;
 use crate::error::Result;
 
 pub(super) static VERB: Verb = Verb {
@@ -39,8 +39,8 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
 }
 
 fn create_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<()> {
-    let options = ContainerOptions::new(arguments)?;
-    let config = load_bundle(&options.bundle)?;
+    let (bundle, config) = options::load_bundle(arguments)?;
+    let options = ContainerOptions::new(arguments, bundle)?;
     let mut spec = config.spec()?;
     options.add_to(&mut spec, global);
     let terminal = spec

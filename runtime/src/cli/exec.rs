@@ -12,11 +12,8 @@ use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use crate::container::exec::{Request, SubCgroup, exec};
 use crate::container::pid_file::write_pid_file;
-use crate::container::state::CONFIG_COPY;
 use crate::error::{Error, Result};
-use crate::spec::{
-    Capabilities, ConfigText, Process, Text, check_process, read_config, read_process_file,
-};
+use crate::spec::{Capabilities, ConfigText, Process, Text, check_process, read_process_file};
 
 pub(super) static VERB: Verb = Verb {
     name: "exec",
@@ -95,9 +92,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
 fn execute(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
     let container = global.container(arguments.id()?)?;
     let detach = arguments.switch(&DETACH);
-    let config = container
-        .created()
-        .and_then(|_| read_config(&container.directory.file(CONFIG_COPY)))?;
+    let config = container.config()?;
     let mut spec = config.spec()?;
     let own_file = match arguments.path(&PROCESS) {
         Some(path) => Some(read_process_file(path)?),

@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::container_options::{BUNDLE, bundle};
+use super::container_options::{BUNDLE, load_bundle};
 use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use super::{ExitCode, to_json};
 use crate::cgroup::Maker;
-use crate::container::create::load_bundle;
 use crate::error::Result;
 use crate::host::Host;
 use crate::obstacles::{Lack, imagine, obstacle};
@@ -33,8 +32,7 @@ be told without trying.",
 static JSON: Flag = Flag::switch("json", "print the steps as JSON");
 
 fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCode> {
-    let bundle = bundle(arguments)?;
-    let config = load_bundle(&bundle)?;
+    let (bundle, config) = load_bundle(arguments)?;
     let mut spec = config.spec()?;
     check(&spec)?;
     let cgroups = global.cgroups()?;

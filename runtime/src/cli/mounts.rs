@@ -8,9 +8,8 @@ use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Positionals, Verb};
 use crate::container::mounts::{add, remove};
-use crate::container::state::CONFIG_COPY;
 use crate::error::{Error, Result};
-use crate::spec::{Mount, read_config, read_process_file};
+use crate::spec::{Mount, read_process_file};
 
 pub(super) static VERB: Verb = Verb {
     name: "mounts",
@@ -46,7 +45,7 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, _: &Log) -> Result<ExitCo
         .map_err(|error| error.in_document("mounts file"))?;
     let container = global.container(id)?;
     if *action == "add" {
-        let config = read_config(&container.directory.file(CONFIG_COPY))?;
+        let config = container.config()?;
         add(&container, &config.spec()?, &mounts)?;
     } else if *action == "remove" {
         remove(&container, &mounts)?;

@@ -10,7 +10,6 @@ use super::global::Global;
 use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
-use crate::container::create::load_bundle;
 use crate::container::delete::delete_ended;
 use crate::container::hook_state::HookState;
 use crate::container::restore::{Request, restore};
@@ -76,9 +75,9 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
         lsm_mount_context: arguments.text(&LSM_MOUNT_CONTEXT),
     };
     warn_without_root(log);
-    let options = ContainerOptions::new(arguments)?;
+    let (bundle, config) = options::load_bundle(arguments)?;
+    let options = ContainerOptions::new(arguments, bundle)?;
     let detach = arguments.switch(&DETACH);
-    let config = load_bundle(&options.bundle)?;
     let spec = config.spec()?;
     let (terminal, socket) = Terminal::of(&spec, arguments, detach)?;
     if !detach && !arguments.switch(&NO_SUBREAPER) {

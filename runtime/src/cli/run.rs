@@ -9,7 +9,7 @@ use super::log::Log;
 use super::parse::Arguments;
 use super::syntax::{Flag, Positionals, Verb};
 use super::{ExitCode, own_name};
-use crate::container::create::{Created, create, load_bundle};
+use crate::container::create::{Created, create};
 use crate::container::delete::delete_ended;
 use crate::container::hook_state::HookState;
 use crate::container::journal::{Record, forget_ended_init};
@@ -56,9 +56,9 @@ fn run(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<Exit
 }
 
 fn run_container(arguments: &Arguments<'_>, global: &Global<'_>, log: &Log) -> Result<ExitCode> {
-    let options = ContainerOptions::new(arguments)?;
+    let (bundle, config) = options::load_bundle(arguments)?;
+    let options = ContainerOptions::new(arguments, bundle)?;
     let detach = arguments.switch(&DETACH);
-    let config = load_bundle(&options.bundle)?;
     let mut spec = config.spec()?;
     options.add_to(&mut spec, global);
     let (terminal, socket) = Terminal::of(&spec, arguments, detach)?;

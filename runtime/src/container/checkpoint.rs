@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::{Mode, OFlags, open};
 
 use super::external;
-use super::state::{CONFIG_COPY, Container, Status};
+use super::state::{Container, Status};
 use crate::cgroup::{Driver, Maker};
 use crate::criu::{
     Features, Flag, Kind, Notice, Number, Options, Prepared, Service, Settings, Streams, Word,
@@ -17,7 +17,7 @@ use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::host::Host;
 use crate::plan::{ContainerRequest, for_container};
 use crate::rootfs::RootFd;
-use crate::spec::{Spec, read_config};
+use crate::spec::Spec;
 
 /// CRIU's log in the work directory, with runc's name.
 const LOG: &str = "dump.log";
@@ -66,7 +66,7 @@ pub fn checkpoint(container: &Container, mut request: Request<'_>) -> Result<()>
     if wanted != Features::default() {
         check_features(wanted)?;
     }
-    let config = read_config(&container.directory.file(CONFIG_COPY))?;
+    let config = container.config()?;
     let spec = config.spec()?;
     let mut prepared = request
         .settings

@@ -1,13 +1,11 @@
 //! `create`, and the first half of `run`: the runtime's side of a container's plan.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Pid;
+use serde_json::value::RawValue;
 
 use super::conduct::{
     BirthPlace, Newborn, RuntimeSide, announce_birth, conduct, give_birth, give_birth_beyond,
@@ -24,7 +22,7 @@ use super::pid_file::write_pid_file;
 use super::process::ProcessIdentity;
 use super::rootless::is_refusal;
 use super::seccomp_agent;
-use super::state::{CONFIG_COPY, ConfigExcerpt, EXEC_FIFO, StateFile};
+use super::state::{ConfigExcerpt, EXEC_FIFO, StateFile};
 use crate::cgroup::systemd::{Manager, Property, Unit};
 use crate::cgroup::{self, Entrance, Maker, Placement};
 use crate::error::{CallContext, Error, ErrorContext, Result};
@@ -33,10 +31,10 @@ use crate::host::Host;
 use crate::init::{self, ConsoleSocket, Inheritance, TrustedProc};
 use crate::plan::{
     self, Action, Birth, ContainerRequest, HookKind, NamespaceKind, NetDeviceStep, Plan,
-    ResctrlStep, SeccompAgent,
+    ResctrlStep, SeccompAgent, Step,
 };
 use crate::report::Listener;
-use crate::spec::{ConfigText, Spec, check, check_rootless, read_config};
+use crate::spec::{ConfigText, Spec, check, check_rootless};
 use crate::sys::exec::{close_spent, spend};
 use crate::sys::identity::started_as_root;
 use crate::trace::{StepTimes, Trace};
@@ -85,16 +83,6 @@ pub struct Created {
     pub notifier: Option<Notifier>,
     /// Held until the caller is done.
     pub lock: Lock,
-}
-
-/// Reads and checks a bundle's config.json.
-///
-/// # Errors
-/// With the place in config.json.
-pub fn load_bundle(bundle: &str) -> Result<ConfigText> {
-    let config = read_config(&Path::new(bundle).join("config.json"));
-    close_spent();
-    config
 }
 
 /// Sets a container up: up to the wait for `start`, or, without that, up to the execution of its
@@ -270,12 +258,19 @@ impl<'s, 'a> Setup<'s, 'a> {
     where
         's: 'a,
     {
-        let (directory, lock) = store.make(request.id)?;
+        let created = jiff::Timestamp::now().to_string();
+        let begun = Record::Begun {
+            bundle: request.bundle.to_owned(),
+            oci_version: ground.spec.oci_version.to_string(),
+            rootfs: rootfs(ground.spec, request.bundle),
+            created: created.clone(),
+        };
+        let (directory, lock, journal) = store.make(request.id)?;
         Ok(Setup {
             directory,
             lock: Some(lock),
-            journal: None,
-            records: Vec::new(),
+            journal: Some(Journal::begin(journal, &begun)?),
+            records: vec![begun],
             host: ground.host,
             spec: ground.spec,
             config: ground.config,
@@ -297,14 +292,13 @@ impl<'s, 'a> Setup<'s, 'a> {
             identity: None,
             notifier: None,
             times: None,
-            created: jiff::Timestamp::now().to_string(),
+            created,
             proc: TrustedProc::default(),
             request,
         })
     }
 
     fn carry_out(&mut self) -> Result<()> {
-        self.begin_journal()?;
         if let Some(host) = self.request.notify {
             notify::make_directory(&self.directory)?;
             if !self.request.wait_for_start {
@@ -327,18 +321,6 @@ impl<'s, 'a> Setup<'s, 'a> {
             let init = self.newborn.as_ref().map(Newborn::pid);
             warn_of(trace.write(self.plan, times, init, failure), self.listener);
         }
-    }
-
-    pub(super) fn begin_journal(&mut self) -> Result<()> {
-        let begun = Record::Begun {
-            bundle: self.hook_state.bundle.to_owned(),
-            oci_version: self.hook_state.oci_version.to_owned(),
-            rootfs: self.rootfs(),
-            created: self.created.clone(),
-        };
-        self.journal = Some(Journal::begin(&self.directory, &begun)?);
-        self.records.push(begun);
-        Ok(())
     }
 
     fn finish(self) -> Result<Created> {
@@ -391,12 +373,7 @@ impl<'s, 'a> Setup<'s, 'a> {
     }
 
     pub(super) fn rootfs(&self) -> String {
-        let path = self.spec.root.as_ref().map_or("", |root| &*root.path);
-        if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.request.bundle)
-        }
+        rootfs(self.spec, self.request.bundle)
     }
 
     fn start_unit(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
@@ -464,10 +441,12 @@ impl<'s, 'a> Setup<'s, 'a> {
         let entrance = self.entrance.take();
         let debug = announce_birth(self.listener);
         let times = self.times.as_ref();
-        let mut proc = TrustedProc::default();
-        if let Birth::Beyond(_) = birth {
-            proc.hold()?;
+        // Held for both sides at once where ours is going to write there in any case.
+        let scored = |step: &Step<'_>| matches!(step.action, Action::OomScoreAdj(_));
+        if matches!(birth, Birth::Beyond(_)) || plan.steps.iter().any(scored) {
+            self.proc.hold()?;
         }
+        let proc = &mut self.proc;
         let runtime_may_more = self.host.may_join_namespaces();
         let live = |channel| {
             init::run(
@@ -482,7 +461,7 @@ impl<'s, 'a> Setup<'s, 'a> {
                     entrance: entrance.as_ref(),
                     times,
                     debug,
-                    proc,
+                    proc: std::mem::take(proc),
                     runtime_may_more,
                 },
             );
@@ -555,7 +534,8 @@ impl<'s, 'a> Setup<'s, 'a> {
         let identity = self
             .identity
             .ok_or_else(|| Error::new("the plan has started no process"))?;
-        let copy = self.copy_config()?;
+        let spec = RawValue::from_string(self.config.as_str().to_owned())
+            .map_err(|error| Error::new(format!("config.json: {error}")))?;
         let bundle = self.hook_state.bundle;
         let state = StateFile {
             id: self.hook_state.id.to_owned(),
@@ -587,11 +567,12 @@ impl<'s, 'a> Setup<'s, 'a> {
             restored: self.newborn.is_none(),
             late_hooks: !self.spec.hooks.poststart.is_empty()
                 || !self.spec.hooks.poststop.is_empty(),
+            spec,
         };
         let state = state.write(&self.directory)?;
         // All that there is to undo has been written down.
         let journal = self.journal.take().map(Journal::into_file);
-        let written = [copy, state].into_iter().chain(journal);
+        let written = std::iter::once(state).chain(journal);
         spend(written.map(OwnedFd::from));
         std::mem::take(&mut self.proc).spend();
         close_spent();
@@ -599,21 +580,6 @@ impl<'s, 'a> Setup<'s, 'a> {
             Some(path) => write_pid_file(path, identity.pid),
             None => Ok(()),
         }
-    }
-
-    fn copy_config(&self) -> Result<File> {
-        let path = self.directory.file(CONFIG_COPY);
-        let shown = || format!("write {}", path.display());
-        let mut copy = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .call(shown)?;
-        copy.write_all(self.config.as_str().as_bytes())
-            .call(shown)?;
-        Ok(copy)
     }
 
     fn move_net_device(&mut self, device: &NetDeviceStep<'_>) -> Result<()> {
@@ -716,6 +682,16 @@ impl<'a> RuntimeSide<'a> for Setup<'_, 'a> {
         };
         self.mount_sources
             .open(mount, newborn.pid, newborn.pidfd.as_fd())
+    }
+}
+
+/// Where the root file system is on the host.
+fn rootfs(spec: &Spec<'_>, bundle: &str) -> String {
+    let path = spec.root.as_ref().map_or("", |root| &*root.path);
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{bundle}/{path}")
     }
 }
 

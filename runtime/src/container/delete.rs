@@ -13,14 +13,14 @@ use super::directory::{ContainerDirectory, Unlocked};
 use super::hook_state::HookState;
 use super::journal::{self, Record};
 use super::process::ProcessIdentity;
-use super::state::{CONFIG_COPY, Container, Status};
+use super::state::{Container, Status};
 use crate::cgroup::systemd::Manager;
 use crate::error::{CallContext, Error, Result};
 use crate::hooks::{self, Surroundings};
 use crate::plan::HookKind;
 use crate::report::Listener;
 use crate::resctrl;
-use crate::spec::{Hook, read_config};
+use crate::spec::Hook;
 
 /// How long a killed process may take to end; one in an uninterruptible sleep takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ pub fn delete(container: Container, force: bool, listener: &dyn Listener) -> Res
             listener,
         );
     };
-    let config = read_config(&container.directory.file(CONFIG_COPY))?;
+    let config = container.config()?;
     let spec = config.spec()?;
     let hook_state = HookState {
         oci_version: &state.oci_version,

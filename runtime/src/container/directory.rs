@@ -5,16 +5,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 
 use super::journal::JOURNAL;
-use super::state::{CONFIG_COPY, STATE_FILE};
+use super::state::STATE_FILE;
 use crate::error::{CallContext, Error, Result};
 use crate::sys::exec::spend;
 
 /// What a container's directory usually holds, for its removal.
-const FILES: [&str; 3] = [STATE_FILE, CONFIG_COPY, JOURNAL];
+const FILES: [&str; 2] = [STATE_FILE, JOURNAL];
 
 /// All containers below one `--root`.
 #[derive(Clone, Debug)]
@@ -65,12 +65,17 @@ impl Unlocked {
     }
 }
 
-fn wait_for_lock(directory: File) -> Result<Option<Lock>> {
-    while let Err(errno) = flock(&directory, FlockOperation::LockExclusive) {
+fn lock_exclusively(directory: &File) -> Result<()> {
+    while let Err(errno) = flock(directory, FlockOperation::LockExclusive) {
         if errno != Errno::INTR {
             return Err(Error::call("flock(LOCK_EX)", errno));
         }
     }
+    Ok(())
+}
+
+fn wait_for_lock(directory: File) -> Result<Option<Lock>> {
+    lock_exclusively(&directory)?;
     // One that was deleted while we waited has no name that leads to it any more.
     let links = directory
         .metadata()
@@ -90,11 +95,11 @@ impl Store {
         self.root.join(id)
     }
 
-    /// Makes the directory of a new container, and locks it.
+    /// Makes the directory of a new container, locks it, and opens its journal, which is empty.
     ///
     /// # Errors
     /// `container with given ID already exists`, and for an id that is no name.
-    pub fn make(&self, id: &str) -> Result<(ContainerDirectory, Lock)> {
+    pub fn make(&self, id: &str) -> Result<(ContainerDirectory, Lock, File)> {
         check_id(id)?;
         let path = self.root.join(id);
         loop {
@@ -104,22 +109,34 @@ impl Store {
                 id: id.to_owned(),
             };
             // A `delete` may have come before our lock, and taken it for what a killed `create`
-            // has left: it has no journal yet. Then its name is free again.
-            if let Some(lock) = directory.hold()? {
-                return Ok((directory, lock));
+            // has left: it has no journal yet. Then its name is free again, and the kernel makes no
+            // file in what has been removed.
+            let Some(held) = directory.open()? else {
+                continue;
+            };
+            lock_exclusively(&held)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND;
+            let mode = Mode::RUSR | Mode::WUSR;
+            match openat(&held, JOURNAL, flags | OFlags::CLOEXEC, mode) {
+                Err(Errno::NOENT) => {}
+                journal => {
+                    let path = directory.file(JOURNAL);
+                    let journal = journal.call(|| format!("open {}", path.display()))?;
+                    return Ok((directory, Lock(held), journal.into()));
+                }
             }
         }
     }
 
     fn make_directory(&self, path: &Path) -> Result<()> {
-        let made = match rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(0o700)) {
+        let made = match rustix::fs::mkdir(path, Mode::RWXU) {
             Err(Errno::NOENT) => {
                 DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
                     .create(&self.root)
                     .call(|| format!("mkdir({})", self.root.display()))?;
-                rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(0o700))
+                rustix::fs::mkdir(path, Mode::RWXU)
             }
             result => result,
         };
@@ -222,11 +239,17 @@ impl ContainerDirectory {
 
     /// Waits for the lock; none if the directory has been deleted meanwhile.
     fn hold(&self) -> Result<Option<Lock>> {
-        let directory = match File::open(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            result => result.call(|| format!("open {}", self.path.display()))?,
-        };
-        wait_for_lock(directory)
+        self.open()?.map_or(Ok(None), wait_for_lock)
+    }
+
+    /// Opens it; none if it has been deleted meanwhile.
+    fn open(&self) -> Result<Option<File>> {
+        match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            result => result
+                .map(Some)
+                .call(|| format!("open {}", self.path.display())),
+        }
     }
 
     /// Whether a verb is changing the container right now.
@@ -285,10 +308,11 @@ mod tests {
             let mut made = 0;
             while made < 200 {
                 match store.make("c") {
-                    Ok((directory, Lock(held))) => {
+                    Ok((directory, Lock(held), journal)) => {
                         let named = directory.path().metadata().map(|found| found.ino());
                         let held = held.metadata().unwrap().ino();
                         assert_eq!(named.ok(), Some(held), "after {made}");
+                        assert_eq!(journal.metadata().unwrap().nlink(), 1, "after {made}");
                         made += 1;
                     }
                     Err(error) => {

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -70,19 +69,12 @@ impl Journal {
         self.file
     }
 
-    /// Begins the journal of a new container. Its first record is written with the second: until
-    /// then nothing has been done that a crash could leave behind.
+    /// Begins the journal of a new container in its empty file. Its first record is written with the
+    /// second: until then nothing has been done that a crash could leave behind.
     ///
     /// # Errors
-    /// With the path.
-    pub fn begin(directory: &ContainerDirectory, first: &Record) -> Result<Self> {
-        let path = directory.file(JOURNAL);
-        let file = File::options()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .call(|| format!("open {}", path.display()))?;
+    /// When the record can't be written as JSON.
+    pub fn begin(file: File, first: &Record) -> Result<Self> {
         Ok(Journal {
             file,
             first: line(first)?,
@@ -138,13 +130,13 @@ mod tests {
     #[test]
     fn a_line_cut_off_has_not_happened() {
         let root = tempfile::tempdir().unwrap();
-        let (directory, _lock) = Store::new(root.path().to_owned()).make("c").unwrap();
+        let (directory, _lock, file) = Store::new(root.path().to_owned()).make("c").unwrap();
         let init = |pid| Record::Init {
             pid,
             start_time: 8,
             own_pids: true,
         };
-        let mut journal = Journal::begin(&directory, &init(6)).unwrap();
+        let mut journal = Journal::begin(file, &init(6)).unwrap();
         assert!(read(&directory).unwrap().is_empty());
         journal.add(&init(7)).unwrap();
         journal.file.write_all(br#"{"init":{"pid":9,"#).unwrap();

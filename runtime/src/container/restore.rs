@@ -86,7 +86,6 @@ struct Restoration<'s, 'a> {
 
 impl Restoration<'_, '_> {
     fn carry_out(&mut self, asked: &Request<'_>) -> Result<()> {
-        self.setup.begin_journal()?;
         self.setup.record(Record::Restoring)?;
         let (service, mut prepared) = self.start_criu(asked)?;
         self.enter_groups(service.pid(), &mut prepared.options)?;

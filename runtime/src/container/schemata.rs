@@ -1,10 +1,9 @@
 //! `update --l3-cache-schema` and `--mem-bw-schema`: what the container's resctrl group shares out.
 
-use super::state::{CONFIG_COPY, Container};
+use super::state::Container;
 use crate::error::{Error, Result};
 use crate::plan::resctrl_group;
 use crate::resctrl::Resctrl;
-use crate::spec::read_config;
 
 /// Writes a new line for the L3 cache, or for the memory bandwidth, or both.
 ///
@@ -30,7 +29,7 @@ pub fn update_schemata(
     if let Some(line) = lines.iter().find(|line| line.contains('\n')) {
         return Err(Error::new(format!("{line:?} is more than one line")));
     }
-    let config = read_config(&container.directory.file(CONFIG_COPY))?;
+    let config = container.config()?;
     let spec = config.spec()?;
     let wanted = spec.linux.intel_rdt.as_ref().ok_or_else(|| {
         Error::new("the container has no resctrl group")

@@ -8,11 +8,10 @@ use rustix::io::Errno;
 
 use super::hook_state::HookState;
 use super::process::ProcessIdentity;
-use super::state::{CONFIG_COPY, Container, EXEC_FIFO, Status};
+use super::state::{Container, EXEC_FIFO, Status};
 use crate::error::{CallContext, Error, ErrorContext, Result};
 use crate::hooks::{self, Surroundings};
 use crate::plan::HookKind;
-use crate::spec::read_config;
 
 /// Starts it: init runs the startContainer hooks and becomes the program, and only then does this
 /// come back; then the poststart hooks run.
@@ -38,7 +37,7 @@ pub fn start(container: &Container) -> Result<()> {
     if !state.late_hooks {
         return Ok(());
     }
-    let config = read_config(&container.directory.file(CONFIG_COPY))?;
+    let config = container.config()?;
     let spec = config.spec()?;
     let hook_state = HookState {
         oci_version: &state.oci_version,

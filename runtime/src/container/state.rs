@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::directory::ContainerDirectory;
 use super::journal::{self, Record};
@@ -16,11 +17,10 @@ use crate::cgroup::Placement;
 use crate::cgroup::systemd::Unit;
 use crate::error::{CallContext, Error, Result};
 use crate::plan::namespace_kinds;
+use crate::spec::ConfigText;
 
 /// The fifo on which a created container waits for `start`.
 pub const EXEC_FIFO: &str = "exec.fifo";
-/// The copy of config.json as it was when the container was created.
-pub const CONFIG_COPY: &str = "config.json";
 /// The state file.
 pub const STATE_FILE: &str = "state.json";
 
@@ -67,6 +67,8 @@ pub struct StateFile {
     pub restored: bool,
     /// Whether config.json has hooks for `start` or `delete`, which then read it again.
     pub late_hooks: bool,
+    /// config.json as it was when the container was created, to the letter.
+    pub spec: Box<RawValue>,
 }
 
 /// See [`StateFile::config`].
@@ -216,6 +218,15 @@ impl Container {
             Error::new("container is not created yet")
                 .hint("its creation is going on or was killed")
         })
+    }
+
+    /// config.json as it was when the container was created.
+    ///
+    /// # Errors
+    /// When its creation isn't complete.
+    pub fn config(&self) -> Result<ConfigText> {
+        let text = self.created()?.spec.get().to_owned();
+        Ok(ConfigText::new(&self.directory.file(STATE_FILE), text))
     }
 
     /// Init.

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use super::directory::ContainerDirectory;
-use super::state::{CONFIG_COPY, Container, StateFile, Status};
+use super::state::{Container, StateFile, Status};
 use crate::cgroup::{self, Hierarchies, systemd};
 use crate::error::{CallContext as _, Error, Result};
 use crate::plan::update::{asked, updated};
@@ -115,15 +115,12 @@ impl Known {
     fn read(container: &Container) -> Result<Self> {
         let kept = container.directory.file(RESOURCES_FILE);
         let by_update = kept.exists();
-        let file = if by_update {
-            kept
+        let text = if by_update {
+            read_config(&kept)?
         } else {
-            container.directory.file(CONFIG_COPY)
+            container.config()?
         };
-        Ok(Known {
-            text: read_config(&file)?,
-            by_update,
-        })
+        Ok(Known { text, by_update })
     }
 
     fn resources(&self) -> Result<Resources<'_>> {

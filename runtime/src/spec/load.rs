@@ -31,7 +31,6 @@ pub struct ConfigText {
 /// # Errors
 /// With the path, when the file is missing, unreadable, larger than 64 MiB or not UTF-8.
 pub fn read_config(path: &Path) -> Result<ConfigText> {
-    let shown = || format!("open {}", path.display());
     let file = std::fs::File::open(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             return Error::new(format!(
@@ -40,8 +39,17 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
             ))
             .hint("`windlass spec` writes one");
         }
-        Error::new(error.to_string()).context(shown())
+        Error::new(error.to_string()).context(format!("open {}", path.display()))
     })?;
+    read_opened_config(path, file.into())
+}
+
+/// The same of a file that is open.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn read_opened_config(path: &Path, file: OwnedFd) -> Result<ConfigText> {
+    let shown = || format!("read {}", path.display());
     let mut text = Vec::with_capacity(USUAL_CONFIG);
     loop {
         retry_on_intr(|| read(&file, spare_capacity(&mut text))).call(shown)?;
@@ -57,7 +65,7 @@ pub fn read_config(path: &Path) -> Result<ConfigText> {
             path.display()
         )));
     }
-    spend([OwnedFd::from(file)]);
+    spend([file]);
     let text = String::from_utf8(text)
         .map_err(|_| Error::new(format!("{} is not UTF-8", path.display())))?;
     Ok(ConfigText {

@@ -28,7 +28,7 @@ use serde::Deserialize;
 
 pub use check::{Report, check, check_all, check_process};
 pub use intel_rdt::IntelRdt;
-pub use load::{ConfigText, read_config, read_process_file};
+pub use load::{ConfigText, read_config, read_opened_config, read_process_file};
 pub use locate::position_of;
 pub use memory_policy::MemoryPolicy;
 pub use namespaces::{

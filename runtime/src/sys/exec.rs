@@ -118,6 +118,13 @@ pub fn set_personality(domain: u32) -> Result<(), Errno> {
     }
 }
 
+/// Whether a descriptor of this number was open when this program was executed, and is not one of our
+/// own, which are all close-on-exec.
+pub fn is_inherited(number: i32) -> bool {
+    // SAFETY: F_GETFD has no argument, and fails for what is not open.
+    unsafe { libc::fcntl(number, libc::F_GETFD) == 0 }
+}
+
 /// Takes a descriptor over that we were started with, by its number, and keeps it to ourselves.
 ///
 /// # Errors

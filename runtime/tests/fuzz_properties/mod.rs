@@ -109,12 +109,15 @@ pub fn state(bytes: &[u8]) {
         _ => return,
     };
     let store = Store::new(scratch_directory());
-    let (directory, _lock) = store.make("c").unwrap();
+    let (directory, _lock, _journal) = store.make("c").unwrap();
     std::fs::write(directory.file(name), text).unwrap();
     let loaded = store.find("c").and_then(Container::load);
     if let Ok(container) = &loaded {
         // Looks only: it kills nobody, whatever pid stands there.
         let _ = (container.status(), container.report().is_ok());
+        if let Err(error) = container.config().and_then(|it| it.spec().map(drop)) {
+            one_line(&error);
+        }
     }
     directory.remove().unwrap();
 }
@@ -206,7 +209,7 @@ pub fn container_id(bytes: &[u8]) {
     let store = Store::new(root.clone());
     match store.make(id) {
         Err(error) => one_line(&error),
-        Ok((directory, _lock)) => {
+        Ok((directory, _lock, _journal)) => {
             assert_eq!(directory.path().parent(), Some(root.as_path()));
             assert_eq!(
                 directory.path().file_name().and_then(|name| name.to_str()),
