@@ -257,7 +257,7 @@ _windlass__img() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "plain json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain json none" -- "${cur}"))
                     return 0
                     ;;
                 --compress)
@@ -696,7 +696,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__copy)
-            opts="-a -f -q -h --all --multi-arch --format --preserve-digests --digestfile --chunk-size --progress --quiet --override-os --override-arch --override-variant --src-authfile --src-cert-dir --src-creds --src-username --src-password --src-registry-token --src-no-creds --src-tls-verify --dest-authfile --dest-cert-dir --dest-creds --dest-username --dest-password --dest-registry-token --dest-no-creds --dest-tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-a -f -q -h --all --multi-arch --format --preserve-digests --digestfile --chunk-size --progress --quiet --override-os --override-arch --override-variant --authfile --tls-verify --src-authfile --src-cert-dir --src-creds --src-username --src-password --src-registry-token --src-no-creds --src-tls-verify --dest-authfile --dest-cert-dir --dest-creds --dest-username --dest-password --dest-registry-token --dest-no-creds --dest-tls-verify --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -736,6 +736,14 @@ _windlass__img() {
                     ;;
                 --override-variant)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --src-authfile)
@@ -900,7 +908,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__gc)
-            opts="-h --layout --store --build-cache --forget-bundle --help"
+            opts="-h --layout --store --build-cache --nameless --forget-bundle --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,12 +934,16 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__history)
-            opts="-h --json --no-trunc --store --retry-times --idle-timeout --registries-conf --help"
+            opts="-h --json --format --no-trunc --store --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -956,12 +968,16 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__images)
-            opts="-q -h --json --no-trunc --quiet --store --help"
+            opts="-q -h --json --format --no-trunc --quiet --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1080,12 +1096,20 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__inspect)
-            opts="-n -h --raw --config --no-tags --override-os --override-arch --override-variant --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --store --help"
+            opts="-f -n -h --raw --config --format --no-tags --override-os --override-arch --override-variant --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --override-os)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1948,7 +1972,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__sync)
-            opts="-s -d -a -f -h --src --dest --scoped --all --format --preserve-digests --keep-going --dry-run --progress --override-os --override-arch --override-variant --src-authfile --src-cert-dir --src-creds --src-username --src-password --src-registry-token --src-no-creds --src-tls-verify --dest-authfile --dest-cert-dir --dest-creds --dest-username --dest-password --dest-registry-token --dest-no-creds --dest-tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-s -d -a -f -h --src --dest --scoped --all --format --preserve-digests --keep-going --dry-run --progress --override-os --override-arch --override-variant --authfile --tls-verify --src-authfile --src-cert-dir --src-creds --src-username --src-password --src-registry-token --src-no-creds --src-tls-verify --dest-authfile --dest-cert-dir --dest-creds --dest-username --dest-password --dest-registry-token --dest-no-creds --dest-tls-verify --retry-times --idle-timeout --registries-conf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1992,6 +2016,14 @@ _windlass__img() {
                     ;;
                 --override-variant)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --src-authfile)

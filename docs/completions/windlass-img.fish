@@ -164,6 +164,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l layout 
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l store -d 'The store, in its usual place (/var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass) or another' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l forget-bundle -d 'Let go what a bundle needs whose file system isn\'t mounted, and won\'t be again' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l build-cache -d 'Forget also the steps of builds, which otherwise keep their layers, and what RUN keeps with --mount=type=cache'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -l nameless -d 'Remove also images that have no name'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and not __fish_seen_subcommand_from add-layer unpack runtime-config mtree-validate" -s h -l help -d 'Print help'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and not __fish_seen_subcommand_from add-layer unpack runtime-config mtree-validate" -f -a "add-layer" -d 'Puts an uncompressed tar archive on top of an image, as a layer, byte for byte'
@@ -210,7 +211,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand ls" -s h -l he
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand stat" -l image -d 'The image; the tag is \'latest\' unless given' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand stat" -l json -d 'Print JSON'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s t -l tag -d 'The image\'s name; may be repeated' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s t -l tag -d 'The image\'s name; may be repeated. Without one, the image is called by its digest, until gc --nameless' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s f -l file -d 'The Dockerfile [default: CONTEXT/Dockerfile, or else CONTEXT/Containerfile]; \'-\' for standard input' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l build-arg -d 'Set a variable that an ARG declares; without a value, to what it is in our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l target -d 'Build this stage instead of the last' -r
@@ -219,13 +220,14 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l add-
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l platform -d 'What to build for, where a FROM doesn\'t say [default: this machine]' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l secret -d 'A secret for RUN --mount=type=secret: from a file, or a variable of our environment. May be repeated' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l label -d 'Add a label; may be repeated' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l pull -d 'When to fetch the images of FROM from their registry' -r -f -a "missing\t'If the store has none of the name'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l pull -d 'When to fetch the images of FROM from their registry; alone, always' -r -f -a "missing\t'If the store has none of the name'
 always\t'Always, so that what the name leads to now is used'
 never\t'Not at all'"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l runtime -d 'The runtime for RUN: a path, or a name on PATH [default: the windlass beside this program, or else on PATH]' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l iidfile -d 'Write the image\'s digest into a file, too' -r -F
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l progress -d 'How to show what is going on' -r -f -a "plain\t''
-json\t''"
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l progress -d 'How to show what is going on' -r -f -a "plain\t'A line for each step, and what it prints'
+json\t'A JSON object a line, for programs'
+none\t'Nothing, not even what steps print'"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l compress -d 'How to compress the new layer; auto: as the image\'s other layers are, or else gzip' -r -f -a "auto\t''
 none\t''
 gzip\t''
@@ -243,7 +245,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l retr
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l no-cache -d 'Carry out every step, whatever the cache has'
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s q -l quiet -d 'Show nothing but the digest, not even what steps print'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s q -l quiet -d 'Show nothing but the digest, not even what steps print: --progress none'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l no-creds -d 'Log in as nobody, whatever the files say'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build-guard" -s h -l help -d 'Print help'
@@ -332,6 +334,9 @@ none\t'Nothing'"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l override-os -d 'The operating system of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l override-arch -d 'The CPU of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l override-variant -d 'The variant of the CPU' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l authfile -d 'A file of credentials for both' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l tls-verify -d 'Whether both have to speak https with a certificate that we trust' -r -f -a "true\t''
+false\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l src-authfile -d 'A file of credentials in place of the usual ones ($REGISTRY_AUTH_FILE, containers\' auth.json, ~/.docker/config.json)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l src-cert-dir -d 'A directory of certificates (*.crt, *.cert, *.key) in place of certs.d' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l src-creds -d 'Who to log in as. Others can see the command line: login is safer' -r
@@ -357,6 +362,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -s q -l 
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l src-no-creds -d 'Log in as nobody, whatever the files say'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l dest-no-creds -d 'Log in as nobody, whatever the files say'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand inspect" -s f -l format -d 'What to show of it, as one of Go\'s templates: {{.FIELD}}, {{json .}}, {{index . KEY}}, {{join . TEXT}}, {{println .}}, {{range .}}…{{end}}; \'json\' for all of it in one line' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand inspect" -l override-os -d 'The operating system of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand inspect" -l override-arch -d 'The CPU of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand inspect" -l override-variant -d 'The variant of the CPU' -r
@@ -390,6 +396,9 @@ none\t'Nothing'"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l override-os -d 'The operating system of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l override-arch -d 'The CPU of the image, as Go names it, in place of this machine\'s' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l override-variant -d 'The variant of the CPU' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l authfile -d 'A file of credentials for both' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l tls-verify -d 'Whether both have to speak https with a certificate that we trust' -r -f -a "true\t''
+false\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l src-authfile -d 'A file of credentials in place of the usual ones ($REGISTRY_AUTH_FILE, containers\' auth.json, ~/.docker/config.json)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l src-cert-dir -d 'A directory of certificates (*.crt, *.cert, *.key) in place of certs.d' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand sync" -l src-creds -d 'Who to log in as. Others can see the command line: login is safer' -r
@@ -520,6 +529,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand push" -s a -l 
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand push" -s q -l quiet -d 'Show nothing: --progress none'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand push" -l no-creds -d 'Log in as nobody, whatever the files say'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand images" -l format -d 'A line for each, as inspect --format writes it, of the fields that --json has' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand images" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand images" -l json -d 'A JSON array, for programs'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand images" -l no-trunc -d 'Whole digests'
@@ -530,6 +540,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand untag" -l retr
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand untag" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand untag" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand untag" -s h -l help -d 'Print help'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand history" -l format -d 'A line for each, as inspect --format writes it, of the fields that --json has' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand history" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand history" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand history" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r

@@ -305,6 +305,42 @@ fn steps_are_found_by_what_they_are_made_from() {
 }
 
 #[test]
+fn an_image_needs_no_name() {
+    let site = Site::new();
+    let context = site.path("context");
+    let context = context.to_str().unwrap();
+    fs::write(site.path("context/Dockerfile"), "FROM base:1\nLABEL a=b").unwrap();
+    // As docker and buildah have it: --pull alone takes no value, and so not the context.
+    let output = site
+        .command(&["build", "--pull=false", "--progress=none", context])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    assert_eq!(complaint, "");
+    let digest = String::from_utf8(output.stdout).unwrap();
+    let digest = digest.trim();
+    let image: Value = serde_json::from_str(&site.ours(&["inspect", digest])).unwrap();
+    assert_eq!(image["Image"]["config"]["Labels"]["a"], "b");
+    let bare = site
+        .command(&["build", "--pull", context])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&bare.stderr);
+    assert!(complaint.contains("Dockerfile:1: FROM: "), "{complaint}");
+    let images = || site.ours(&["images", "--quiet"]);
+    let gc = |option: &[&str]| {
+        let store = site.path("store");
+        let collect = ["gc", "--store", store.to_str().unwrap()];
+        run(windlass_img().args(collect).args(option));
+    };
+    gc(&[]);
+    assert!(images().contains(digest));
+    gc(&["--nameless"]);
+    assert!(!images().contains(digest) && images().starts_with("sha256:"));
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
     if !can_run() {
         return;
@@ -509,11 +545,19 @@ fn errors_say_where_and_leave_nothing() {
             ":2: ENV: '${B?needed}': variable B: needed",
         ),
         (
+            "FROM base:1\nSTOPSIGNAL SIGFOO",
+            ":2: STOPSIGNAL: 'SIGFOO' is no signal",
+        ),
+        (
+            "FROM base:1\nCOPY --chmod=u=z a.txt /",
+            ":2: COPY: --chmod: 'u=z' is neither",
+        ),
+        (
             "FROM base:1\nUSER nobody\nRUN true",
             ":3: RUN: user 'nobody'",
         ),
     ] {
-        let output = site.build(dockerfile, &["--pull", "never"]);
+        let output = site.build(dockerfile, &["--pull=never"]);
         let complaint = String::from_utf8_lossy(&output.stderr);
         let last = complaint.lines().last().unwrap_or_default();
         assert_eq!(

@@ -583,6 +583,16 @@ struct Writable {
 }
 
 impl Writable {
+    /// Debian's registry refuses an index of manifests that it doesn't have.
+    fn misses_a_manifest_of(&self, index: &[u8]) -> bool {
+        let index: Value = serde_json::from_slice(index).unwrap();
+        let manifests = index["manifests"].as_array();
+        manifests.into_iter().flatten().any(|manifest| {
+            let digest = manifest["digest"].as_str().unwrap();
+            !self.manifests.contains_key(digest)
+        })
+    }
+
     fn answer(&mut self, request: &Request) -> Answer {
         let path = request.path().to_owned();
         let last = path.rsplit('/').next().unwrap().to_owned();
@@ -628,9 +638,19 @@ impl Writable {
                 self.blobs.insert(wanted, content);
                 answer(201, "")
             }
+            ("PUT", _) if self.misses_a_manifest_of(&request.body) => {
+                answer(400, r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#)
+            }
             ("PUT", _) => {
                 self.manifests.insert(last, request.body.clone());
+                self.manifests
+                    .insert(digest(&request.body), request.body.clone());
                 answer(201, "").with("docker-content-digest", digest(&request.body))
+            }
+            ("DELETE", path) if path.contains("/manifests/") => {
+                self.manifests
+                    .retain(|name, content| *name != last && digest(content) != last);
+                answer(202, "")
             }
             ("HEAD", _) if self.blobs.contains_key(&last) => answer(200, ""),
             ("HEAD", path) if path.contains("/manifests/") => match self.manifests.get(&last) {
@@ -727,36 +747,34 @@ fn referrers_are_found_with_and_without_an_api() {
         .unwrap()
         .manifests
         .insert(subject.clone(), image.manifest.clone());
-    let mut signature = image.manifest_with(&json!({}));
-    signature["artifactType"] = json!("application/x.signature");
-    signature["subject"] =
-        json!({ "mediaType": MANIFEST, "digest": subject, "size": image.manifest.len() });
-    let signature = signature.to_string().into_bytes();
     let hex = |bytes: &[u8]| digest(bytes)[7..].to_owned();
-    let directory = home.path("signature");
-    std::fs::create_dir(&directory).unwrap();
-    std::fs::write(
-        directory.join("version"),
-        "Directory Transport Version: 1.1\n",
-    )
-    .unwrap();
-    std::fs::write(directory.join("manifest.json"), &signature).unwrap();
-    std::fs::write(directory.join(hex(&image.config)), &image.config).unwrap();
-    std::fs::write(directory.join(hex(&image.layer)), &image.layer).unwrap();
-    let target = format!("docker://{}/app:signature", server.address);
-    let copy = [
-        "copy",
-        "-q",
-        "--dest-tls-verify=false",
-        "dir:signature",
-        &target,
-    ];
-    let output = home.img(&copy).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let ours = |arguments: &[&str]| {
+        let output = home.img(arguments).output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaint}");
+    };
+    let push = |kind: &str| {
+        let mut manifest = image.manifest_with(&json!({}));
+        manifest["artifactType"] = json!(kind);
+        manifest["config"]["mediaType"] = json!("application/vnd.oci.empty.v1+json");
+        manifest["subject"] =
+            json!({ "mediaType": MANIFEST, "digest": subject, "size": image.manifest.len() });
+        let manifest = manifest.to_string().into_bytes();
+        let directory = home.path("referrer");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(
+            directory.join("version"),
+            "Directory Transport Version: 1.1\n",
+        )
+        .unwrap();
+        std::fs::write(directory.join("manifest.json"), &manifest).unwrap();
+        std::fs::write(directory.join(hex(&image.config)), &image.config).unwrap();
+        std::fs::write(directory.join(hex(&image.layer)), &image.layer).unwrap();
+        let target = format!("docker://{}/app@{}", server.address, digest(&manifest));
+        ours(&["copy", "-q", "--tls-verify=false", "dir:referrer", &target]);
+        manifest
+    };
+    let signature = push("application/x.signature");
     let ask = |options: &[&str]| {
         let name = format!("docker://{}/app:1", server.address);
         let arguments = [&["referrers", "--tls-verify=false", &name], options].concat();
@@ -777,4 +795,34 @@ fn referrers_are_found_with_and_without_an_api() {
         ask(&["--artifact-type", "application/x.other"]),
         Vec::<Value>::new()
     );
+    let shown = home
+        .img(&[
+            "inspect",
+            "--no-tags",
+            "--tls-verify=false",
+            &format!("docker://{}/app@{}", server.address, digest(&signature)),
+        ])
+        .output()
+        .unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["Digest"], digest(&signature));
+    assert_eq!(shown["ArtifactType"], "application/x.signature");
+    // What is deleted is struck off the list; and the list goes with the last.
+    let [bill, lost] = ["application/x.bill", "application/x.lost"].map(push);
+    assert_eq!(ask(&[]).len(), 3);
+    let delete = |manifest: &[u8]| {
+        let name = format!("docker://{}/app@{}", server.address, digest(manifest));
+        ours(&["delete", "--tls-verify=false", &name]);
+    };
+    // So is what somebody deleted without doing that.
+    state.lock().unwrap().manifests.remove(&digest(&lost));
+    delete(&signature);
+    let left = ask(&[]);
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["digest"], digest(&bill));
+    delete(&bill);
+    assert_eq!(ask(&[]), Vec::<Value>::new());
+    let mut tags = state.lock().unwrap().manifests.clone();
+    tags.retain(|name, _| !name.contains(':'));
+    assert_eq!(tags.keys().collect::<Vec<_>>(), ["1"]);
 }

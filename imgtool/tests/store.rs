@@ -117,6 +117,32 @@ fn images_come_are_named_and_go() {
     let history: Value =
         serde_json::from_str(&ours(&workshop, &["history", "--json", "mine"])).unwrap();
     assert_eq!(history.as_array().unwrap().len(), 2);
+    for (arguments, expected) in [
+        (
+            &["inspect", "--format", "{{.Digest}}", "mine"][..],
+            &*digest,
+        ),
+        (
+            &[
+                "inspect",
+                "--config",
+                "-f",
+                "{{index .Config.Cmd 0}}",
+                "mine",
+            ],
+            "/x",
+        ),
+        (
+            &["images", "--format", "{{.Digest}}{{range .Names}} x{{end}}"],
+            &format!("{digest} x x x"),
+        ),
+        (
+            &["history", "--format", "{{.Size}}", "mine"],
+            &format!("{}\n{}", history[0]["Size"], history[1]["Size"]),
+        ),
+    ] {
+        assert_eq!(ours(&workshop, arguments).trim_end(), expected);
+    }
     // The store is a layout like any other.
     let bundle = workshop.bundle();
     let image = format!("store:{name}");

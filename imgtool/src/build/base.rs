@@ -20,8 +20,10 @@ use crate::transport::registry::RegistrySource;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pull {
     /// If the store has none of the name.
+    #[value(alias = "false")]
     Missing,
     /// Always, so that what the name leads to now is used.
+    #[value(alias = "true")]
     Always,
     /// Not at all.
     Never,

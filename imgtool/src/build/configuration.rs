@@ -160,15 +160,32 @@ pub fn ports(text: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// A signal's name or number, if it may be one (signal(7)).
+/// The names of signal(7), and the other names of some.
+const SIGNALS: &[&str] = &[
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "RTMAX", "RTMIN", "SEGV", "STKFLT", "STOP", "SYS",
+    "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU",
+    "XFSZ",
+];
+
+/// A signal's name or number, if it is one (signal(7)): engines refuse a container with any other.
 pub fn signal(text: String) -> Result<String> {
-    let is_name = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-'));
-    let is_number_in_range = text
-        .parse::<u32>()
-        .map_or(true, |number| (1..=64).contains(&number));
-    if text.is_empty() || !is_name || !is_number_in_range {
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let in_range = |number: &str, range: std::ops::RangeInclusive<u32>| {
+        number
+            .parse::<u32>()
+            .is_ok_and(|number| range.contains(&number))
+    };
+    let is_real_time = |(base, distance): (&str, &str)| {
+        matches!(base, "RTMIN" | "RTMAX") && in_range(distance, 1..=30)
+    };
+    let is_one = SIGNALS.contains(&name)
+        || in_range(&text, 1..=64)
+        || name
+            .split_once(if name.starts_with("RTMIN") { '+' } else { '-' })
+            .is_some_and(is_real_time);
+    if !is_one {
         bail!("'{}' is no signal", text.escape_debug());
     }
     Ok(text)
@@ -224,7 +241,35 @@ mod tests {
         for text in ["", "0", "65536", "9-7", "80/x", "1.2.3.4:80", "80:80", "a"] {
             assert!(ports(text).is_err(), "{text}");
         }
-        assert!(signal("SIGRTMIN+3".to_owned()).is_ok() && signal("9".to_owned()).is_ok());
-        assert!(signal("0".to_owned()).is_err() && signal("a b".to_owned()).is_err());
+    }
+
+    #[test]
+    fn signals_are_names_and_numbers() {
+        for text in [
+            "SIGRTMIN+3",
+            "RTMAX-2",
+            "9",
+            "64",
+            "SIGTERM",
+            "usr1",
+            "SIGCLD",
+        ] {
+            assert!(signal(text.to_owned()).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "65",
+            "a b",
+            "FOO",
+            "SIG",
+            "SIGSIGHUP",
+            "RTMIN-1",
+            "RTMIN+",
+            "HUP+1",
+            "-1",
+        ] {
+            assert!(signal(text.to_owned()).is_err(), "{text}");
+        }
     }
 }

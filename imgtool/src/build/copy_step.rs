@@ -12,6 +12,7 @@ use super::stage::{Outcome, Stage};
 use super::steps::archive::Archive;
 use super::steps::copy::{Copier, Destination, Manner};
 use super::steps::download::{self, Download};
+use super::steps::permissions::Permissions;
 use super::steps::tree::{Found, Tree, inside};
 use super::steps::{content, tree};
 use crate::bundle::user;
@@ -51,10 +52,10 @@ pub(super) fn carry_out(
         .as_deref()
         .map(|text| stage.scope.word(text))
         .transpose()?;
-    let mode = copy
+    let permissions = copy
         .chmod
         .as_deref()
-        .map(|text| mode(&stage.scope.word(text)?))
+        .map(|text| Permissions::parse(&stage.scope.word(text)?).context("--chmod"))
         .transpose()?;
     let mut key = if copy.link {
         Key::new("linked copy")
@@ -65,7 +66,7 @@ pub(super) fn carry_out(
     key.add(
         "flags",
         format!(
-            "{:?} {:?} {chown:?} {mode:?} {} {}",
+            "{:?} {:?} {chown:?} {permissions:?} {} {}",
             destination,
             copy.unpack,
             copy.from.is_some(),
@@ -95,7 +96,7 @@ pub(super) fn carry_out(
         };
         let manner = Manner {
             owner,
-            mode,
+            permissions,
             now: now()?,
         };
         let mut copier = Copier::new(&mut root, manner);
@@ -134,7 +135,7 @@ pub(super) fn workdir(
         let user = user::resolve(&user, Some(&root))?;
         let manner = Manner {
             owner: Some((user.uid, user.gid)),
-            mode: None,
+            permissions: None,
             now: now()?,
         };
         let mut copier = Copier::new(&mut root, manner);
@@ -297,19 +298,6 @@ fn destination(stage: &mut Stage, copy: &Copy, pieces: usize) -> Result<Destinat
         path: tree::inside(&path)?,
         is_directory,
         keeps_parents: copy.parents,
-    })
-}
-
-/// `--chmod`.
-fn mode(text: &str) -> Result<u32> {
-    let mode = u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o7777);
-    mode.with_context(|| {
-        format!(
-            "--chmod={}: an octal number up to 7777 is wanted",
-            text.escape_debug()
-        )
     })
 }
 

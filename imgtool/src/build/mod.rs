@@ -105,7 +105,7 @@ pub struct Build<'a> {
     stages: BTreeMap<usize, Stage>,
 }
 
-/// Builds an image, and gives it these names. Returns its digest.
+/// Builds an image, and gives it these names, if any. Returns its digest.
 pub fn build(
     inputs: &Inputs<'_>,
     options: &Options,
@@ -159,13 +159,19 @@ impl Build<'_> {
             configuration::set_label(stage.edit.process()?, name.clone(), value.clone())?;
         }
         let mut incoming = self.store.layout().incoming()?;
-        let mut digest = None;
-        for name in names {
+        let mut put = |name: Option<&str>| -> Result<Digest> {
             let edit = stage.edit.clone();
             let way = edit.commit(self.store.layout(), &mut incoming, &[], name)?;
-            digest = way.last().map(|manifest| manifest.digest.clone());
+            let manifest = way.last().context("the way to an image is empty")?;
+            Ok(manifest.digest.clone())
+        };
+        let Some((first, others)) = names.split_first() else {
+            return put(None);
+        };
+        for name in others {
+            put(Some(name))?;
         }
-        digest.context("an image without a name")
+        put(Some(first))
     }
 
     /// Removes what the build needed, however it went.

@@ -67,7 +67,7 @@ pub fn commit(
     }
     change(&mut edit)?;
     let blobs: Vec<_> = layer.into_iter().map(|layer| layer.blob).collect();
-    let way = edit.commit(store.layout(), &mut incoming, &blobs, name)?;
+    let way = edit.commit(store.layout(), &mut incoming, &blobs, Some(name))?;
     Ok(way
         .last()
         .context("an image without a manifest")?

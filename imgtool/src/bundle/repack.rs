@@ -74,7 +74,7 @@ pub fn repack(
         edit.add_layer(&layer, history)?;
         blobs.push(layer.blob);
     }
-    let way = edit.commit(layout, &mut incoming, &blobs, tag)?;
+    let way = edit.commit(layout, &mut incoming, &blobs, Some(tag))?;
     let digest = way.last().context("no manifest")?.digest.clone();
     if options.refresh {
         bundle.refresh(way)?;

@@ -41,8 +41,9 @@ Examples: windlass-img build -t app .
           SOURCE_DATE_EPOCH=0 windlass-img build -t app --no-cache .   (the same bytes each time)
           windlass-img build -t app - < Dockerfile                    (without a context)")]
 pub struct Build {
-    /// The image's name; may be repeated.
-    #[arg(long = "tag", short = 't', value_name = "NAME", required_unless_present = "iidfile", value_parser = stored_name_argument)]
+    /// The image's name; may be repeated. Without one, the image is called by its digest, until gc
+    /// --nameless.
+    #[arg(long = "tag", short = 't', value_name = "NAME", value_parser = stored_name_argument)]
     names: Vec<String>,
 
     /// The Dockerfile [default: CONTEXT/Dockerfile, or else CONTEXT/Containerfile]; '-' for standard
@@ -87,8 +88,9 @@ pub struct Build {
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
 
-    /// When to fetch the images of FROM from their registry.
-    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    /// When to fetch the images of FROM from their registry; alone, always.
+    #[arg(long, value_name = "WHEN", default_value = "missing", num_args = 0..=1, require_equals = true,
+        default_missing_value = "always")]
     pull: Pull,
 
     /// The runtime for RUN: a path, or a name on PATH [default: the windlass beside this program, or
@@ -104,7 +106,7 @@ pub struct Build {
     #[arg(long, value_name = "STYLE", default_value = "plain")]
     progress: Style,
 
-    /// Show nothing but the digest, not even what steps print.
+    /// Show nothing but the digest, not even what steps print: --progress none.
     #[arg(long, short, conflicts_with = "progress")]
     quiet: bool,
 
@@ -123,8 +125,12 @@ pub struct Build {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Style {
+    /// A line for each step, and what it prints.
     Plain,
+    /// A JSON object a line, for programs.
     Json,
+    /// Nothing, not even what steps print.
+    None,
 }
 
 fn stored_name_argument(text: &str) -> Result<String, String> {
@@ -150,6 +156,11 @@ fn platform_argument(text: &str) -> Result<WantedPlatform, String> {
 impl Build {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        let style = if self.quiet {
+            Style::None
+        } else {
+            self.progress
+        };
         let (dockerfile, path) = self.dockerfile()?;
         for warning in &dockerfile.warnings {
             warnings::warn(|| warning.clone());
@@ -164,10 +175,10 @@ impl Build {
             configuration: &configuration,
             session: &session,
             pull: self.pull,
-            progress: match (self.quiet, self.progress) {
-                (true, _) => progress::Style::None,
-                (false, Style::Plain) => progress::Style::Auto,
-                (false, Style::Json) => progress::Style::Json,
+            progress: match style {
+                Style::Plain => progress::Style::Auto,
+                Style::Json => progress::Style::Json,
+                Style::None => progress::Style::None,
             },
         };
         let has_context = self.context.as_os_str() != "-";
@@ -179,10 +190,10 @@ impl Build {
             arguments: &arguments,
             secrets: &secrets,
         };
-        let report = Report::new(match (self.quiet, self.progress) {
-            (true, _) => report::Style::Quiet,
-            (false, Style::Plain) => report::Style::Plain,
-            (false, Style::Json) => report::Style::Json,
+        let report = Report::new(match style {
+            Style::Plain => report::Style::Plain,
+            Style::Json => report::Style::Json,
+            Style::None => report::Style::Quiet,
         });
         let digest = build::build(&inputs, &self.options()?, report, &self.names)?;
         let unused = arguments.unused();

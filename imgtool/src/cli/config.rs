@@ -178,7 +178,7 @@ impl Config {
         }
         let mut incoming = layout.incoming()?;
         let tag = self.tag.unwrap_or(self.image.tag);
-        let way = edit.commit(&layout, &mut incoming, &[], &tag)?;
+        let way = edit.commit(&layout, &mut incoming, &[], Some(&tag))?;
         warnings::note(|| format!("'{tag}' is {}", way[0].digest));
         Ok(())
     }

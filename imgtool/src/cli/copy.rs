@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::arguments::{
-    Connection, DestinationAccess, PlatformArguments, SourceAccess, write_digest_file,
+    BothAccess, Connection, DestinationAccess, PlatformArguments, SourceAccess, write_digest_file,
 };
 use crate::copy::convert::Format;
 use crate::copy::{CopyOptions, copy};
@@ -63,6 +63,8 @@ pub struct Copy {
     #[command(flatten)]
     platform: PlatformArguments,
     #[command(flatten)]
+    both_access: BothAccess,
+    #[command(flatten)]
     source_access: SourceAccess,
     #[command(flatten)]
     destination_access: DestinationAccess,
@@ -89,8 +91,12 @@ impl Copy {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         let configuration = self.connection.configuration()?;
-        let reading = self.source_access.options(&self.connection)?;
-        let writing = self.destination_access.options(&self.connection)?;
+        let reading = self
+            .both_access
+            .options(&self.source_access, &self.connection)?;
+        let writing = self
+            .both_access
+            .options(&self.destination_access, &self.connection)?;
         if self.source == self.destination {
             bail!("source and destination are the same");
         }

@@ -58,6 +58,6 @@ impl Delete {
         let digest = repository
             .resolve(&endpoint.name.version)?
             .context("there is no such image")?;
-        repository.delete(&digest.to_string())
+        repository.delete_manifest(&digest)
     }
 }

@@ -37,6 +37,10 @@ pub struct Gc {
     #[arg(long, conflicts_with = "layout")]
     build_cache: bool,
 
+    /// Remove also images that have no name.
+    #[arg(long, conflicts_with = "layout")]
+    nameless: bool,
+
     /// Let go what a bundle needs whose file system isn't mounted, and won't be again.
     #[arg(long, value_name = "DIR", conflicts_with = "layout")]
     forget_bundle: Vec<PathBuf>,
@@ -57,6 +61,10 @@ impl Gc {
         if self.build_cache {
             let steps = crate::build::forget_steps(&store)?;
             warnings::note(|| format!("forgot {steps} steps and caches of builds"));
+        }
+        if self.nameless {
+            let images = store.remove_all_nameless()?;
+            warnings::note(|| format!("removed {images} images without a name"));
         }
         for bundle in &self.forget_bundle {
             store.forget_bundle_at(bundle)?;

@@ -4,11 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::arguments::{Connection, StoreArguments};
 use super::table;
+use super::template::Template;
 use crate::progress::amount;
+use crate::store::describe::Step;
 
 /// Shows how an image of the store came about, the last step first.
 #[derive(Debug, Args)]
@@ -17,6 +19,10 @@ pub struct HistoryOf {
     /// A JSON array, for programs.
     #[arg(long)]
     json: bool,
+
+    /// A line for each, as inspect --format writes it, of the fields that --json has.
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<Template>,
 
     /// Commands and comments in full length.
     #[arg(long)]
@@ -42,18 +48,14 @@ impl HistoryOf {
         let mut output = std::io::stdout().lock();
         let steps = image.history();
         if self.json {
-            let all: Vec<_> = steps
-                .iter()
-                .map(|step| {
-                    let (digest, size) = step.layer.clone().unzip();
-                    json!({
-                        "Created": step.history.created, "CreatedBy": step.history.created_by,
-                        "Author": step.history.author, "Comment": step.history.comment,
-                        "Layer": digest, "Size": size.unwrap_or(0),
-                    })
-                })
-                .collect();
+            let all: Vec<_> = steps.iter().map(to_json).collect();
             writeln!(output, "{}", serde_json::to_string_pretty(&all)?)?;
+            return Ok(());
+        }
+        if let Some(template) = &self.format {
+            for step in &steps {
+                output.write_all(template.line(&to_json(step))?.as_bytes())?;
+            }
             return Ok(());
         }
         let mut rows = vec![["CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned)];
@@ -81,4 +83,13 @@ impl HistoryOf {
         short.push('…');
         short
     }
+}
+
+fn to_json(step: &Step) -> Value {
+    let (digest, size) = step.layer.clone().unzip();
+    json!({
+        "Created": step.history.created, "CreatedBy": step.history.created_by,
+        "Author": step.history.author, "Comment": step.history.comment,
+        "Layer": digest, "Size": size.unwrap_or(0),
+    })
 }

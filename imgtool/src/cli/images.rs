@@ -5,21 +5,28 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::arguments::StoreArguments;
 use super::table;
+use super::template::Template;
 use crate::progress::amount;
 use crate::store::describe::Description;
 use crate::warnings;
 
 /// Lists the images of the store, the youngest first.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: windlass-img images --json | jq -r '.[].Digest'")]
+#[command(after_help = "\
+Examples: windlass-img images --json | jq -r '.[].Digest'
+          windlass-img images --format '{{join .Names \" \"}} {{.Digest}}'")]
 pub struct Images {
     /// A JSON array, for programs.
     #[arg(long)]
     json: bool,
+
+    /// A line for each, as inspect --format writes it, of the fields that --json has.
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["json", "quiet"])]
+    format: Option<Template>,
 
     /// Whole digests.
     #[arg(long)]
@@ -51,17 +58,14 @@ impl Images {
         images.sort_by_key(|image| std::cmp::Reverse(created(image).unwrap_or(Timestamp::MIN)));
         let mut output = std::io::stdout().lock();
         if self.json {
-            let all: Vec<_> = images
-                .iter()
-                .map(|image| {
-                    json!({
-                        "Names": image.names, "Digest": image.digest,
-                        "Id": image.manifest.config.digest, "Created": image.created(),
-                        "Size": image.size(),
-                    })
-                })
-                .collect();
+            let all: Vec<_> = images.iter().map(to_json).collect();
             writeln!(output, "{}", serde_json::to_string_pretty(&all)?)?;
+            return Ok(());
+        }
+        if let Some(template) = &self.format {
+            for image in &images {
+                output.write_all(template.line(&to_json(image))?.as_bytes())?;
+            }
             return Ok(());
         }
         if self.quiet {
@@ -93,4 +97,11 @@ impl Images {
         table::write(&mut output, &rows)?;
         Ok(())
     }
+}
+
+fn to_json(image: &Description) -> Value {
+    json!({
+        "Names": image.names, "Digest": image.digest, "Id": image.manifest.config.digest,
+        "Created": image.created(), "Size": image.size(),
+    })
 }

@@ -91,7 +91,7 @@ impl Insert {
         let layer = layer.finish()?.finish()?;
         edit.add_layer(&layer, self.history.entry(None, "windlass-img insert")?)?;
         let tag = self.tag.unwrap_or(self.image.tag);
-        let way = edit.commit(&layout, &mut incoming, &[layer.blob], &tag)?;
+        let way = edit.commit(&layout, &mut incoming, &[layer.blob], Some(&tag))?;
         warnings::note(|| format!("'{tag}' is {}", way[0].digest));
         Ok(())
     }

@@ -7,9 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::arguments::{Access, Connection, PlatformArguments, StoreArguments};
+use super::template::Template;
 use crate::copy::CopyOptions;
 use crate::copy::plan::one_image;
 use crate::layout::document::{Descriptor, ImageConfig, Manifest};
+use crate::layout::media::MediaKind;
 use crate::layout::raw_document::RawDocument;
 use crate::registry::Repository;
 use crate::registry::configuration::Configuration;
@@ -20,10 +22,13 @@ use crate::transport::{Location, Source, open};
 
 /// Shows what an image is, without fetching its layers.
 ///
-/// The output is a JSON object with skopeo's fields.
+/// The output is a JSON object with skopeo's fields. Of an artifact that is no container image there are those
+/// that it has, and its ArtifactType.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: windlass-img inspect --config docker://registry.example.com/debian:12"
+    after_help = "Examples: windlass-img inspect --config docker://registry.example.com/debian:12
+          windlass-img inspect --format '{{.Digest}}' docker://registry.example.com/debian:12
+          windlass-img inspect --config --format '{{range .Config.Env}}{{println .}}{{end}}' debian:12"
 )]
 pub struct Inspect {
     /// The manifest or index as it is, byte for byte; with --config, the configuration.
@@ -33,6 +38,11 @@ pub struct Inspect {
     /// The image's configuration.
     #[arg(long)]
     config: bool,
+
+    /// What to show of it, as one of Go's templates: {{.FIELD}}, {{json .}}, {{index . KEY}}, {{join . TEXT}},
+    /// {{println .}}, {{range .}}…{{end}}; 'json' for all of it in one line.
+    #[arg(long, short, value_name = "TEMPLATE", conflicts_with = "raw")]
+    format: Option<Template>,
 
     /// Don't ask the registry for the repository's other tags.
     #[arg(long, short)]
@@ -89,7 +99,7 @@ impl Inspect {
             Some((_, config)) if self.config => config,
             _ => description.to_json(),
         };
-        pretty(&shown)
+        self.formatted(&shown)
     }
 
     fn describe(
@@ -110,17 +120,30 @@ impl Inspect {
         let image = one_image(source, top.clone(), &choice)?;
         let manifest = Manifest::parse(&image.bytes, &image.media_type)
             .with_context(|| format!("manifest {}", image.digest))?;
-        let config = source.document(&manifest.config)?;
+        let config = || -> Result<Vec<u8>> { Ok(source.document(&manifest.config)?.bytes) };
         if self.config && self.raw {
-            return Ok(config.bytes);
+            return config();
         }
-        let shown = if self.config {
-            serde_json::from_slice(&config.bytes).context("image configuration")?
+        if self.config {
+            let shown = serde_json::from_slice(&config()?).context("image configuration")?;
+            return self.formatted(&shown);
+        }
+        let image = if manifest.config.kind() == MediaKind::Config {
+            Some(serde_json::from_slice(&config()?).context("image configuration")?)
         } else {
-            let (name, tags) = self.repository(location, configuration, options)?;
-            summary(name, tags, &top, &manifest, &config)?
+            None
         };
-        pretty(&shown)
+        let (name, tags) = self.repository(location, configuration, options)?;
+        self.formatted(&summary(name, tags, &top, &manifest, image.as_ref()))
+    }
+
+    fn formatted(&self, shown: &Value) -> Result<Vec<u8>> {
+        if let Some(template) = &self.format {
+            return template.line(shown).map(String::into_bytes);
+        }
+        let mut text = serde_json::to_vec_pretty(shown)?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// The repository's name and tags, where there is a repository.
@@ -144,22 +167,14 @@ impl Inspect {
     }
 }
 
-fn pretty(value: &Value) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    Ok(text)
-}
-
-/// The fields of skopeo's `inspect`.
+/// The fields of skopeo's `inspect`; skopeo refuses what is no container image.
 fn summary(
     name: Option<String>,
     tags: Vec<String>,
     top: &RawDocument,
     manifest: &Manifest,
-    config: &RawDocument,
-) -> Result<Value> {
-    let image: ImageConfig =
-        serde_json::from_slice(&config.bytes).context("image configuration")?;
+    image: Option<&ImageConfig>,
+) -> Value {
     let layer = |layer: &Descriptor| {
         json!({
             "MIMEType": layer.media_type, "Digest": layer.digest, "Size": layer.size,
@@ -170,14 +185,26 @@ fn summary(
     let digests = manifest.layers.iter().map(|layer| layer.digest.to_string());
     let digests: Vec<String> = digests.collect();
     let mut summary = json!({
-        "Digest": top.digest, "RepoTags": tags,
-        "Created": image.created, "DockerVersion": "",
-        "Labels": image.config.labels, "Architecture": image.platform.architecture,
-        "Os": image.platform.os, "Layers": digests, "LayersData": layers,
-        "Env": image.config.env,
+        "Digest": top.digest, "RepoTags": tags, "Layers": digests, "LayersData": layers,
     });
+    let of_image = if let Some(image) = image {
+        json!({
+            "Created": image.created, "DockerVersion": "", "Labels": image.config.labels,
+            "Architecture": image.platform.architecture, "Os": image.platform.os,
+            "Env": image.config.env,
+        })
+    } else {
+        let kind = manifest.other.get("artifactType");
+        let kind = kind
+            .cloned()
+            .unwrap_or_else(|| manifest.config.media_type.clone().into());
+        json!({ "ArtifactType": kind })
+    };
+    if let (Value::Object(summary), Value::Object(of_image)) = (&mut summary, of_image) {
+        summary.extend(of_image);
+    }
     if let Some(name) = name {
         summary["Name"] = name.into();
     }
-    Ok(summary)
+    summary
 }

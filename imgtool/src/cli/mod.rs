@@ -34,6 +34,7 @@ mod stat;
 mod sync;
 mod table;
 mod tag;
+mod template;
 mod unbundle;
 mod unpack;
 mod untag;

@@ -26,7 +26,7 @@ impl New {
             &layout,
             &mut incoming,
             &[],
-            &self.image.tag,
+            Some(&self.image.tag),
         )?;
         warnings::note(|| format!("made {}: {}", self.image, way[0].digest));
         Ok(())

@@ -5,7 +5,9 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::arguments::{Connection, DestinationAccess, PlatformArguments, SourceAccess};
+use super::arguments::{
+    BothAccess, Connection, DestinationAccess, PlatformArguments, SourceAccess,
+};
 use crate::copy::convert::Format;
 use crate::copy::sync::{Place, Step, steps};
 use crate::copy::{CopyOptions, copy};
@@ -66,6 +68,8 @@ pub struct Sync {
     #[command(flatten)]
     platform: PlatformArguments,
     #[command(flatten)]
+    both_access: BothAccess,
+    #[command(flatten)]
     source_access: SourceAccess,
     #[command(flatten)]
     destination_access: DestinationAccess,
@@ -103,8 +107,12 @@ impl Sync {
             bail!("from one directory to another: cp does that");
         }
         let configuration = self.connection.configuration()?;
-        let reading = self.source_access.options(&self.connection)?;
-        let writing = self.destination_access.options(&self.connection)?;
+        let reading = self
+            .both_access
+            .options(&self.source_access, &self.connection)?;
+        let writing = self
+            .both_access
+            .options(&self.destination_access, &self.connection)?;
         let (source, destination) = (
             self.src.place(&self.source),
             self.dest.place(&self.destination),

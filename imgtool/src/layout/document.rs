@@ -123,6 +123,14 @@ impl Index {
         self.manifests.push(descriptor);
     }
 
+    /// Adds an image without a tag, unless it is there, with or without one.
+    pub fn add(&mut self, descriptor: &Descriptor) {
+        let mut known = self.manifests.iter();
+        if !known.any(|known| known.digest == descriptor.digest) {
+            self.manifests.push(descriptor.clone());
+        }
+    }
+
     /// Adds an image under a tag, in place of any that has it.
     pub fn tag(&mut self, mut descriptor: Descriptor, tag: &str) {
         descriptor

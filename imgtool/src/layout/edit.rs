@@ -205,14 +205,14 @@ impl ImageEdit {
         Ok(())
     }
 
-    /// Puts the changed image into the layout under `tag`, with the blobs that are new in it.
+    /// Puts the changed image into the layout under `tag` if there is one, with the blobs that are new in it.
     /// Returns the way from the index to its manifest.
     pub fn commit(
         mut self,
         layout: &Layout,
         incoming: &mut Incoming,
         layers: &[IncomingBlob],
-        tag: &str,
+        tag: Option<&str>,
     ) -> Result<Vec<Descriptor>> {
         let mut blobs = layers.to_vec();
         let config = incoming.add(&serde_json::to_vec(&self.config)?)?;
@@ -225,6 +225,10 @@ impl ImageEdit {
         blobs.extend([config, manifest]);
         incoming.keep(&blobs)?;
         layout.change_index(|index| {
+            let Some(tag) = tag else {
+                index.add(&way[0]);
+                return Ok(());
+            };
             self.check_unchanged(index, tag)?;
             index.tag(way[0].clone(), tag);
             // As it stands there.

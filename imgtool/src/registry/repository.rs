@@ -1,5 +1,5 @@
-//! What a repository holds: manifests, blobs, tags, referrers; and deleting them
-//! (distribution-spec, "Pull", "Content Discovery", "Content Management").
+//! What a repository holds: manifests, blobs, tags; and deleting them (distribution-spec, "Pull",
+//! "Content Discovery", "Content Management").
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -12,10 +12,9 @@ use super::configuration::Endpoint;
 use super::credentials;
 use super::name::{Version, is_tag};
 use super::session::{Call, Session, SessionOptions};
-use crate::http::url::percent_encoded;
 use crate::http::{Answer, Body, RequestError};
 use crate::layout::digest::{Algorithm, Digest, Hasher};
-use crate::layout::document::{Descriptor, Index};
+use crate::layout::document::Descriptor;
 use crate::layout::raw_document::{MANIFEST_TYPES, RawDocument, media_type_of};
 
 /// Bytes of a manifest; distribution-spec recommends it.
@@ -186,47 +185,8 @@ impl Repository {
         Ok(tags)
     }
 
-    /// Manifests that say that they belong to the one of this digest; those of one artifact type
-    /// where it is given.
-    pub fn referrers(&self, digest: &Digest, kind: Option<&str>) -> Result<Vec<Descriptor>> {
-        let mut found = Vec::new();
-        let query = kind
-            .map(|kind| format!("?artifactType={}", percent_encoded(kind)))
-            .unwrap_or_default();
-        let add = |bytes: &[u8]| {
-            found.extend(Index::parse(bytes, None)?.manifests);
-            Ok(())
-        };
-        if let Err(error) = self.pages(&format!("referrers/{digest}{query}"), add) {
-            if RequestError::status_of(&error) != Some(404) {
-                return Err(error);
-            }
-            found = self.tagged_referrers(digest)?.manifests;
-        }
-        // A registry need not have filtered them.
-        if let Some(kind) = kind {
-            found.retain(|descriptor| {
-                let artifact = descriptor.other.get("artifactType");
-                artifact.and_then(serde_json::Value::as_str) == Some(kind)
-            });
-        }
-        Ok(found)
-    }
-
-    /// Referrers where a registry doesn't know them: an index with a tag made of the digest
-    /// (distribution-spec, "Referrers Tag Schema").
-    pub(super) fn tagged_referrers(&self, digest: &Digest) -> Result<Index> {
-        let tag = Some(referrers_tag(digest));
-        let version = Version { tag, digest: None };
-        match self.manifest(&version) {
-            Ok(document) => Index::parse(&document.bytes, Some(&document.media_type)),
-            Err(error) if RequestError::status_of(&error) == Some(404) => Ok(Index::empty()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Follows `Link: <…>; rel="next"` from page to page (RFC 8288).
-    fn pages(&self, path: &str, mut add: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(super) fn pages(&self, path: &str, mut add: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let call = self.call(Method::GET, &self.pull, path);
         let mut url = self.session.url(&call.path)?;
         let mut left = LARGEST_LIST;
@@ -274,12 +234,6 @@ pub(super) fn checked(answer: Answer, statuses: &[u16]) -> Result<Answer> {
 /// Layers"; Docker's schema 2).
 pub fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
-}
-
-/// The tag under which a digest's referrers are where the registry has no API for them.
-pub(super) fn referrers_tag(digest: &Digest) -> String {
-    let tag = format!("{}-{}", digest.algorithm().name(), digest.hex());
-    tag.chars().take(128).collect()
 }
 
 /// The address in a `Link` header that leads on.

@@ -3,16 +3,15 @@
 use std::io::{self, Read};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::name::Version;
-use super::repository::{Repository, checked, referrers_tag};
+use super::repository::{Repository, checked};
 use crate::http::client::{OurOwn, Payload};
 use crate::http::{Answer, RequestError, Url};
 use crate::layout::blob_source::BlobSource;
 use crate::layout::digest::{Algorithm, Digest};
-use crate::layout::document::{Descriptor, Index};
+use crate::layout::document::Descriptor;
 use crate::layout::raw_document::RawDocument;
 use crate::layout::verified_reader::{VerifiedReader, read_document};
 
@@ -115,59 +114,16 @@ impl Repository {
                 document.digest
             );
         }
-        self.note_referrer(document, &answer)
-    }
-
-    /// A registry without an API for referrers wants the client to keep their list.
-    fn note_referrer(&self, document: &RawDocument, answer: &Answer) -> Result<()> {
-        let manifest: Value = serde_json::from_slice(&document.bytes)?;
-        let Some(subject) = manifest.get("subject").filter(|subject| !subject.is_null()) else {
-            return Ok(());
-        };
-        if answer.header("oci-subject").is_some() {
-            return Ok(());
+        if answer.header("oci-subject").is_none() {
+            self.note_referrer(document)?;
         }
-        let subject: Descriptor =
-            serde_json::from_value(subject.clone()).context("the manifest's subject")?;
-        let mut index = self.tagged_referrers(&subject.digest)?;
-        if index
-            .manifests
-            .iter()
-            .any(|known| known.digest == document.digest)
-        {
-            return Ok(());
-        }
-        index.manifests.push(referrer(document, &manifest)?);
-        let document = index_document(&index)?;
-        self.put_manifest(&document, Some(&referrers_tag(&subject.digest)))
+        Ok(())
     }
 
     /// Whether a version is there.
     pub fn has(&self, version: &Version) -> Result<bool> {
         Ok(self.resolve(version)?.is_some())
     }
-}
-
-/// A referrer's descriptor in the list (distribution-spec, "Pushing Manifests with Subject").
-fn referrer(document: &RawDocument, manifest: &Value) -> Result<Descriptor> {
-    let kind = manifest.get("artifactType").filter(|kind| !kind.is_null());
-    let kind = kind.or_else(|| manifest.get("config")?.get("mediaType"));
-    let mut descriptor = json!({
-        "mediaType": document.media_type, "digest": document.digest,
-        "size": document.bytes.len(),
-    });
-    if let Some(kind) = kind {
-        descriptor["artifactType"] = kind.clone();
-    }
-    if let Some(annotations) = manifest.get("annotations") {
-        descriptor["annotations"] = annotations.clone();
-    }
-    Ok(serde_json::from_value(descriptor)?)
-}
-
-fn index_document(index: &Index) -> Result<RawDocument> {
-    let media_type = "application/vnd.oci.image.index.v1+json";
-    Ok(RawDocument::new(serde_json::to_vec(index)?, media_type))
 }
 
 /// Where an upload goes on.

@@ -32,7 +32,7 @@ impl Store {
         copy_archive(input, &mut sink)?;
         let layer = sink.finish()?;
         edit.add_layer(&layer, Some(history))?;
-        let way = edit.commit(layout, &mut incoming, &[layer.blob], name)?;
+        let way = edit.commit(layout, &mut incoming, &[layer.blob], Some(name))?;
         let manifest = way.last().context("an image without a manifest")?;
         Ok(manifest.digest.clone())
     }

@@ -202,6 +202,15 @@ impl Store {
         })
     }
 
+    /// Takes all images away that have no name; says how many there were.
+    pub fn remove_all_nameless(&self) -> Result<usize> {
+        self.layout.change_index(|index| {
+            let before = index.manifests.len();
+            index.manifests.retain(|known| known.tag().is_some());
+            Ok(before - index.manifests.len())
+        })
+    }
+
     /// To copy an image out of the store.
     pub fn source(self, name: &str) -> Result<LayoutSource> {
         LayoutSource::of(self.layout, Some(name))

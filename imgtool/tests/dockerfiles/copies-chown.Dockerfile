@@ -9,6 +9,8 @@ USER app
 COPY a.txt /as-root
 COPY --chmod=640 a.txt /mode
 COPY --chmod=0711 dir /modes
+COPY --chmod=u=rwX,go=rX,+t dir /symbolic
+COPY --chmod=+x b.txt /executable
 COPY --chmod=4755 --chown=app a.txt /setuid
 ADD --chown=app --chmod=600 b.txt /added
 ARG OWNER=1000:50

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 
+use super::permissions::Permissions;
 use super::tree::{Found, Tree, Visited};
 use crate::build::context::ignore::Ignore;
 use crate::layer::inode::Inode;
@@ -21,10 +22,17 @@ use crate::warnings::Warnings;
 pub struct Manner {
     /// Whose they are; nothing for whose the originals are.
     pub owner: Option<(u32, u32)>,
-    /// Their permissions.
-    pub mode: Option<u32>,
+    /// What becomes of their permissions.
+    pub permissions: Option<Permissions>,
     /// When directories that had to be made were made.
     pub now: Timestamp,
+}
+
+impl Manner {
+    fn mode(&self, mode: u32, is_directory: bool) -> u32 {
+        let permissions = self.permissions.as_ref();
+        permissions.map_or(mode, |permissions| permissions.of(mode, is_directory))
+    }
 }
 
 /// Copies into one root file system.
@@ -69,7 +77,7 @@ impl<'a> Copier<'a> {
         let target = self.file_target(name.as_bytes(), destination)?;
         let metadata = Metadata {
             owner: Some(self.manner.owner.unwrap_or((0, 0))),
-            mode: self.manner.mode.unwrap_or(0o644),
+            mode: self.manner.mode(0o644, false),
             times: (self.manner.now, self.manner.now),
             xattrs: Vec::new(),
         };
@@ -86,7 +94,7 @@ impl<'a> Copier<'a> {
     ) -> Result<()> {
         let target = self.file_target(name.as_bytes(), destination)?;
         metadata.owner = Some(self.manner.owner.unwrap_or((0, 0)));
-        metadata.mode = self.manner.mode.unwrap_or(metadata.mode);
+        metadata.mode = self.manner.mode(metadata.mode, false);
         self.file(&target, &metadata, content)
     }
 
@@ -207,7 +215,8 @@ impl<'a> Copier<'a> {
     fn metadata(&self, inode: &Inode) -> Result<Metadata> {
         let mut metadata = Metadata::of_existing(inode)?;
         metadata.owner = self.manner.owner.or(metadata.owner);
-        metadata.mode = self.manner.mode.unwrap_or(metadata.mode);
+        let is_directory = inode.kind() == FileType::Directory;
+        metadata.mode = self.manner.mode(metadata.mode, is_directory);
         Ok(metadata)
     }
 

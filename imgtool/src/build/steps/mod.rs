@@ -5,4 +5,5 @@ pub mod content;
 pub mod copy;
 pub mod download;
 pub mod layer;
+pub mod permissions;
 pub mod tree;

@@ -1,5 +1,5 @@
 //! How to get at a registry: skopeo's flags, once for the verbs with one image, and with `src-` and
-//! `dest-` before them for those with two.
+//! `dest-` before them for those with two; two of them also for both.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::registry::session::SessionOptions;
 
 /// What the caller says of one registry.
 #[derive(Debug, Default)]
-struct Given {
+pub struct Given {
     authfile: Option<PathBuf>,
     cert_dir: Option<PathBuf>,
     creds: Option<String>,
@@ -103,19 +103,46 @@ macro_rules! access_arguments {
                 }
             }
         }
-
-        impl $name {
-            /// As the session wants it.
-            pub fn options(&self, connection: &Connection) -> Result<SessionOptions> {
-                connection.options(&Given::from(self))
-            }
-        }
     };
 }
 
 access_arguments!(Access, "", "The registry");
 access_arguments!(SourceAccess, "src-", "The source's registry");
 access_arguments!(DestinationAccess, "dest-", "The destination's registry");
+
+impl Access {
+    /// As the session wants it.
+    pub fn options(&self, connection: &Connection) -> Result<SessionOptions> {
+        connection.options(&Given::from(self))
+    }
+}
+
+/// What holds for both registries of a copy, unless a flag with `src-` or `dest-` says otherwise.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Both registries")]
+pub struct BothAccess {
+    /// A file of credentials for both.
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+
+    /// Whether both have to speak https with a certificate that we trust.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tls_verify: Option<bool>,
+}
+
+impl BothAccess {
+    /// As the session with one of the two wants it.
+    pub fn options(
+        &self,
+        own: impl Into<Given>,
+        connection: &Connection,
+    ) -> Result<SessionOptions> {
+        let mut given = own.into();
+        given.authfile = given.authfile.or_else(|| self.authfile.clone());
+        given.tls_verify = given.tls_verify.or(self.tls_verify);
+        connection.options(&given)
+    }
+}
 
 /// What holds for all registries of one command.
 #[derive(Debug, Args)]

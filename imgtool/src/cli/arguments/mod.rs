@@ -12,7 +12,7 @@ mod platform;
 mod runtime;
 mod store;
 
-pub use access::{Access, Connection, DestinationAccess, SourceAccess};
+pub use access::{Access, BothAccess, Connection, DestinationAccess, SourceAccess};
 pub use apply::ApplyArguments;
 pub use change::ChangeArguments;
 pub use compress::CompressArguments;

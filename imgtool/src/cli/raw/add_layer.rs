@@ -66,7 +66,7 @@ impl AddLayer {
         let history = self.history.entry(author, "windlass-img raw add-layer")?;
         edit.add_layer(&layer, history)?;
         let tag = self.tag.unwrap_or(self.image.tag);
-        let way = edit.commit(&layout, &mut incoming, &[layer.blob], &tag)?;
+        let way = edit.commit(&layout, &mut incoming, &[layer.blob], Some(&tag))?;
         warnings::note(|| format!("'{tag}' is {}", way[0].digest));
         Ok(())
     }
