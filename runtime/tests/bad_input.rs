@@ -93,6 +93,8 @@ fn a_wrong_value_is_named_by_its_pointer() {
             json!(4_294_967_296_u64),
             "/process/user/uid",
         ),
+        ("/process/user/uid", json!(u32::MAX), "/process/user/uid"),
+        ("/process/user/gid", json!(u32::MAX), "/process/user/gid"),
         ("/process/cwd", json!("tmp"), "/process/cwd"),
         ("/process/terminal", json!("no"), "/process/terminal"),
         (

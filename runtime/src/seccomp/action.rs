@@ -22,6 +22,8 @@ const KILL_THREAD: u32 = libc::SECCOMP_RET_KILL_THREAD;
 
 /// The lower half of an action's value: its errno or its message to the tracer.
 const DATA: u32 = libc::SECCOMP_RET_DATA;
+/// `MAX_ERRNO` (include/linux/err.h).
+const LARGEST_ERRNO: u32 = 4095;
 
 /// The value that a filter returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +77,22 @@ impl Action {
                 errno_at(),
                 format!("{name} has no errno to return"),
             )),
-            Some(errno) => match u32::try_from(errno) {
-                Ok(errno) if errno <= DATA => Ok(Action(value | errno)),
-                _ => Err(Error::config(
-                    errno_at(),
-                    format!("{errno} is no errno: seccomp has 16 bits for it"),
-                )),
-            },
+            Some(errno) => {
+                // A tracer gets any 16 bits; of a greater errno the kernel makes 4095
+                // (`__seccomp_filter`, seccomp(2)).
+                let most = if value == libc::SECCOMP_RET_ERRNO {
+                    LARGEST_ERRNO
+                } else {
+                    DATA
+                };
+                match u32::try_from(errno) {
+                    Ok(errno) if errno <= most => Ok(Action(value | errno)),
+                    _ => Err(Error::config(
+                        errno_at(),
+                        format!("{errno} is no errno: {name} can return {most} at most"),
+                    )),
+                }
+            }
         }
     }
 

@@ -48,8 +48,13 @@ fn unknown_words_are_refused_where_they_stand() {
              /linux/seccomp/syscalls/1/errnoRet)",
         ),
         (
-            r#"{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 65536}"#,
-            "65536 is no errno: seccomp has 16 bits for it (config.json \
+            r#"{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096}"#,
+            "4096 is no errno: SCMP_ACT_ERRNO can return 4095 at most (config.json \
+             /linux/seccomp/syscalls/1/errnoRet)",
+        ),
+        (
+            r#"{"names": ["read"], "action": "SCMP_ACT_TRACE", "errnoRet": 65536}"#,
+            "65536 is no errno: SCMP_ACT_TRACE can return 65535 at most (config.json \
              /linux/seccomp/syscalls/1/errnoRet)",
         ),
         (

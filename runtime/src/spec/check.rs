@@ -95,6 +95,15 @@ fn check_all_of_process(process: &Process<'_>, report: &mut Report<'_>) -> Resul
         };
         report(Error::config("/process/cwd", problem))?;
     }
+    // setresuid(2) and setresgid(2) take it for "leave it as it is", which is root.
+    for (at, id) in [("uid", process.user.uid), ("gid", process.user.gid)] {
+        if id == u32::MAX {
+            report(Error::config(
+                format!("/process/user/{at}"),
+                format!("{id} is no {at}: they end at {}", u32::MAX - 1),
+            ))?;
+        }
+    }
     for (index, rlimit) in process.rlimits.iter().enumerate() {
         if process.rlimits[..index]
             .iter()
