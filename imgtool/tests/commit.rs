@@ -310,7 +310,7 @@ fn a_swapper_gets_nothing() {
 fn a_killed_commit_leaves_the_store_as_it_was() {
     let site = Site::with_shell();
     site.ours(&["bundle", "demo", "b"]);
-    site.script("b", "head -c 3000000 /dev/urandom > noise");
+    site.script("b", "head -c 12000000 /dev/urandom > noise");
     for round in 0..8 {
         let mut child = site
             .command(&["commit", "b", "killed"])
@@ -347,7 +347,7 @@ fn a_commit_on_a_full_disk_leaves_the_store_as_it_was() {
     };
     with_store(&["bundle", "localhost/demo:latest", "b"]);
     site.script("disk/b", "head -c 3000000 /dev/urandom > noise");
-    // A MiB is left.
+    // A MiB is left, and what is compressed ahead of the writing is less than the rest.
     let used = run(Command::new("df").args(["--output=used", "-k"]).arg(&disk));
     let used: u64 = used.lines().last().unwrap().trim().parse().unwrap();
     let resize = |kib: u64| {

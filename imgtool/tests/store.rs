@@ -459,4 +459,13 @@ fn a_full_disk_loses_nothing() {
     mount("remount,size=20m");
     assert_eq!(ours(&workshop, &pull), digest);
     assert_eq!(ours(&workshop, &["verify"]), "4 of 4 blobs are well");
+    // Nor does a directory stay that another copy was to be in.
+    std::fs::write(store.join("pad"), vec![0; 20 << 20]).unwrap_err();
+    let source = format!("oci:store:{name}");
+    let copy = windlass_img()
+        .args(["copy", "-q", &source, "dir:store/copy"])
+        .current_dir(workshop.path(""))
+        .output();
+    refused(copy.unwrap(), "No space left on device");
+    assert!(!store.join("copy").exists());
 }

@@ -32,7 +32,8 @@ use crate::warnings;
 /// found again by what they are made from (content, not times), until gc --build-cache.
 ///
 /// RUN runs in a container of windlass under windlass-shim, with Docker's default capabilities and
-/// seccomp profile, and needs root. Its network is the host's unless --network says otherwise.
+/// seccomp profile, and needs root. Its network is the host's, the services on its loopback included, unless
+/// --network says otherwise: bridge needs CNI plugins.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples: windlass-img build -t app .

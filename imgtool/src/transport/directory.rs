@@ -94,8 +94,8 @@ impl DirectoryDestination {
     /// the new one is whole.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("make directory {}", path.display());
-        match std::fs::create_dir(path) {
-            Ok(()) => {}
+        let is_new = match std::fs::create_dir(path) {
+            Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let mut listing = std::fs::read_dir(path).with_context(context)?;
                 if listing.next().is_some() && DirectorySource::open(path).is_err() {
@@ -104,16 +104,21 @@ impl DirectoryDestination {
                         path.display()
                     );
                 }
+                false
             }
             Err(error) => return Err(error).with_context(context),
-        }
+        };
         let destination = DirectoryDestination {
             path: path.to_owned(),
             written: Mutex::default(),
         };
         // Marks a new directory as ours. An older image stays whole until the new one is.
         if !path.join("version").exists() {
-            destination.write("version", VERSION.as_bytes())?;
+            let marked = destination.write("version", VERSION.as_bytes());
+            if marked.is_err() && is_new {
+                drop(std::fs::remove_dir(path));
+            }
+            marked?;
         }
         Ok(destination)
     }
@@ -142,9 +147,12 @@ impl DirectoryDestination {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let temporary = self.path.join(format!(".{name}.new"));
-        std::fs::write(&temporary, bytes)
-            .and_then(|()| std::fs::rename(&temporary, &path))
-            .with_context(|| format!("write {}", path.display()))
+        let result =
+            std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
+        if result.is_err() {
+            drop(std::fs::remove_file(&temporary));
+        }
+        result.with_context(|| format!("write {}", path.display()))
     }
 }
 

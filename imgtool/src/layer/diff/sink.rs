@@ -26,7 +26,8 @@ pub struct LayerSink {
     pieces: SyncSender<Vec<u8>>,
     hasher: Hasher,
     written: u64,
-    worker: JoinHandle<io::Result<IncomingBlob>>,
+    /// Nothing once its error has been told.
+    worker: Option<JoinHandle<io::Result<IncomingBlob>>>,
 }
 
 impl LayerSink {
@@ -44,20 +45,18 @@ impl LayerSink {
             pieces,
             hasher: Hasher::new(Algorithm::Sha256),
             written: 0,
-            worker,
+            worker: Some(worker),
         })
     }
 
     /// Ends the layer.
     pub fn finish(mut self) -> Result<NewLayer> {
-        // An error of the worker's is told below.
-        let sent = self.send();
+        self.send()?;
         drop(self.pieces);
-        let blob = match self.worker.join() {
-            Ok(result) => result.context("write the layer's blob")?,
-            Err(_) => bail!("the compressing thread failed"),
+        let blob = match self.worker.map(JoinHandle::join) {
+            Some(Ok(result)) => result.context("write the layer's blob")?,
+            _ => bail!("the compressing thread failed"),
         };
-        sent?;
         Ok(NewLayer {
             blob,
             compression: self.compression,
@@ -71,9 +70,14 @@ impl LayerSink {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         self.hasher.update(&piece);
         self.written += piece.len() as u64;
-        self.pieces
-            .send(piece)
-            .map_err(|_| io::Error::other("the layer's blob can't be written"))
+        if self.pieces.send(piece).is_ok() {
+            return Ok(());
+        }
+        // The worker ends before us only with an error.
+        match self.worker.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => Err(error),
+            _ => Err(io::Error::other("the compressing thread failed")),
+        }
     }
 }
 
