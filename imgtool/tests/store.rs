@@ -143,6 +143,13 @@ fn images_come_are_named_and_go() {
     ] {
         assert_eq!(ours(&workshop, arguments).trim_end(), expected);
     }
+    let template = ["inspect", "--format", "{{if .Digest}}", "mine"];
+    let output = img(&workshop, &template).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        complaint.contains("there are only {{.FIELD}}"),
+        "{complaint}"
+    );
     // The store is a layout like any other.
     let bundle = workshop.bundle();
     let image = format!("store:{name}");

@@ -21,7 +21,7 @@ pub struct HistoryOf {
     json: bool,
 
     /// A line for each, as inspect --format writes it, of the fields that --json has.
-    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Template::argument, conflicts_with = "json")]
     format: Option<Template>,
 
     /// Commands and comments in full length.

@@ -25,7 +25,7 @@ pub struct Images {
     json: bool,
 
     /// A line for each, as inspect --format writes it, of the fields that --json has.
-    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["json", "quiet"])]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Template::argument, conflicts_with_all = ["json", "quiet"])]
     format: Option<Template>,
 
     /// Whole digests.

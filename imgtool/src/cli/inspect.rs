@@ -41,7 +41,7 @@ pub struct Inspect {
 
     /// What to show of it, as one of Go's templates: {{.FIELD}}, {{json .}}, {{index . KEY}}, {{join . TEXT}},
     /// {{println .}}, {{range .}}…{{end}}; 'json' for all of it in one line.
-    #[arg(long, short, value_name = "TEMPLATE", conflicts_with = "raw")]
+    #[arg(long, short, value_name = "TEMPLATE", value_parser = Template::argument, conflicts_with = "raw")]
     format: Option<Template>,
 
     /// Don't ask the registry for the repository's other tags.

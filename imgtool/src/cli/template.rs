@@ -56,6 +56,11 @@ impl FromStr for Template {
 }
 
 impl Template {
+    /// For clap, which shows of an error no more than its first words.
+    pub fn argument(text: &str) -> Result<Template, String> {
+        text.parse().map_err(|error| format!("{error:#}"))
+    }
+
     /// The template's text for a value, and a line break.
     pub fn line(&self, value: &Value) -> Result<String> {
         let mut output = String::new();
