@@ -194,7 +194,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__build)
-            opts="-t -f -q -h --tag --file --build-arg --target --no-cache --network --add-host --platform --secret --label --pull --runtime --iidfile --progress --quiet --compress --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-t -f -q -h --tag --file --build-arg --target --no-cache --network --add-host --platform --secret --label --pull --runtime --iidfile --progress --quiet --compress --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,6 +305,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -536,7 +540,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__commit)
-            opts="-a -m -c -p -h --author --message --change --pause --compress --runtime --runtime-root --help"
+            opts="-a -m -c -p -h --author --message --change --pause --compress --runtime --runtime-root --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -583,6 +587,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --runtime-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -894,12 +902,16 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__diff)
-            opts="-h --json --help"
+            opts="-h --json --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --max-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -990,7 +1002,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__import)
-            opts="-m -c -h --message --change --compress --store --help"
+            opts="-m -c -h --message --change --compress --store --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1020,6 +1032,10 @@ _windlass__img() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1046,7 +1062,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__insert)
-            opts="-h --image --tag --whiteout --opaque --compress --uid-map --gid-map --rootless --no-history --history.author --history.comment --history.created --history.created_by --help"
+            opts="-h --image --tag --whiteout --opaque --compress --uid-map --gid-map --rootless --no-history --history.author --history.comment --history.created --history.created_by --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1085,6 +1101,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --history.created_by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1228,7 +1248,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__load)
-            opts="-i -h --input --layout --store --tag --help"
+            opts="-i -h --input --layout --store --max-memory --tag --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1247,6 +1267,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1352,12 +1376,16 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__mount)
-            opts="-h --help"
+            opts="-h --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --max-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1440,7 +1468,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__pull)
-            opts="-a -q -h --all --unpack --progress --quiet --override-os --override-arch --override-variant --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --help"
+            opts="-a -q -h --all --unpack --progress --quiet --override-os --override-arch --override-variant --store --authfile --cert-dir --creds --username --password --registry-token --no-creds --tls-verify --retry-times --idle-timeout --registries-conf --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1503,6 +1531,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1648,7 +1680,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__raw__subcmd__mtree__subcmd__validate)
-            opts="-f -p -k -K -h --manifest --path --use-keywords --add-keywords --umoci-keywords --rootless --help"
+            opts="-f -p -k -K -h --manifest --path --use-keywords --add-keywords --umoci-keywords --max-memory --rootless --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1683,6 +1715,10 @@ _windlass__img() {
                     return 0
                     ;;
                 -K)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1824,7 +1860,7 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__repack)
-            opts="-h --image --mask-path --no-mask-volumes --refresh-bundle --compress --no-history --history.author --history.comment --history.created --history.created_by --help"
+            opts="-h --image --mask-path --no-mask-volumes --refresh-bundle --compress --no-history --history.author --history.comment --history.created --history.created_by --max-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1855,6 +1891,10 @@ _windlass__img() {
                     return 0
                     ;;
                 --history.created_by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2222,12 +2262,16 @@ _windlass__img() {
             return 0
             ;;
         windlass__subcmd__img__subcmd__verify)
-            opts="-h --remove --layers --store --help"
+            opts="-h --remove --layers --max-memory --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --max-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -81,7 +81,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l gid
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-entries -d 'Refuse a layer with more entries than this' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-memory -d 'Refuse a layer that takes more memory than this: some 10 bytes for each file in a directory of the layers below, and a zstd layer\'s window. All else takes less than 20 MiB' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l keep-dirlinks -d 'Where a directory entry meets a symbolic link to a directory, keep the link'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unpack" -l no-terminal -d 'Write a config.json whose process has no terminal, for a supervisor that uses pipes'
@@ -96,6 +96,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l his
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l history.comment -d 'A note about the change' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l history.created -d 'When the change was made; now unless given, or what SOURCE_DATE_EPOCH says' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l history.created_by -d 'What made the change' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l no-mask-volumes -d 'Take changes in the image\'s volumes, too'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l refresh-bundle -d 'Make the bundle one of the new image: the next repack takes the changes since now'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand repack" -l no-history -d 'Make no entry in the image\'s history'
@@ -142,6 +143,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l his
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l history.comment -d 'A note about the change' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l history.created -d 'When the change was made; now unless given, or what SOURCE_DATE_EPOCH says' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l history.created_by -d 'What made the change' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l whiteout -d 'Remove the target from the image instead of adding something'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l opaque -d 'Hide all that the layers below have in the target directory'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand insert" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'
@@ -189,7 +191,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fis
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-entries -d 'Refuse a layer with more entries than this' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-memory -d 'Refuse a layer that takes more memory than this: some 10 bytes for each file in a directory of the layers below, and a zstd layer\'s window. All else takes less than 20 MiB' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'Work without privileges: every file belongs to the caller, its owner is kept in the attribute user.rootlesscontainers, an empty file stands for a device, and config.json is one that the caller can run (user namespace, no cgroup limits, the host\'s network)'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'Where a directory entry meets a symbolic link to a directory, keep the link'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help'
@@ -203,6 +205,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fis
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s p -l path -d 'The directory' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s k -l use-keywords -d 'Compare these keywords, in place of those that the manifest uses' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s K -l add-keywords -d 'Compare these keywords, too' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l umoci-keywords -d 'Compare the keywords that umoci compares'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l rootless -d 'Does nothing, as it is never needed'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -244,6 +247,7 @@ false\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l no-cache -d 'Carry out every step, whatever the cache has'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -s q -l quiet -d 'Show nothing but the digest, not even what steps print: --progress none'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand build" -l no-creds -d 'Log in as nobody, whatever the files say'
@@ -264,7 +268,7 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l gid
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-bytes -d 'Refuse an image whose layers are larger than this when uncompressed' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-ratio -d 'Refuse a layer that grows to more than this many times its blob (from 256 MiB on)' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-entries -d 'Refuse a layer with more entries than this' -r
-complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-memory -d 'Refuse a layer that takes more memory than this: some 10 bytes for each file in a directory of the layers below, and a zstd layer\'s window. All else takes less than 20 MiB' -r
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
@@ -301,7 +305,9 @@ complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -l pri
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand bundle" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unbundle" -s v -l volumes -d 'Remove their volumes too, as far as nobody has named them and no other bundle uses them'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand unbundle" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand mount" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand mount" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand diff" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand diff" -l json -d 'A JSON object for programs: lists of paths by "added", "changed" and "deleted"'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -s a -l author -d 'Who made the change' -r
@@ -315,10 +321,12 @@ gzip\t''
 zstd\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -l runtime -d 'The runtime that runs the container: windlass unless given, or another with runc\'s command line' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -l runtime-root -d 'The runtime\'s --root' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -s i -l input -d 'The archive; standard input unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l layout -d 'The directory of a layout to load into, in place of the store' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -l tag -d 'The name (in a layout: the tag) to give the archive\'s one image. Unless given: the archive\'s own names; in a layout its tags, \'latest\' if there is none, but the whole names where a docker-archive holds several images' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand load" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand copy" -l multi-arch -d 'Which images of an index to copy' -r -f -a "system\t'The image for this machine'
@@ -500,6 +508,7 @@ false\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l retry-times -d 'How often a request is tried again that failed in a way that may pass. Each wait is twice as long as the one before, and as long as the registry asks for' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l idle-timeout -d 'Give up on a connection that is silent for so long' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l registries-conf -d 'The registries.conf in place of $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/ and /etc/containers/ (short names, mirrors, insecure and blocked registries)' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -s a -l all -d 'All images of an index, not the one for this machine'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -l unpack -d 'Unpack the layers too, each while others still come: bundle then has nothing left to do'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand pull" -s q -l quiet -d 'Show nothing: --progress none'
@@ -566,10 +575,12 @@ none\t''
 gzip\t''
 zstd\t''"
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand df" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand df" -l json -d 'A JSON object, in bytes, for programs'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand df" -s h -l help -d 'Print help'
+complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l max-memory -d 'Refuse what takes more memory than this: a zstd layer\'s window, some 10 bytes for each file in a directory of the layers below, some 20 for each file that is looked up in a bundle\'s mtree manifest, the paths of what has changed and of hard links. All else takes less than 20 MiB' -r
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l store -d 'The store\'s directory: /var/lib/windlass for root, otherwise $XDG_DATA_HOME/windlass, unless given' -r -F
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l remove -d 'Remove damaged blobs, so that the next pull of their images fetches them again'
 complete -c windlass-img -n "__fish_windlass_img_using_subcommand verify" -l layers -d 'Compare unpacked layers too, which takes as long as unpacking them once more. With --remove, those that differ go, unless a bundle has them; they are unpacked anew when they are needed'

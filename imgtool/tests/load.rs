@@ -208,7 +208,7 @@ fn a_configuration_that_is_named_many_times_is_read_once() {
     let workshop = Workshop::new();
     let archive = |count: usize| {
         let config = json!({
-            "architecture": architecture(), "os": "linux", "comment": "x".repeat(4 << 20),
+            "architecture": architecture(), "os": "linux", "comment": "x".repeat(3 << 20),
             "rootfs": { "type": "layers", "diff_ids": [] },
         });
         let images = vec![json!({ "Config": "config.json", "Layers": [] }); count];

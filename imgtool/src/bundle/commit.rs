@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::container_bundle::ContainerBundle;
 use super::container_record::RootfsKind;
-use super::diff::changes;
+use super::diff::has_changes;
 use super::record::RecordedBundle;
 use super::repack::find_changes;
 use crate::layer::diff::changes::write_changes;
@@ -89,7 +89,7 @@ fn make_layer(
     let mount_points = bundle.mount_points()?;
     let layer = match bundle.record.rootfs {
         RootfsKind::Overlay => {
-            if changes(bundle)?.is_empty() {
+            if !has_changes(bundle)? {
                 return Ok(None);
             }
             let mut layer = LayerWriter::new(LayerSink::new(incoming, compression)?, pack);
@@ -98,7 +98,7 @@ fn make_layer(
         }
         RootfsKind::Flat => {
             let recorded = RecordedBundle::open(&bundle.path)?;
-            let changes = find_changes(&recorded, &mount_points)?;
+            let changes = find_changes(&recorded, &mount_points, &pack.memory)?;
             if changes.is_empty() {
                 return Ok(None);
             }

@@ -12,7 +12,9 @@ use crate::layer::diff::overlay::{is_opaque, is_whiteout};
 use crate::layer::inode::Inode;
 use crate::layer::lower::{Lower, LowerDirectory};
 use crate::layer::path::ImagePath;
+use crate::layer::path_list::PathList;
 use crate::layer::rootfs::Directory;
+use crate::memory_budget::MemoryBudget;
 use crate::mtree::{self, Difference};
 
 /// What became of a path.
@@ -26,47 +28,70 @@ pub enum ChangeKind {
     Deleted,
 }
 
-/// All changes of a bundle's root file system, by path. Mount points aren't the image's, nor is
-/// what is in them.
-pub fn changes(bundle: &ContainerBundle) -> Result<Vec<(ImagePath, ChangeKind)>> {
-    let mount_points = bundle.mount_points()?;
-    let mut changes = match bundle.record.rootfs {
-        RootfsKind::Overlay => overlay_changes(bundle, &mount_points)?,
-        RootfsKind::Flat => flat_changes(bundle)?,
-    };
-    changes.retain(|(path, _)| {
-        !mount_points
-            .iter()
-            .any(|point| path == point || path.is_below(point))
-    });
-    changes.sort_by(|(one, _), (other, _)| one.components().cmp(other.components()));
+/// All changes of a bundle's root file system. Mount points aren't the image's, nor is what is in them.
+pub fn changes(bundle: &ContainerBundle) -> Result<PathList<ChangeKind>> {
+    let memory = MemoryBudget::default();
+    let mut changes = PathList::new(&memory);
+    each_change(bundle, &memory, &mut |path, kind| changes.push(path, kind))?;
     Ok(changes)
+}
+
+/// Whether there are any.
+pub fn has_changes(bundle: &ContainerBundle) -> Result<bool> {
+    let mut any = false;
+    each_change(bundle, &MemoryBudget::default(), &mut |_, _| {
+        any = true;
+        Ok(())
+    })?;
+    Ok(any)
+}
+
+/// Who is told of changes.
+type Tell<'a> = dyn FnMut(ImagePath, ChangeKind) -> Result<()> + 'a;
+
+fn each_change(bundle: &ContainerBundle, memory: &MemoryBudget, tell: &mut Tell<'_>) -> Result<()> {
+    let mount_points = bundle.mount_points()?;
+    let mut tell = |path: ImagePath, kind| {
+        let mut points = mount_points.iter();
+        if points.any(|point| path == *point || path.is_below(point)) {
+            return Ok(());
+        }
+        tell(path, kind)
+    };
+    match bundle.record.rootfs {
+        RootfsKind::Overlay => overlay_changes(bundle, &mount_points, &mut tell),
+        RootfsKind::Flat => flat_changes(bundle, memory, &mut tell),
+    }
 }
 
 fn overlay_changes(
     bundle: &ContainerBundle,
     mount_points: &[ImagePath],
-) -> Result<Vec<(ImagePath, ChangeKind)>> {
+    tell: &mut Tell<'_>,
+) -> Result<()> {
     let store = bundle.store()?;
     let mut layers = Vec::new();
     for directory in store.directories_of(&bundle.record.layers).iter().rev() {
         layers.push(open(directory)?);
     }
     let upper = bundle.upper()?;
-    let mut changes = Vec::new();
-    let lower = LowerDirectory::new(layers);
-    compare(upper.root(), &lower, mount_points, &mut changes)?;
-    Ok(changes)
+    compare(
+        upper.root(),
+        &LowerDirectory::new(layers),
+        mount_points,
+        tell,
+    )
 }
 
-/// Notes what an upper directory changes of what is below it.
+/// Tells what an upper directory changes of what is below it.
 fn compare(
     upper: &Directory,
     lower: &LowerDirectory,
     mount_points: &[ImagePath],
-    changes: &mut Vec<(ImagePath, ChangeKind)>,
+    tell: &mut Tell<'_>,
 ) -> Result<()> {
     for name in upper.names()? {
+        let name = name?;
         let path = upper.path().join(&name);
         let Some(inode) = Inode::find(upper, &name)? else {
             continue;
@@ -74,7 +99,7 @@ fn compare(
         let below = lower.child(&name)?;
         if is_whiteout(&inode)? {
             if !matches!(below, Lower::Nothing) {
-                changes.push((path, ChangeKind::Deleted));
+                tell(path, ChangeKind::Deleted)?;
             }
             continue;
         }
@@ -82,20 +107,20 @@ fn compare(
             Lower::Nothing => ChangeKind::Added,
             Lower::File | Lower::Directory(_) => ChangeKind::Changed,
         };
-        changes.push((path.clone(), kind));
+        tell(path.clone(), kind)?;
         if inode.kind() != FileType::Directory || mount_points.contains(&path) {
             continue;
         }
         let nothing = LowerDirectory::new(Vec::new());
         let below = match below {
             Lower::Directory(below) if is_opaque(&inode)? => {
-                deleted_below(upper, &name, &below, &path, changes)?;
+                deleted_below(upper, &name, &below, &path, tell)?;
                 nothing
             }
             Lower::Directory(below) => below,
             Lower::Nothing | Lower::File => nothing,
         };
-        compare(&inode.directory()?, &below, mount_points, changes)?;
+        compare(&inode.directory()?, &below, mount_points, tell)?;
     }
     Ok(())
 }
@@ -106,33 +131,41 @@ fn deleted_below(
     name: &[u8],
     below: &LowerDirectory,
     path: &ImagePath,
-    changes: &mut Vec<(ImagePath, ChangeKind)>,
+    tell: &mut Tell<'_>,
 ) -> Result<()> {
     let Some(directory) = upper.subdirectory(name)? else {
         return Ok(());
     };
     for name in below.names()? {
+        let name = name?;
         let is_there = directory.stat(&name)?.is_some();
         if !is_there && !matches!(below.child(&name)?, Lower::Nothing) {
-            changes.push((path.join(&name), ChangeKind::Deleted));
+            tell(path.join(&name), ChangeKind::Deleted)?;
         }
     }
     Ok(())
 }
 
 /// A tree of its own is compared with what was noted of it when it was unpacked.
-fn flat_changes(bundle: &ContainerBundle) -> Result<Vec<(ImagePath, ChangeKind)>> {
+fn flat_changes(
+    bundle: &ContainerBundle,
+    memory: &MemoryBudget,
+    tell: &mut Tell<'_>,
+) -> Result<()> {
     let recorded = RecordedBundle::open(&bundle.path)?;
-    let differences = mtree::compare(recorded.manifest()?, &recorded.rootfs()?, &mtree::UMOCI)?;
-    let kind = |difference| match difference {
-        Difference::Missing => ChangeKind::Deleted,
-        Difference::Extra => ChangeKind::Added,
-        Difference::Changed { .. } => ChangeKind::Changed,
-    };
-    let named = differences.into_iter().filter(|(path, _)| !path.is_root());
-    Ok(named
-        .map(|(path, difference)| (path, kind(difference)))
-        .collect())
+    let manifest = recorded.manifest(memory)?;
+    let rootfs = recorded.rootfs()?;
+    mtree::compare(manifest, &rootfs, &mtree::UMOCI, |path, difference| {
+        let kind = match difference {
+            Difference::Missing => ChangeKind::Deleted,
+            Difference::Extra => ChangeKind::Added,
+            Difference::Changed { .. } => ChangeKind::Changed,
+        };
+        if path.is_root() {
+            return Ok(());
+        }
+        tell(path, kind)
+    })
 }
 
 fn open(path: &Path) -> Result<Directory> {

@@ -188,7 +188,7 @@ impl BundleDirectory {
         let directory = RootFs::new(self.directory.try_clone().context("dup the bundle")?);
         if self.is_rootfs {
             let root = directory.root();
-            return root.names()?.iter().try_for_each(|name| root.remove(name));
+            return root.names()?.try_for_each(|name| root.remove(&name?));
         }
         let files = self.files.iter().map(String::as_str);
         for name in files.chain([ROOTFS, UNFINISHED_CONFIG, CONFIG]) {

@@ -2,7 +2,7 @@
 //! as umoci writes and reads them, so that either tool can repack what the other unpacked.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::layer::ids::{IdMapping, IdRange};
 use crate::layer::rootfs::RootFs;
 use crate::layout::document::Descriptor;
 use crate::layout::store::LARGEST_DOCUMENT;
+use crate::memory_budget::MemoryBudget;
 use crate::mtree::{self, FileDigests, Manifest};
 use crate::read_at_most::read_at_most;
 
@@ -161,10 +162,10 @@ impl RecordedBundle {
     }
 
     /// What its files looked like when it was unpacked.
-    pub fn manifest(&self) -> Result<Manifest> {
+    pub fn manifest(&self, memory: &MemoryBudget) -> Result<Manifest> {
         let name = self.record.manifest_name()?;
-        let file = BufReader::with_capacity(128 << 10, self.open_file(&name)?);
-        Manifest::read(file).with_context(|| format!("{}", self.path.join(name).display()))
+        Manifest::read(self.open_file(&name)?, memory)
+            .with_context(|| format!("{}", self.path.join(name).display()))
     }
 
     /// Makes it a bundle of the image that it has become: from here on, changes are those since

@@ -116,6 +116,7 @@ pub(crate) fn remove_recorded(
         contents.root().remove(name.as_bytes())?;
     }
     for name in contents.root().names()? {
+        let name = name?;
         if name.ends_with(b".mtree") {
             contents.root().remove(&name)?;
         }

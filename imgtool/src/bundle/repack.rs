@@ -8,12 +8,14 @@ use super::record::RecordedBundle;
 use crate::layer::diff::changes::{Change, write_changes};
 use crate::layer::diff::{LayerSink, LayerWriter, PackOptions};
 use crate::layer::path::ImagePath;
+use crate::layer::path_list::PathList;
 use crate::layout::Layout;
 use crate::layout::digest::Digest;
 use crate::layout::document::{History, ImageConfig};
 use crate::layout::edit::ImageEdit;
 use crate::layout::media::{Compression, MediaKind};
 use crate::layout::resolve::Image;
+use crate::memory_budget::MemoryBudget;
 use crate::mtree::{self, Difference};
 
 /// What the caller decides about repacking.
@@ -54,7 +56,8 @@ pub fn repack(
     if options.mask_volumes {
         masks.extend(image.config.config.volumes.keys().map(|path| mask(path)));
     }
-    let changes = find_changes(&bundle, &masks)?;
+    let memory = MemoryBudget::default();
+    let changes = find_changes(&bundle, &masks, &memory)?;
     let mut incoming = layout.incoming()?;
     let mut blobs = Vec::new();
     if changes.is_empty() {
@@ -67,6 +70,7 @@ pub fn repack(
         let pack = PackOptions {
             mapping: bundle.record.mapping.clone(),
             latest_time: options.latest_time,
+            memory,
         };
         let mut layer = LayerWriter::new(sink, pack);
         write_changes(&bundle.rootfs()?, changes, &mut layer)?;
@@ -86,25 +90,26 @@ pub fn repack(
 pub(super) fn find_changes(
     bundle: &RecordedBundle,
     masks: &[ImagePath],
-) -> Result<Vec<(ImagePath, Change)>> {
-    let differences = mtree::compare(bundle.manifest()?, &bundle.rootfs()?, &mtree::UMOCI)?;
+    memory: &MemoryBudget,
+) -> Result<PathList<Change>> {
     let is_masked = |path: &ImagePath| {
         masks
             .iter()
             .any(|mask| !mask.is_root() && (path == mask || path.is_below(mask)))
     };
-    let mut changes: Vec<(ImagePath, Change)> = Vec::new();
-    // They are sorted, so that what is below a path follows it.
-    for (path, difference) in differences {
+    let mut changes = PathList::new(memory);
+    let tell = |path, difference| {
         if is_masked(&path) {
-            continue;
+            return Ok(());
         }
         let change = match difference {
             Difference::Missing => Change::Removed,
             Difference::Extra | Difference::Changed { .. } => Change::Written,
         };
-        changes.push((path, change));
-    }
+        changes.push(path, change)
+    };
+    let manifest = bundle.manifest(memory)?;
+    mtree::compare(manifest, &bundle.rootfs()?, &mtree::UMOCI, tell)?;
     Ok(changes)
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::arguments::{Access, CompressArguments, Connection, StoreArguments};
+use super::arguments::{Access, CompressArguments, Connection, MemoryArguments, StoreArguments};
 use crate::build::base::{BaseImages, Pull};
 use crate::build::dockerfile::lines::LARGEST_FILE;
 use crate::build::dockerfile::stages::Dockerfile;
@@ -120,6 +120,9 @@ pub struct Build {
     #[command(flatten)]
     connection: Connection,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The directory whose files COPY can have; '-' for none, and the Dockerfile from standard input.
     context: PathBuf,
 }
@@ -157,6 +160,7 @@ fn platform_argument(text: &str) -> Result<WantedPlatform, String> {
 impl Build {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let style = if self.quiet {
             Style::None
         } else {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 
-use super::arguments::{ChangeArguments, CompressArguments, RuntimeArguments};
+use super::arguments::{ChangeArguments, CompressArguments, MemoryArguments, RuntimeArguments};
 use crate::bundle::commit::{self, CommitOptions};
 use crate::bundle::container_bundle::ContainerBundle;
 use crate::bundle::pause::Paused;
@@ -46,6 +46,9 @@ pub struct Commit {
     #[command(flatten)]
     runtime: RuntimeArguments,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The bundle's directory.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -62,6 +65,7 @@ fn checked_name(text: &str) -> Result<String, String> {
 impl Commit {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let context = format!("can't commit {}", self.directory.display());
         let digest = self.commit().context(context)?;
         writeln!(std::io::stdout(), "{digest}")?;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
+use super::arguments::MemoryArguments;
 use crate::bundle::container_bundle::ContainerBundle;
 use crate::bundle::diff::{ChangeKind, changes};
 use crate::layer::path::ImagePath;
@@ -22,6 +23,9 @@ pub struct Diff {
     #[arg(long)]
     json: bool,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The bundle's directory.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -29,9 +33,11 @@ pub struct Diff {
 
 impl Diff {
     pub(super) fn run(self) -> Result<()> {
-        let changes = ContainerBundle::open(&self.directory)
+        self.memory.apply();
+        let mut changes = ContainerBundle::open(&self.directory)
             .and_then(|bundle| changes(&bundle))
             .with_context(|| format!("can't compare bundle {}", self.directory.display()))?;
+        let changes = changes.sorted();
         let mut output = std::io::stdout().lock();
         if self.json {
             let paths = |wanted: ChangeKind| -> Vec<String> {
@@ -46,7 +52,7 @@ impl Diff {
             writeln!(output, "{}", serde_json::to_string_pretty(&shown)?)?;
             return Ok(());
         }
-        for (path, kind) in &changes {
+        for (path, kind) in changes {
             let letter = match kind {
                 ChangeKind::Added => 'A',
                 ChangeKind::Changed => 'C',

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::{ChangeArguments, CompressArguments, StoreArguments};
+use super::arguments::{ChangeArguments, CompressArguments, MemoryArguments, StoreArguments};
 use crate::date;
 use crate::layout::document::History;
 use crate::layout::edit::ImageEdit;
@@ -33,6 +33,9 @@ pub struct Import {
     #[command(flatten)]
     store: StoreArguments,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The tar file; '-' for standard input.
     file: PathBuf,
 
@@ -48,6 +51,7 @@ fn stored_name_argument(text: &str) -> Result<String, String> {
 impl Import {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let input: Box<dyn Read> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin().lock())
         } else {

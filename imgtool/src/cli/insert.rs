@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::{CompressArguments, HistoryArguments, MappingArguments};
+use super::arguments::{CompressArguments, HistoryArguments, MappingArguments, MemoryArguments};
 use crate::date;
 use crate::layer::diff::insert::insert;
 use crate::layer::diff::{LayerSink, LayerWriter, PackOptions};
@@ -14,6 +14,7 @@ use crate::layout::Layout;
 use crate::layout::edit::ImageEdit;
 use crate::layout::reference::{ImageReference, checked_tag};
 use crate::layout::resolve::Image;
+use crate::memory_budget::MemoryBudget;
 use crate::warnings;
 
 /// Adds a layer with a file or directory of the host to an image, or one that removes a path.
@@ -52,6 +53,9 @@ pub struct Insert {
     #[command(flatten)]
     history: HistoryArguments,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// What to insert, and where; with --whiteout only what to remove.
     #[arg(value_name = "PATH", required = true, num_args = 1..=2)]
     paths: Vec<PathBuf>,
@@ -60,6 +64,7 @@ pub struct Insert {
 impl Insert {
     pub(super) fn run(self) -> Result<()> {
         crate::sys::signal::note_requests_to_stop();
+        self.memory.apply();
         let name = self.image.to_string();
         self.change()
             .with_context(|| format!("can't insert into {name}"))
@@ -79,6 +84,7 @@ impl Insert {
         let mut edit = ImageEdit::of_tagged(&image, &self.image.tag)?;
         let mut incoming = layout.incoming()?;
         let options = PackOptions {
+            memory: MemoryBudget::default(),
             mapping: self.mapping.mapping()?,
             latest_time: date::source_date_epoch()?,
         };

@@ -11,6 +11,7 @@ use super::template::Template;
 use crate::copy::CopyOptions;
 use crate::copy::plan::one_image;
 use crate::layout::document::{Descriptor, ImageConfig, Manifest};
+use crate::layout::json;
 use crate::layout::media::MediaKind;
 use crate::layout::raw_document::RawDocument;
 use crate::registry::Repository;
@@ -125,11 +126,11 @@ impl Inspect {
             return config();
         }
         if self.config {
-            let shown = serde_json::from_slice(&config()?).context("image configuration")?;
+            let shown = json::parse(&config()?).context("image configuration")?;
             return self.formatted(&shown);
         }
         let image = if manifest.config.kind() == MediaKind::Config {
-            Some(serde_json::from_slice(&config()?).context("image configuration")?)
+            Some(json::parse(&config()?).context("image configuration")?)
         } else {
             None
         };

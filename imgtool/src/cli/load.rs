@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::StoreArguments;
+use super::arguments::{MemoryArguments, StoreArguments};
 use crate::layout::reference::checked_tag;
 use crate::load::{LoadOptions, Naming, load, load_into};
 use crate::sys::signal;
@@ -33,6 +33,9 @@ pub struct Load {
     #[command(flatten)]
     store: StoreArguments,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The name (in a layout: the tag) to give the archive's one image. Unless given: the archive's
     /// own names; in a layout its tags, 'latest' if there is none, but the whole names where a
     /// docker-archive holds several images.
@@ -43,6 +46,7 @@ pub struct Load {
 impl Load {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let (name, input): (String, Box<dyn Read>) = match &self.input {
             Some(path) => {
                 let name = path.display().to_string();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::arguments::MemoryArguments;
 use crate::bundle::container_bundle::ContainerBundle;
 use crate::layer::limits::Limits;
 use crate::sys::signal;
@@ -17,6 +18,9 @@ use crate::sys::signal;
     after_help = "Example: windlass-img mount /var/lib/web && windlass run --bundle /var/lib/web web"
 )]
 pub struct Mount {
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The bundles' directories.
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
@@ -25,6 +29,7 @@ pub struct Mount {
 impl Mount {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         for directory in &self.directories {
             ContainerBundle::open_to_mount(directory)
                 .and_then(|bundle| bundle.mount(&Limits::default()))

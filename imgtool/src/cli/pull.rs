@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::{Access, Connection, PlatformArguments, StoreArguments};
+use super::arguments::{Access, Connection, MemoryArguments, PlatformArguments, StoreArguments};
 use crate::copy::CopyOptions;
 use crate::layer::limits::Limits;
 use crate::layout::platform::WantedPlatform;
@@ -58,6 +58,9 @@ pub struct Pull {
     #[command(flatten)]
     connection: Connection,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// HOST/NAME[:TAG][@DIGEST]; a short name where registries.conf says what it stands for.
     image: String,
 }
@@ -65,6 +68,7 @@ pub struct Pull {
 impl Pull {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let configuration = self.connection.configuration()?;
         let options = self.access.options(&self.connection)?;
         let name = self.image.strip_prefix("docker://").unwrap_or(&self.image);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::arguments::{CompressArguments, HistoryArguments};
+use super::arguments::{CompressArguments, HistoryArguments, MemoryArguments};
 use crate::bundle::{self, RepackOptions, mask};
 use crate::date;
 use crate::layout::Layout;
@@ -42,6 +42,9 @@ pub struct Repack {
     #[command(flatten)]
     history: HistoryArguments,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// The bundle's directory.
     bundle: PathBuf,
 }
@@ -49,6 +52,7 @@ pub struct Repack {
 impl Repack {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let options = RepackOptions {
             masks: self.mask_path.iter().map(|path| mask(path)).collect(),
             mask_volumes: !self.no_mask_volumes,

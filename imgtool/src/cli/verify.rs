@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::arguments::StoreArguments;
+use super::arguments::{MemoryArguments, StoreArguments};
 use crate::layout::digest::Digest;
 use crate::store::Store;
 use crate::store::layers::LayersVerified;
@@ -33,12 +33,15 @@ pub struct Verify {
     layers: bool,
 
     #[command(flatten)]
+    memory: MemoryArguments,
+    #[command(flatten)]
     store: StoreArguments,
 }
 
 impl Verify {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
+        self.memory.apply();
         let store = if self.remove {
             self.store.open_to_collect()?
         } else {

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use crate::layout::edit::{CONFIG, MANIFEST};
+use crate::layout::json;
 use crate::layout::media::{Compression, MediaKind};
 use crate::layout::raw_document::{MANIFEST_TYPES, RawDocument};
 
@@ -40,7 +41,7 @@ pub fn manifest(document: &RawDocument, format: Format) -> Result<RawDocument> {
     if Format::of(&document.media_type) == format {
         return Ok(document.clone());
     }
-    let mut manifest: Map<String, Value> = serde_json::from_slice(&document.bytes)?;
+    let mut manifest: Map<String, Value> = json::parse(&document.bytes)?;
     let (own, config) = match format {
         Format::Oci => (MANIFEST, CONFIG),
         Format::Docker => (DOCKER_MANIFEST, DOCKER_CONFIG),
@@ -77,7 +78,7 @@ pub fn index(
     entries: &[RawDocument],
     format: Format,
 ) -> Result<RawDocument> {
-    let mut index: Map<String, Value> = serde_json::from_slice(&document.bytes)?;
+    let mut index: Map<String, Value> = json::parse(&document.bytes)?;
     let mut changed = Format::of(&document.media_type) != format;
     let old = index.get_mut("manifests").and_then(Value::as_array_mut);
     for (entry, new) in old.into_iter().flatten().zip(entries) {

@@ -20,7 +20,7 @@ use crate::transport::{Accepts, Source};
 const DEEPEST_INDEX: usize = 8;
 /// Manifests and indexes of one copy, and bytes of all of them, which are held in memory.
 const MOST_DOCUMENTS: usize = 10_000;
-const MOST_BYTES: usize = 32 << 20;
+const MOST_BYTES: usize = 8 << 20;
 
 /// Everything that one copy moves.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Planner<'_> {
         signal::check()?;
         self.bytes += document.bytes.len();
         if self.bytes > MOST_BYTES || self.done.len() > MOST_DOCUMENTS {
-            bail!("the image leads to too many manifests (10,000, or 32 MiB of them)");
+            bail!("the image leads to too many manifests (10,000, or 8 MiB of them)");
         }
         match document.kind() {
             MediaKind::Index if depth == DEEPEST_INDEX => {

@@ -443,6 +443,7 @@ impl Applier {
 
     fn hide_all(&mut self, directory: &Directory) -> Result<()> {
         for name in directory.names()? {
+            let name = name?;
             self.bound_directories()?;
             self.note(directory)?;
             self.hide(directory, &name)?;

@@ -31,10 +31,7 @@ impl Default for Limits {
             ratio: 200,
             ratio_from: 256 << 20,
             directories: 4 << 20,
-            // A window of 32 MiB, which is what the best level of Go's encoder takes (the one in BuildKit,
-            // podman and containerd), and 1.1 million files besides; or no window and 4 million. All
-            // else takes 20 MiB. Go's decoder, so containerd's and umoci's, would take 512 MiB.
-            memory: MemoryBudget::new(42 << 20),
+            memory: MemoryBudget::default(),
             tar: TarLimits::default(),
         }
     }

@@ -1,12 +1,11 @@
 //! What unpacked layers show together, without mounting them: for each directory, the directories of
 //! the layers that it is made of (the kernel's filesystems/overlayfs.rst, "Directories").
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use rustix::fs::FileType;
 
 use super::inode::Inode;
+use super::listing::Listing;
 use super::rootfs::Directory;
 
 /// A directory of several layers, merged.
@@ -34,12 +33,8 @@ impl LowerDirectory {
     }
 
     /// All names in its layers, whiteouts' included.
-    pub fn names(&self) -> Result<BTreeSet<Vec<u8>>> {
-        let mut names = BTreeSet::new();
-        for layer in &self.layers {
-            names.extend(layer.names()?);
-        }
-        Ok(names)
+    pub fn names(&self) -> Result<Listing> {
+        Listing::of(&self.layers)
     }
 
     /// What is called `name` in it.

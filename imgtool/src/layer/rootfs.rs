@@ -10,9 +10,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{
+    AtFlags, Dir, DirEntry, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom,
+    Stat,
+};
 use rustix::io::Errno;
 
+use super::listing::Listing;
 use super::path::{DEEPEST_PATH, ImagePath};
 
 /// The kernel's own limit on links in one path (`MAXSYMLINKS`, linux/namei.h).
@@ -205,15 +209,16 @@ impl RootFs {
 
 /// Opens a directory for walking on; a symbolic link anywhere in `name` is `ELOOP`.
 fn open_directory(at: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    open_directory_resolved(at, name, ResolveFlags::empty())
+    open_directory_resolved(at, name, OFlags::PATH, ResolveFlags::empty())
 }
 
 fn open_directory_resolved(
     at: BorrowedFd<'_>,
     name: &[u8],
+    access: OFlags,
     further: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     let resolve = resolve | further;
     // EAGAIN: a rename or mount elsewhere raced with a `..` check (openat2(2)); bounded, because
@@ -226,6 +231,9 @@ fn open_directory_resolved(
     }
     Err(Errno::AGAIN)
 }
+
+/// Bytes of names that are read before they are removed, in each directory on the way down.
+const REMOVED_AT_ONCE: usize = 8 << 10;
 
 /// A directory that we hold. Every name that its methods take is a single component.
 #[derive(Debug)]
@@ -310,32 +318,40 @@ impl Directory {
         rustix::fs::linkat(&old.fd, old_name, &self.fd, name, AtFlags::empty())
     }
 
-    /// The names in this directory.
-    pub fn names(&self) -> Result<Vec<Vec<u8>>> {
-        let entries = self.entries()?;
-        Ok(entries.into_iter().map(|(name, _)| name).collect())
+    /// The names in this directory, sorted.
+    pub fn names(&self) -> Result<Listing> {
+        Listing::of([self])
     }
 
-    /// The names in this directory, each with whether it is that of a directory.
-    pub fn entries(&self) -> Result<Vec<(Vec<u8>, bool)>> {
-        let mut entries = Vec::new();
-        let context = || format!("getdents {}", self.path);
-        for entry in Dir::new(self.readable()?).with_context(context)? {
-            let entry = entry.with_context(context)?;
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") {
-                continue;
+    /// Whether nothing is in this directory.
+    pub fn is_empty(&self) -> Result<bool> {
+        let mut entries = self.read()?;
+        let other = entries.find(|entry| match entry {
+            Ok(entry) => !matches!(entry.file_name().to_bytes(), b"." | b".."),
+            Err(_) => true,
+        });
+        let other = other.transpose();
+        Ok(other.with_context(|| self.unreadable())?.is_none())
+    }
+
+    /// Calls `take` with each name, in the file system's order. What is made or removed meanwhile may be
+    /// among them or not (readdir(3p)).
+    pub(super) fn each_entry(&self, mut take: impl FnMut(&DirEntry) -> Result<()>) -> Result<()> {
+        for entry in self.read()? {
+            let entry = entry.with_context(|| self.unreadable())?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                take(&entry)?;
             }
-            let kind = match entry.file_type() {
-                // Some file systems don't say.
-                FileType::Unknown => self
-                    .stat(name)?
-                    .map(|stat| FileType::from_raw_mode(stat.st_mode)),
-                kind => Some(kind),
-            };
-            entries.push((name.to_vec(), kind == Some(FileType::Directory)));
         }
-        Ok(entries)
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Dir> {
+        Dir::new(self.readable()?).with_context(|| self.unreadable())
+    }
+
+    fn unreadable(&self) -> String {
+        format!("getdents {}", self.path)
     }
 
     /// The directory `name`, if it is one.
@@ -354,35 +370,46 @@ impl Directory {
             return Ok(());
         }
         if let Some(top) = self.enter_to_remove(name)? {
-            // What lies too deep for a descriptor a level comes up, and goes in the next turn.
-            let mut brought_up = true;
-            while brought_up {
-                brought_up = false;
-                for child in top.names()? {
-                    brought_up |= top.remove_below(&child, 1, &top)?;
-                }
-            }
+            top.remove_contents(1, &top)?;
         }
         self.remove_empty(name)
     }
 
-    /// Removes `name`, `depth` directories below `top`; says whether something was moved to `top`.
-    fn remove_below(&self, name: &[u8], depth: usize, top: &Directory) -> Result<bool> {
-        if self.unlink(name)? {
-            return Ok(false);
-        }
-        if depth == DEEPEST_PATH {
-            self.bring_up(name, top)?;
-            return Ok(true);
-        }
-        let mut brought_up = false;
-        if let Some(directory) = self.enter_to_remove(name)? {
-            for child in directory.names()? {
-                brought_up |= directory.remove_below(&child, depth + 1, top)?;
+    /// Removes all that is in this directory, which [`Directory::enter_to_remove`] gave. It is `depth - 1`
+    /// directories below `top`. What lies too deep for a descriptor a level is moved to `top`, and goes
+    /// when that is looked through again.
+    fn remove_contents(&self, depth: usize, top: &Directory) -> Result<()> {
+        // No list of names is made: an image decides how many there are, and the disk may be full.
+        let mut buffer = Vec::with_capacity(REMOVED_AT_ONCE);
+        let mut is_empty = false;
+        while !is_empty {
+            is_empty = true;
+            rustix::fs::seek(&self.fd, SeekFrom::Start(0)).with_context(|| self.unreadable())?;
+            let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
+                let entry = entry.with_context(|| self.unreadable())?;
+                let name = entry.file_name().to_bytes();
+                if !matches!(name, b"." | b"..") {
+                    is_empty = false;
+                    self.remove_below(name, depth, top)?;
+                }
             }
         }
-        self.remove_empty(name)?;
-        Ok(brought_up)
+        Ok(())
+    }
+
+    /// Removes `name`, which is `depth` directories below `top`, from there too.
+    fn remove_below(&self, name: &[u8], depth: usize, top: &Directory) -> Result<()> {
+        if self.unlink(name)? {
+            return Ok(());
+        }
+        if depth == DEEPEST_PATH {
+            return self.bring_up(name, top);
+        }
+        if let Some(directory) = self.enter_to_remove(name)? {
+            directory.remove_contents(depth + 1, top)?;
+        }
+        self.remove_empty(name)
     }
 
     /// Moves the directory `name` to `top`, under a name that is free there.
@@ -419,10 +446,11 @@ impl Directory {
         }
     }
 
-    /// The directory `name`, if it is one, and one of this very mount.
+    /// The directory `name`, if it is one, and one of this very mount: opened to be read.
     fn enter_to_remove(&self, name: &[u8]) -> Result<Option<Directory>> {
         let path = self.path.join(name);
-        match open_directory_resolved(self.fd.as_fd(), name, ResolveFlags::NO_XDEV) {
+        match open_directory_resolved(self.fd.as_fd(), name, OFlags::RDONLY, ResolveFlags::NO_XDEV)
+        {
             Ok(fd) => Ok(Some(Directory { path, fd })),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(Errno::XDEV) => bail!("something is mounted on {path}: unmount it first"),

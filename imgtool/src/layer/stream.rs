@@ -229,19 +229,8 @@ fn inflate(
     }
     // Whatever the decompressor left unread belongs to the digest.
     io::copy(&mut source, &mut io::sink()).context("read the blob to its end")?;
-    if source.read != blob.size {
-        return Err(Mismatch::Size {
-            digest: blob.digest,
-            expected: blob.size,
-            found: source.read,
-        }
-        .into());
-    }
     let found = source.hasher.finish();
-    if found != blob.digest {
-        let expected = blob.digest;
-        return Err(Mismatch::Digest { expected, found }.into());
-    }
+    Mismatch::check((&blob.digest, blob.size), (&found, source.read))?;
     Ok(())
 }
 

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::json::{self, MOST_VALUES};
 use super::media::MediaKind;
 
 /// The annotation that holds a tag (image-spec annotations.md).
@@ -261,7 +263,7 @@ impl Index {
     /// Reads an index, whose descriptor (if it has one) said `media_type`.
     pub fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Self> {
         check_unambiguous(bytes, media_type, "manifests", ["layers", "config"])?;
-        serde_json::from_slice(bytes).context("not an image index")
+        json::parse_at_most(bytes, MOST_VALUES_OF_INDEX).context("not an image index")
     }
 }
 
@@ -274,9 +276,12 @@ impl Manifest {
             "layers",
             ["manifests", "manifests"],
         )?;
-        serde_json::from_slice(bytes).context("not an image manifest")
+        json::parse(bytes).context("not an image manifest")
     }
 }
+
+/// A layout's index lists all its images: some thousands of a store. It is read once and by itself.
+const MOST_VALUES_OF_INDEX: usize = 12 * MOST_VALUES;
 
 /// A document that can be read as a manifest and as an index shows two readers two images
 /// (CVE-2021-41190): its own media type has to be its descriptor's, and it can't have the fields
@@ -287,9 +292,13 @@ fn check_unambiguous(
     wanted: &str,
     unwanted: [&str; 2],
 ) -> Result<()> {
-    let document: Map<String, Value> =
-        serde_json::from_slice(bytes).context("not a JSON object")?;
-    if document.get("schemaVersion") != Some(&Value::from(2)) {
+    let document: BTreeMap<String, &RawValue> =
+        json::parse_at_most(bytes, MOST_VALUES_OF_INDEX).context("not a JSON object")?;
+    let short = |field: &str| -> Option<Value> {
+        let value = document.get(field)?.get();
+        Some(json::parse_at_most(value.as_bytes(), 1).unwrap_or_default())
+    };
+    if short("schemaVersion") != Some(Value::from(2)) {
         bail!("schemaVersion is not 2 (schema 1 is not supported)");
     }
     if !document.contains_key(wanted) {
@@ -298,14 +307,14 @@ fn check_unambiguous(
     if let Some(field) = unwanted.iter().find(|field| document.contains_key(**field)) {
         bail!("ambiguous: it has both '{wanted}' and '{field}'");
     }
-    match (document.get("mediaType"), descriptor) {
+    match (short("mediaType"), descriptor) {
         (Some(Value::String(own)), Some(descriptor)) if own != descriptor => {
             bail!(
                 "its mediaType is '{}', its descriptor's '{descriptor}'",
                 own.escape_debug()
             )
         }
-        (Some(Value::String(own)), None) if MediaKind::of(own) != MediaKind::Index => {
+        (Some(Value::String(own)), None) if MediaKind::of(&own) != MediaKind::Index => {
             bail!("its mediaType is '{}'", own.escape_debug())
         }
         (Some(Value::String(_)) | None, _) => Ok(()),

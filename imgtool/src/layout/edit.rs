@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::blob::{Incoming, IncomingBlob};
 use super::digest::Digest;
 use super::document::{Descriptor, History, ImageConfig, Index};
+use super::json;
 use super::media::{Compression, MediaKind};
 use super::resolve::{Image, host_architecture};
 use super::store::Layout;
@@ -90,8 +91,8 @@ impl ImageEdit {
         let mut edit = ImageEdit {
             way: image.way.clone(),
             found_by: None,
-            manifest: serde_json::from_slice(&image.manifest_bytes).context("manifest")?,
-            config: serde_json::from_slice(&image.config_bytes).context("configuration")?,
+            manifest: json::parse(&image.manifest_bytes).context("manifest")?,
+            config: json::parse(&image.config_bytes).context("configuration")?,
         };
         edit.translate_from_docker()?;
         Ok(edit)
@@ -269,7 +270,7 @@ impl ImageEdit {
         let mut old = old_manifest;
         for index in indexes.iter().rev() {
             let bytes = layout.read_document(index)?;
-            let mut document: Value = serde_json::from_slice(&bytes)?;
+            let mut document: Value = json::parse(&bytes)?;
             let entries = document.get_mut("manifests").and_then(Value::as_array_mut);
             for entry in entries.into_iter().flatten() {
                 if entry.get("digest") == Some(&Value::from(old.digest.to_string())) {

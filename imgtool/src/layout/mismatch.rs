@@ -48,6 +48,31 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
+    /// Compares what a blob is with what its descriptor says.
+    pub fn check(
+        (digest, size): (&Digest, u64),
+        (found, length): (&Digest, u64),
+    ) -> Result<(), Self> {
+        let expected = digest.clone();
+        match (found == digest, length == size) {
+            (true, true) => Ok(()),
+            (false, true) => Err(Mismatch::Digest {
+                expected,
+                found: found.clone(),
+            }),
+            (true, false) => Err(Mismatch::Size {
+                digest: expected,
+                expected: size,
+                found: length,
+            }),
+            (false, false) => Err(Mismatch::Other {
+                digest: expected,
+                expected: size,
+                found: length,
+            }),
+        }
+    }
+
     /// What is wrong with a blob of `length` bytes, which aren't those of its descriptor: whether it is
     /// another from its beginning, or has only something behind it.
     pub(super) fn of_length(

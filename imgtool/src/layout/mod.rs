@@ -8,6 +8,7 @@ pub mod digest;
 pub mod document;
 pub mod edit;
 pub mod gc;
+pub mod json;
 mod lock;
 pub mod media;
 pub mod mismatch;

@@ -1,10 +1,11 @@
 //! Manifests and indexes as the bytes that their digest is of, before anybody reads them.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use super::digest::{Algorithm, Digest, Hasher};
 use super::document::Descriptor;
+use super::json;
 use super::media::MediaKind;
 
 /// The media types of manifests and indexes that we understand.
@@ -58,9 +59,8 @@ impl RawDocument {
 /// The media type of a manifest or index: its own word, or `announced` (a `Content-Type`), which
 /// may not contradict each other, or what its fields say.
 pub fn media_type_of(bytes: &[u8], announced: Option<&str>) -> Result<String> {
-    let Ok(document) = serde_json::from_slice::<Map<String, Value>>(bytes) else {
-        bail!("the manifest is not a JSON object");
-    };
+    let document: Map<String, Value> =
+        json::parse(bytes).context("the manifest is not a JSON object")?;
     let announced = announced
         .and_then(|announced| announced.split(';').next())
         .map(str::trim);

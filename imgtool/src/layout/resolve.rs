@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::digest::Digest;
 use super::document::{Descriptor, ImageConfig, Index, Manifest};
+use super::json;
 use super::media::{Compression, MediaKind};
 pub use super::platform::host_architecture;
 use super::platform::{WantedPlatform, platform_name};
@@ -14,7 +15,7 @@ const DEEPEST_INDEX: usize = 8;
 /// How many indexes one tag may lead to: an index that lists many indexes that list many …
 const MOST_INDEXES: usize = 64;
 
-/// How many images one tag may lead to: eight mebibytes of index name 50,000, 64 indexes as many
+/// How many images one tag may lead to: an index can name 20,000, 64 indexes as many
 /// times more.
 const MOST_IMAGES: usize = 4096;
 
@@ -93,7 +94,7 @@ impl Image {
             );
         }
         let config_bytes = layout.read_document(&manifest.config)?;
-        let config: ImageConfig = serde_json::from_slice(&config_bytes)
+        let config: ImageConfig = json::parse(&config_bytes)
             .with_context(|| format!("image configuration {}", manifest.config.digest))?;
         Ok(Image {
             descriptor,

@@ -15,8 +15,11 @@ use super::document::{Descriptor, Index};
 use super::mismatch::Mismatch;
 use crate::read_at_most::read_at_most;
 
-/// Bytes of a manifest, index or configuration. Registries stop at 4 MiB for manifests.
-pub const LARGEST_DOCUMENT: u64 = 8 << 20;
+/// Bytes of a manifest, index or configuration that we are willing to read: as many as registries take,
+/// and as skopeo and podman read (containers/image `internal/iolimits`).
+pub const LARGEST_DOCUMENT: u64 = 4 << 20;
+/// Bytes of a layout's index.json, which lists all its images.
+const LARGEST_LIST: u64 = 8 << 20;
 
 /// An OCI image layout.
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Layout {
     pub fn index(&self) -> Result<Index> {
         let in_layout = || format!("{}/index.json", self.path.display());
         let file = self.open_file("index.json")?;
-        let bytes = read_at_most(file, LARGEST_DOCUMENT).with_context(in_layout)?;
+        let bytes = read_at_most(file, LARGEST_LIST).with_context(in_layout)?;
         Index::parse(&bytes, None).with_context(in_layout)
     }
 
@@ -108,10 +111,7 @@ impl Layout {
         }
         let bytes = read_at_most(self.open_blob(descriptor)?, LARGEST_DOCUMENT)?;
         let found = Hasher::digest(digest.algorithm(), &bytes);
-        if found != *digest {
-            let expected = digest.clone();
-            return Err(Mismatch::Digest { expected, found }.into());
-        }
+        Mismatch::check((digest, descriptor.size), (&found, bytes.len() as u64))?;
         Ok(bytes)
     }
 

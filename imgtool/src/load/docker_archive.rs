@@ -13,6 +13,7 @@ use super::contents::Contents;
 use crate::layout::blob::{Incoming, IncomingBlob};
 use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, ImageConfig};
+use crate::layout::json;
 use crate::layout::media::Compression;
 use crate::layout::reference::checked_tag;
 
@@ -28,7 +29,7 @@ struct SavedImage {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// How many images an archive may hold: eight mebibytes of manifest.json could name 200,000.
+/// How many images an archive may hold: its manifest.json could name 60,000.
 const MOST_IMAGES: usize = 4096;
 
 /// Reads the images of a docker-archive; each gets an OCI manifest. Their names are kept whole
@@ -39,7 +40,7 @@ pub(super) fn read(
     whole_names: bool,
 ) -> Result<Loaded> {
     let table = contents.document(b"manifest.json", incoming)?;
-    let images: Vec<SavedImage> = serde_json::from_slice(&table).context("manifest.json")?;
+    let images: Vec<SavedImage> = json::parse(&table).context("manifest.json")?;
     let whole = whole_names || images.len() > 1;
     if images.len() > MOST_IMAGES {
         bail!("manifest.json names more than {MOST_IMAGES} images");
@@ -136,7 +137,7 @@ impl Configurations {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(new) => {
                 let bytes = contents.document(name.as_bytes(), incoming)?;
-                let config: ImageConfig = serde_json::from_slice(&bytes)
+                let config: ImageConfig = json::parse(&bytes)
                     .with_context(|| format!("configuration '{}'", name.escape_debug()))?;
                 Ok(new.insert(config.rootfs.diff_ids))
             }

@@ -124,21 +124,10 @@ impl Reader<'_> {
                 descriptor.digest
             );
         }
-        if blob.digest != descriptor.digest {
-            return Err(Mismatch::Digest {
-                expected: descriptor.digest.clone(),
-                found: blob.digest.clone(),
-            }
-            .into());
-        }
-        if blob.size != descriptor.size {
-            return Err(Mismatch::Size {
-                digest: blob.digest.clone(),
-                expected: descriptor.size,
-                found: blob.size,
-            }
-            .into());
-        }
+        Mismatch::check(
+            (&descriptor.digest, descriptor.size),
+            (&blob.digest, blob.size),
+        )?;
         if self.kept.insert(blob.digest.clone()) {
             self.loaded.blobs.push(blob.clone());
         }

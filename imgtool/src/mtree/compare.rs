@@ -46,51 +46,49 @@ impl fmt::Display for Difference {
     }
 }
 
-/// All paths in which a tree differs from a manifest by these keywords. A keyword that only one
+/// Tells of all paths, in no order, in which a tree differs from a manifest by these keywords. A keyword that only one
 /// side has a value for makes a difference, as in go-mtree.
 pub fn compare(
     manifest: Manifest,
     root: &RootFs,
     keywords: &[Keyword],
-) -> Result<Vec<(ImagePath, Difference)>> {
+    mut tell: impl FnMut(ImagePath, Difference) -> Result<()>,
+) -> Result<()> {
     let mut comparison = Comparison {
         manifest,
         keywords: keywords.to_vec(),
         digests: FileDigests::default(),
-        differences: Vec::new(),
+        tell: &mut tell,
     };
     // Reading a file takes longest, and often something else has shown by then that it changed.
     comparison
         .keywords
         .sort_by_key(|keyword| *keyword == Keyword::Sha256);
     walk(root, &mut comparison)?;
-    let mut differences = comparison.differences;
-    let missing = comparison.manifest.entries.into_keys();
-    differences.extend(missing.map(|path| (path, Difference::Missing)));
-    differences.sort_by(|(one, _), (other, _)| one.components().cmp(other.components()));
-    Ok(differences)
+    let manifest = comparison.manifest;
+    manifest.rest(|path| tell(path, Difference::Missing))
 }
 
-struct Comparison {
+struct Comparison<'a, T> {
     /// What the walk hasn't come to yet.
     manifest: Manifest,
     keywords: Vec<Keyword>,
     digests: FileDigests,
-    differences: Vec<(ImagePath, Difference)>,
+    tell: &'a mut T,
 }
 
-impl Visitor for Comparison {
+impl<T: FnMut(ImagePath, Difference) -> Result<()>> Visitor for Comparison<'_, T> {
     fn enter(&mut self, path: &ImagePath, inode: &Inode) -> Result<()> {
         self.file(path, inode)
     }
 
     fn file(&mut self, path: &ImagePath, inode: &Inode) -> Result<()> {
-        let difference = match self.manifest.entries.remove(path) {
+        let difference = match self.manifest.take(path)? {
             None => Some(Difference::Extra),
             Some(entry) => self.difference(&entry, inode)?,
         };
         if let Some(difference) = difference {
-            self.differences.push((path.clone(), difference));
+            (self.tell)(path.clone(), difference)?;
         }
         Ok(())
     }
@@ -100,7 +98,7 @@ impl Visitor for Comparison {
     }
 }
 
-impl Comparison {
+impl<T> Comparison<'_, T> {
     fn difference(&self, entry: &ManifestEntry, inode: &Inode) -> Result<Option<Difference>> {
         for &keyword in &self.keywords {
             let expected = expected(entry, keyword);

@@ -6,6 +6,7 @@ mod compare;
 mod describe;
 mod keyword;
 mod manifest;
+mod places;
 mod vis;
 mod walk;
 mod write;

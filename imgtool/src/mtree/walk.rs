@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use crate::layer::inode::Inode;
+use crate::layer::listing::FilesFirst;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::{Directory, RootFs};
 use crate::sys::signal;
@@ -27,11 +28,8 @@ pub(super) fn walk(root: &RootFs, visitor: &mut impl Visitor) -> Result<()> {
 fn walk_directory(directory: &Directory, inode: &Inode, visitor: &mut impl Visitor) -> Result<()> {
     signal::check()?;
     visitor.enter(directory.path(), inode)?;
-    let mut entries = directory.entries()?;
-    entries.sort_by(|(one, one_is_directory), (other, other_is_directory)| {
-        (one_is_directory, one).cmp(&(other_is_directory, other))
-    });
-    for (name, is_directory) in entries {
+    for entry in FilesFirst::of(directory)? {
+        let (name, is_directory) = entry?;
         let inode = Inode::open(directory, &name)?;
         let below = if is_directory {
             directory.subdirectory(&name)?

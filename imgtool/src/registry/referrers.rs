@@ -10,6 +10,7 @@ use crate::http::RequestError;
 use crate::http::url::percent_encoded;
 use crate::layout::digest::Digest;
 use crate::layout::document::{Descriptor, Index};
+use crate::layout::json;
 use crate::layout::raw_document::RawDocument;
 use crate::warnings;
 
@@ -57,7 +58,7 @@ impl Repository {
 
     /// A registry without an API for referrers wants the client to keep their list.
     pub(super) fn note_referrer(&self, document: &RawDocument) -> Result<()> {
-        let manifest: Value = serde_json::from_slice(&document.bytes)?;
+        let manifest: Value = json::parse(&document.bytes)?;
         let Some(subject) = subject_of(&manifest)? else {
             return Ok(());
         };
@@ -81,7 +82,7 @@ impl Repository {
         };
         // A damaged one can be deleted, too.
         let subject = self.manifest(&version).and_then(|document| {
-            let manifest: Value = serde_json::from_slice(&document.bytes)?;
+            let manifest: Value = json::parse(&document.bytes)?;
             subject_of(&manifest)
         });
         self.delete(&digest.to_string())?;

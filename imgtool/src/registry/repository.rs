@@ -15,6 +15,7 @@ use super::session::{Call, Session, SessionOptions};
 use crate::http::{Answer, Body, RequestError};
 use crate::layout::digest::{Algorithm, Digest, Hasher};
 use crate::layout::document::Descriptor;
+use crate::layout::json;
 use crate::layout::raw_document::{MANIFEST_TYPES, RawDocument, media_type_of};
 
 /// Bytes of a manifest; distribution-spec recommends it.
@@ -170,7 +171,7 @@ impl Repository {
         }
         let mut tags = Vec::new();
         self.pages("tags/list?n=1000", |bytes| {
-            let page: Page = serde_json::from_slice(bytes).context("not a list of tags")?;
+            let page: Page = json::parse(bytes).context("not a list of tags")?;
             let page = page.tags.unwrap_or_default();
             if let Some(tag) = page.iter().find(|tag| !is_tag(tag)) {
                 let tag: String = tag.chars().take(300).collect();

@@ -7,6 +7,7 @@ use super::{Store, Stored};
 use crate::layout::digest::Digest;
 use crate::layout::document::Index;
 use crate::layout::document::{Descriptor, History, ImageConfig, Manifest};
+use crate::layout::json;
 use crate::layout::media::MediaKind;
 use crate::layout::platform::WantedPlatform;
 use crate::layout::raw_document::RawDocument;
@@ -47,8 +48,8 @@ impl Store {
         let config = if manifest.config.kind() == MediaKind::Config {
             let bytes = self.layout().read_document(&manifest.config)?;
             let context = || format!("image configuration {}", manifest.config.digest);
-            let typed = serde_json::from_slice(&bytes).with_context(context)?;
-            Some((typed, serde_json::from_slice(&bytes).with_context(context)?))
+            let typed = json::parse(&bytes).with_context(context)?;
+            Some((typed, json::parse(&bytes).with_context(context)?))
         } else {
             None
         };

@@ -110,7 +110,7 @@ impl Workplace {
         let upper = self.upper();
         let tree = RootFs::new(open(&upper)?);
         let root_is_same = self.root_before == Some(stamp(&upper)?);
-        if root_is_same && tree.root().names()?.is_empty() {
+        if root_is_same && tree.root().is_empty()? {
             self.remove()?;
             return Ok(None);
         }
@@ -177,6 +177,7 @@ fn stamp(directory: &Path) -> Result<Stamp> {
 /// Brings the times of all that is newer than `latest` seconds back to it.
 fn clamp_times(directory: &Directory, latest: i64) -> Result<()> {
     for name in directory.names()? {
+        let name = name?;
         if let Some(below) = directory.subdirectory(&name)? {
             clamp_times(&below, latest)?;
         } else {

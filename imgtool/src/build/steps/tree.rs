@@ -184,6 +184,7 @@ impl Tree {
                 continue;
             };
             for name in directory.names()? {
+                let name = name?;
                 signal::check()?;
                 if directory.subdirectory(&name)?.is_some() {
                     to_do.push(path.join(&name));
@@ -214,9 +215,8 @@ impl Tree {
             let Some(directory) = self.root.directory(path)? else {
                 continue;
             };
-            let mut names = directory.names()?;
-            names.sort();
-            for name in names {
+            for name in directory.names()? {
+                let name = name?;
                 if component_matches(pattern, &name)? {
                     paths.push(path.join(&name));
                 }
@@ -347,9 +347,8 @@ impl Walk<'_> {
     }
 
     fn directory(&mut self, directory: &Directory, relative: &ImagePath) -> Result<()> {
-        let mut names = directory.names()?;
-        names.sort();
-        for name in names {
+        for name in directory.names()? {
+            let name = name?;
             signal::check()?;
             let relative = relative.join(&name);
             let path = directory.path().join(&name);

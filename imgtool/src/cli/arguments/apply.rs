@@ -3,10 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::MappingArguments;
+use super::{MappingArguments, MemoryArguments};
 use crate::layer::apply::ApplyOptions;
 use crate::layer::limits::Limits;
-use crate::memory_budget::MemoryBudget;
 
 /// How layers are applied, and how much they may hold.
 #[derive(Debug, Args)]
@@ -31,19 +30,17 @@ pub struct ApplyArguments {
     #[arg(long, value_name = "N", default_value_t = Limits::default().tar.entries)]
     max_entries: u64,
 
-    /// Refuse a layer that takes more memory than this: some 10 bytes for each file in a directory of
-    /// the layers below, and a zstd layer's window. All else takes less than 20 MiB.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().memory.most())]
-    max_memory: usize,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 impl ApplyArguments {
     /// What they ask for.
     pub fn options(&self) -> Result<ApplyOptions> {
+        self.memory.apply();
         let mut limits = Limits {
             bytes: self.max_bytes,
             ratio: self.max_ratio,
-            memory: MemoryBudget::new(self.max_memory),
             ..Limits::default()
         };
         limits.tar.entries = self.max_entries;

@@ -1,14 +1,17 @@
 //! `raw mtree-validate`: a tree against a manifest.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::fs::{Mode, OFlags};
 
+use super::super::arguments::MemoryArguments;
+use crate::layer::path_list::PathList;
 use crate::layer::rootfs::RootFs;
+use crate::memory_budget::MemoryBudget;
 use crate::mtree::{self, Keyword, Manifest};
 
 /// Compares a directory with an mtree manifest, such as that of a bundle.
@@ -40,6 +43,9 @@ pub struct MtreeValidate {
     #[arg(long)]
     umoci_keywords: bool,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// Does nothing, as it is never needed.
     #[arg(long, hide = true)]
     rootless: bool,
@@ -47,16 +53,23 @@ pub struct MtreeValidate {
 
 impl MtreeValidate {
     pub(super) fn run(self) -> Result<()> {
+        self.memory.apply();
+        let memory = MemoryBudget::default();
         let context = || format!("{}", self.manifest.display());
         let file = File::open(&self.manifest).with_context(context)?;
-        let manifest = Manifest::read(BufReader::new(file)).with_context(context)?;
+        let manifest = Manifest::read(file, &memory).with_context(context)?;
         let keywords = self.keywords(&manifest)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.path, flags, Mode::empty())
             .with_context(|| format!("open {}", self.path.display()))?;
-        let differences = mtree::compare(manifest, &RootFs::new(root), &keywords)?;
+        let mut differences = PathList::new(&memory);
+        let root = RootFs::new(root);
+        mtree::compare(manifest, &root, &keywords, |path, difference| {
+            differences.push(path, difference.to_string().into_boxed_str())
+        })?;
+        let differences = differences.sorted();
         let mut output = std::io::stdout().lock();
-        for (path, difference) in &differences {
+        for (path, difference) in differences {
             writeln!(output, "\"{path}\": {difference}")?;
         }
         match differences.len() {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::layout::Layout;
 use crate::layout::document::{Descriptor, History, Manifest};
+use crate::layout::json;
 use crate::layout::media::MediaKind;
 use crate::layout::reference::ImageReference;
 use crate::layout::resolve::{self, Image};
@@ -120,10 +121,10 @@ impl Subject {
     fn report(&self) -> Result<Report<'_>> {
         let manifest = Document {
             descriptor: &self.descriptor,
-            blob: serde_json::from_slice(&self.bytes).context("manifest")?,
+            blob: json::parse(&self.bytes).context("manifest")?,
         };
         let blob = match &self.image {
-            Some(image) => serde_json::from_slice(&image.config_bytes).context("configuration")?,
+            Some(image) => json::parse(&image.config_bytes).context("configuration")?,
             None => None,
         };
         let config = Document {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::writer::LayerWriter;
 use crate::layer::inode::Inode;
 use crate::layer::path::ImagePath;
+use crate::layer::path_list::PathList;
 use crate::layer::rootfs::{Directory, RootFs};
 
 /// What became of a path.
@@ -21,11 +22,10 @@ pub enum Change {
 /// Writes the changes of a tree, each path once.
 pub fn write_changes<W: Write>(
     root: &RootFs,
-    mut changes: Vec<(ImagePath, Change)>,
+    mut changes: PathList<Change>,
     layer: &mut LayerWriter<W>,
 ) -> Result<()> {
-    changes.sort_by(|(one, _), (other, _)| one.components().cmp(other.components()));
-    let mut rest = &changes[..];
+    let mut rest = changes.sorted();
     if let [(path, Change::Written), below @ ..] = rest
         && path.is_root()
     {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::writer::{LayerWriter, sorted_names};
+use super::writer::LayerWriter;
 use crate::layer::inode::Inode;
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::{Directory, RootFs};
@@ -60,7 +60,8 @@ fn add<W: Write>(
         return Ok(());
     }
     let directory = directory.with_context(|| format!("{path} stopped being a directory"))?;
-    for name in sorted_names(directory)? {
+    for name in directory.names()? {
+        let name = name?;
         let inode = Inode::open(directory, &name)?;
         let below = directory.subdirectory(&name)?;
         add(&path.join(&name), &inode, below.as_ref(), layer)?;

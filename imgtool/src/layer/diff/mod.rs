@@ -6,6 +6,7 @@
 //! where the tree is kept (device and inode numbers, access and change times, user names).
 
 pub mod changes;
+mod first_names;
 pub mod insert;
 pub mod overlay;
 mod sink;

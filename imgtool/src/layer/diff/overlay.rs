@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use rustix::fs::FileType;
 
-use super::writer::{LayerWriter, sorted_names};
+use super::writer::LayerWriter;
 use crate::layer::inode::{Inode, Xattrs};
 use crate::layer::path::ImagePath;
 use crate::layer::rootfs::{Directory, RootFs};
@@ -48,7 +48,8 @@ fn write_directory<W: Write>(
     if opaque {
         layer.opaque(path)?;
     }
-    for name in sorted_names(directory)? {
+    for name in directory.names()? {
+        let name = name?;
         let path = path.join(&name);
         // A container that runs may remove what it has just made.
         let Some(inode) = Inode::find(directory, &name)? else {

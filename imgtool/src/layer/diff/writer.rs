@@ -1,6 +1,5 @@
 //! Files on disk become entries of a layer.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 
@@ -8,13 +7,14 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FileType, SeekFrom, Stat};
 use rustix::io::Errno;
 
+use super::first_names::FirstNames;
 use crate::layer::ids::{IdMapping, ROOTLESS_XATTR, rootless_owner};
 use crate::layer::inode::{Inode, Xattrs};
 use crate::layer::metadata::belongs_to_host;
 use crate::layer::path::ImagePath;
-use crate::layer::rootfs::Directory;
 use crate::layer::tar::{Entry, EntryKind, TarWriter, Timestamp};
 use crate::layer::whiteout;
+use crate::memory_budget::MemoryBudget;
 use crate::sys::signal;
 use crate::warnings::Warnings;
 
@@ -25,6 +25,8 @@ pub struct PackOptions {
     pub mapping: IdMapping,
     /// No time in the layer is later than this, in seconds since the epoch.
     pub latest_time: Option<i64>,
+    /// The memory of what is remembered of hard links.
+    pub memory: MemoryBudget,
 }
 
 /// Bytes read at once.
@@ -35,8 +37,7 @@ const BUFFER: usize = 256 << 10;
 pub struct LayerWriter<W> {
     tar: TarWriter<W>,
     options: PackOptions,
-    /// The first name of each file that has several, by device and inode.
-    names: HashMap<(u64, u64), ImagePath>,
+    names: FirstNames,
     warnings: Warnings,
     buffer: Vec<u8>,
 }
@@ -46,8 +47,8 @@ impl<W: Write> LayerWriter<W> {
     pub fn new(sink: W, options: PackOptions) -> Self {
         LayerWriter {
             tar: TarWriter::new(sink),
+            names: FirstNames::new(&options.memory),
             options,
-            names: HashMap::new(),
             warnings: Warnings::default(),
             buffer: vec![0; BUFFER],
         }
@@ -143,12 +144,11 @@ impl<W: Write> LayerWriter<W> {
     fn kind(&mut self, path: &ImagePath, inode: &Inode) -> Result<Option<EntryKind>> {
         let stat = inode.stat();
         if inode.kind() != FileType::Directory && stat.st_nlink > 1 {
-            let key = (stat.st_dev, stat.st_ino);
-            if let Some(first) = self.names.get(&key) {
-                return Ok(Some(EntryKind::HardLink(first.clone())));
+            if let Some(first) = self.names.take_one(stat) {
+                return Ok(Some(EntryKind::HardLink(first)));
             }
             if inode.kind() != FileType::Socket {
-                self.names.insert(key, path.clone());
+                self.names.insert(stat, path)?;
             }
         }
         let device = || {
@@ -277,11 +277,4 @@ impl<W: Write> LayerWriter<W> {
 
 fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
-}
-
-/// The names in a directory, sorted, as layers have them.
-pub(super) fn sorted_names(directory: &Directory) -> Result<Vec<Vec<u8>>> {
-    let mut names = directory.names()?;
-    names.sort();
-    Ok(names)
 }

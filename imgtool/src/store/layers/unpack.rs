@@ -277,7 +277,7 @@ impl Making {
         unmount_from(&self.path.join(PLACE), true)?;
         let directory = RootFs::new(open_directory_at(CWD, &self.path)?);
         let root = directory.root();
-        root.names()?.iter().try_for_each(|name| root.remove(name))
+        root.names()?.try_for_each(|name| root.remove(&name?))
     }
 }
 

@@ -5,10 +5,10 @@
 //! goes on (`filled`): what a container has written is never taken away.
 
 use std::io::{BufReader, BufWriter};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::DATA;
@@ -28,7 +28,7 @@ pub(super) const FILLED: &str = "filled";
 pub(super) fn fill(volume: &OwnedFd, from: Option<&Directory>) -> Result<()> {
     go_on(volume)?;
     let Some(from) = from else { return Ok(()) };
-    if !is_empty(&open(volume, DATA)?)? {
+    if !directory(&open(volume, DATA)?)?.is_empty()? {
         return Ok(());
     }
     rustix::fs::mkdirat(volume, FILLING, Mode::RWXU).context("mkdirat 'filling'")?;
@@ -55,13 +55,14 @@ fn go_on(volume: &OwnedFd) -> Result<()> {
 fn move_in(volume: &OwnedFd) -> Result<()> {
     let filled = open(volume, FILLED).context("open 'filled'")?;
     let data = open(volume, DATA).context("open the volume's data")?;
-    for name in names(&filled)? {
+    for name in directory(&filled)?.names()? {
+        let name = name?;
         let moved =
             rustix::fs::renameat_with(&filled, &*name, &data, &*name, RenameFlags::NOREPLACE);
         match moved {
             Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => {}
             Err(errno) => {
-                return Err(errno).with_context(|| format!("rename {}", name.to_string_lossy()));
+                return Err(errno).with_context(|| format!("rename {}", name.escape_ascii()));
             }
         }
     }
@@ -79,15 +80,24 @@ fn move_in(volume: &OwnedFd) -> Result<()> {
 
 fn copy(from: &Directory, to: OwnedFd) -> Result<()> {
     let (reader, writer) = std::io::pipe().context("pipe")?;
+    let limits = Limits::default();
+    let options = PackOptions {
+        memory: limits.memory.clone(),
+        ..PackOptions::default()
+    };
     std::thread::scope(|scope| {
         let applying = scope.spawn(move || -> Result<()> {
-            let mut tar = TarReader::new(BufReader::new(reader), Limits::default().tar);
-            let mut applier = Applier::new(to, ApplyOptions::default())?;
+            let mut tar = TarReader::new(BufReader::new(reader), limits.tar);
+            let options = ApplyOptions {
+                limits,
+                ..ApplyOptions::default()
+            };
+            let mut applier = Applier::new(to, options)?;
             applier.apply_layer(&mut tar)?;
             applier.finish()?;
             Ok(())
         });
-        let written = write(from, BufWriter::with_capacity(256 << 10, writer));
+        let written = write(from, options, BufWriter::with_capacity(256 << 10, writer));
         let applied = applying.join();
         match (written, applied) {
             // If it is the pipe that broke, the other side knows why.
@@ -98,27 +108,15 @@ fn copy(from: &Directory, to: OwnedFd) -> Result<()> {
     })
 }
 
-fn write(from: &Directory, to: BufWriter<std::io::PipeWriter>) -> Result<()> {
-    let mut layer = LayerWriter::new(to, PackOptions::default());
+fn write(from: &Directory, options: PackOptions, to: BufWriter<std::io::PipeWriter>) -> Result<()> {
+    let mut layer = LayerWriter::new(to, options);
     add_tree(from, &mut layer)?;
     let mut rest = layer.finish()?;
     std::io::Write::flush(&mut rest).context("write the copy")
 }
 
-fn is_empty(directory: &OwnedFd) -> Result<bool> {
-    Ok(names(directory)?.is_empty())
-}
-
-fn names(directory: &OwnedFd) -> Result<Vec<std::ffi::CString>> {
-    let context = || "read the volume's directory";
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory.as_fd()).with_context(context)? {
-        let name = entry.with_context(context)?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
-    }
-    Ok(names)
+fn directory(fd: &OwnedFd) -> Result<Directory> {
+    Ok(Directory::root(fd.try_clone().context("dup")?))
 }
 
 fn open(volume: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {

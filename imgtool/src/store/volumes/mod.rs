@@ -271,6 +271,7 @@ fn size(directory: &Directory) -> Result<u64> {
     const BLOCK: u64 = 512;
     let mut bytes = 0;
     for name in directory.names()? {
+        let name = name?;
         let Some(stat) = directory.stat(&name)? else {
             continue;
         };
