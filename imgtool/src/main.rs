@@ -10,6 +10,11 @@ use windlass_img::cli::CommandLine;
 use windlass_img::sys::signal::{self, Interrupted};
 use windlass_img::warnings;
 
+/// musl's own allocator gives large buffers back to the kernel each time, and is slow with threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let error = match CommandLine::parse_from(arguments()).run() {
         Ok(()) => return ExitCode::SUCCESS,

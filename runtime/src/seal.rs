@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Seek;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{
     Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, StatxAttributes,
@@ -21,7 +21,7 @@ use rustix::mount::OpenTreeFlags;
 use crate::error::{CallContext, Error, Result};
 use crate::rootfs::mount::readonly_clone;
 use crate::sys::exec::{execve_fd, spend};
-use crate::sys::own_image;
+use crate::sys::{argv, own_image};
 
 const OWN_BINARY: &str = "/proc/self/exe";
 
@@ -56,8 +56,9 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
             sealed_copy()?
         }
     };
-    let argv = std::env::args_os()
-        .map(|argument| CString::new(argument.into_vec()))
+    let arguments = argv::words()
+        .iter()
+        .map(|argument| CString::new(argument.as_bytes()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| Error::new("an argument contains a NUL byte"))?;
     let env: Vec<CString> = std::env::vars_os()
@@ -68,7 +69,7 @@ pub fn seal_own_binary(debug: impl FnOnce(&str)) -> Result<()> {
             CString::new(entry).ok()
         })
         .collect();
-    let errno = execve_fd(sealed.as_fd(), &argv, &env);
+    let errno = execve_fd(sealed.as_fd(), &arguments, &env);
     Err(Error::call("execveat(sealed copy of this program)", errno))
 }
 
@@ -109,7 +110,7 @@ fn goes_on_from(mount: OwnedFd) -> Result<(), OwnedFd> {
     let Ok(file) = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
         return Err(mount);
     };
-    if own_image::run_from(file.as_fd(), std::env::args_os().len()).is_err() {
+    if own_image::run_from(file.as_fd(), argv::words().len()).is_err() {
         return Err(mount);
     }
     spend([mount, file]);

@@ -7,6 +7,9 @@
 # it, and can be counted exactly: every process, mount, cgroup and link that is there at the end and was
 # not at the beginning has been left behind by someone.
 
+# shellcheck source=scripts/lib/build.sh
+. scripts/lib/build.sh
+
 # Where the lane keeps its files: `$lane_root` inside, an empty directory outside.
 lane_name=${0##*/}
 # Its name may count from where its caller was, before it went to the repository.
@@ -43,7 +46,7 @@ program() {
 # default_programs: windlass as built here, where --runtime and $supervisor_option don't say otherwise.
 default_programs() {
     if [[ ! $runtime || ! $supervisor ]]; then
-        cargo build --quiet --locked -p windlass -p windlass-shim || exit
+        build debug windlass windlass-shim || exit
         runtime=${runtime:-$(built debug)/windlass}
         supervisor=${supervisor:-$(built debug)/windlass-shim}
     fi

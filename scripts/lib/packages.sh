@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts that need Debian packages, root, or the compiled programs.
+# Sourced by the scripts that need Debian packages or root.
 
 fail() {
     echo "${0##*/}: $*" >&2
@@ -22,11 +22,4 @@ install_packages() {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "${missing[@]}" >/dev/null
-}
-
-# built PROFILE: the directory that cargo puts the programs of a profile (debug, release) in.
-built() {
-    local tuple
-    tuple=$(rustc --print host-tuple)
-    echo "${CARGO_TARGET_DIR:-target}/$tuple/$1"
 }

@@ -5,7 +5,7 @@
 # stage_vm: machines beside each other: two of the fast kind, which have one processor each and no cpuset, huge
 # pages, NAT or NUMA, and one of the slow kind for what needs those (../shared/vm/README.md).
 stage_vm() {
-    cargo build --quiet --locked -p windlass -p windlass-shim -p windlass-img -p windlass-conformance || return
+    build debug windlass windlass-shim windlass-img windlass-conformance || return
     scripts/walkthrough --fetch || return
     local programs nothing cache=${XDG_CACHE_HOME:-$HOME/.cache}/windlass-demo machines=() machine status=0
     programs=$(mktemp -d) && nothing=$(mktemp -d) || return

@@ -14,7 +14,7 @@ mod restart;
 mod supervise;
 mod sys;
 
-use std::ffi::c_int;
+use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::path::Path;
 
 use clap::Parser;
@@ -22,9 +22,11 @@ use clap::error::ErrorKind;
 
 /// The C library calls this in place of Rust's own start-up, which asks for the bounds of the stack and
 /// installs handlers for its overflow: sixteen system calls that every start of a container waits for.
-#[allow(unsafe_code)] // of the attribute: no other symbol of this program has that name
+#[allow(unsafe_code)] // no other symbol of this program has the attribute's name
 #[cfg_attr(not(test), unsafe(no_mangle))]
-extern "C" fn main() -> c_int {
+extern "C" fn main(_: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: the C library's argv, as main(3p) has it.
+    unsafe { sys::argv::keep(argv) };
     std::process::exit(i32::from(carry_out()))
 }
 
@@ -33,8 +35,10 @@ fn carry_out() -> u8 {
         eprintln!("windlass-shim: opening /dev/null: {error}");
         return cli::FAILED;
     }
-    let program = std::env::args_os().next().unwrap_or_default();
-    let program = Path::new(&program).file_name().unwrap_or_default();
+    let program = sys::argv::words().first();
+    let program = Path::new(program.map_or(OsStr::new(""), OsString::as_os_str))
+        .file_name()
+        .unwrap_or_default();
     match program.to_string_lossy() {
         program if containerd::is_name_of_shim(&program) => containerd::main(),
         program if conmon::is_name_of_conmon(&program) => conmon::main(),
@@ -44,7 +48,7 @@ fn carry_out() -> u8 {
 
 /// The front for people.
 fn by_hand() -> u8 {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::try_parse_from(sys::argv::words()) {
         Ok(cli) => cli,
         Err(error)
             if matches!(

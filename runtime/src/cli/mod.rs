@@ -35,13 +35,13 @@ mod syntax;
 mod update;
 mod version;
 
-use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::report::Listener;
 use crate::seal::seal_own_binary;
-use crate::sys::memory;
+use crate::sys::{argv, memory};
 use global::Global;
 use log::{Level, Log};
 use parse::{Command, Misuse, parse};
@@ -98,8 +98,7 @@ impl From<ExitCode> for i32 {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     memory::keep_heap();
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match parse(&words) {
+    match parse(argv::words().get(1..).unwrap_or_default()) {
         Ok(Command::Do(verb, arguments)) => carry_out(verb, &arguments),
         Ok(Command::Help(verb)) => {
             print(&verb.map_or_else(help::of_program, help::of_verb));
@@ -170,10 +169,10 @@ fn check_count(verb: &Verb, arguments: &parse::Arguments<'_>) -> Result<(), Stri
     if (least..=most).contains(&count) {
         return Ok(());
     }
-    let program = std::env::args_os().next().unwrap_or_default();
+    let program = argv::words().first().map(PathBuf::from);
     Err(format!(
         "{}: {:?} requires {words} {wanted} argument(s)",
-        program.display(),
+        program.unwrap_or_default().display(),
         verb.name
     ))
 }
@@ -202,10 +201,10 @@ fn print(text: &str) {
 
 /// The name that we were called by: error lines begin with it, as runc's do with its own.
 fn own_name() -> String {
-    std::env::args_os()
-        .next()
+    argv::words()
+        .first()
         .and_then(|path| {
-            std::path::Path::new(&path)
+            std::path::Path::new(path)
                 .file_name()
                 .map(|name| name.to_string_lossy().into())
         })

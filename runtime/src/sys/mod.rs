@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod argv;
 pub mod bpf;
 pub mod clone;
 pub mod exec;

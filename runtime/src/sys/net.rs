@@ -22,7 +22,7 @@ pub fn bring_loopback_up() -> Result<(), Errno> {
     // SAFETY: ifreq is plain data, for which zero is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     // A loopback interface has IFF_LOOPBACK from its driver; setting flags changes only what may
     // be changed (dev_change_flags in net/core/dev.c), so there is no need to read them first.

@@ -38,10 +38,11 @@ struct MemoryMap {
 ///
 /// # Errors
 /// mmap(2)'s, mremap(2)'s, and prctl(2)'s: EPERM without `CAP_CHECKPOINT_RESTORE` (`CAP_SYS_ADMIN`
-/// before Linux 5.9), EINVAL where the kernel lacks the call.
+/// before Linux 5.9), EINVAL where the kernel lacks the call. ENOEXEC where the headers of the program
+/// itself are not mapped.
 pub fn run_from(file: BorrowedFd<'_>, arguments: usize) -> Result<(), Errno> {
     let headers = program_headers();
-    let bias = load_bias(headers);
+    let bias = load_bias(headers).ok_or(Errno::NOEXEC)?;
     // Data that follows data is moved in one piece.
     let mut data: Option<Segment> = None;
     for header in headers
@@ -174,14 +175,22 @@ fn program_headers() -> &'static [libc::Elf64_Phdr] {
     }
 }
 
-/// What is to be added to the addresses in the file: zero if the program has a fixed place.
-fn load_bias(headers: &[libc::Elf64_Phdr]) -> usize {
+/// What is to be added to the addresses in the file: zero if the program has a fixed place. Not every
+/// linker gives a static program a header for its headers (`PT_PHDR`), but each says where the file's
+/// first byte is mapped.
+fn load_bias(headers: &[libc::Elf64_Phdr]) -> Option<usize> {
+    let first = (&raw const __ehdr_start) as usize;
     headers
         .iter()
-        .find(|header| header.p_type == libc::PT_PHDR)
-        .map_or(0, |header| {
-            headers.as_ptr() as usize - address(header.p_vaddr)
-        })
+        .find(|header| header.p_type == libc::PT_LOAD && header.p_offset == 0)
+        .map(|header| first - address(header.p_vaddr))
+}
+
+unsafe extern "C" {
+    /// The start of the file in memory: ld(1) and lld(1) define it.
+    static __ehdr_start: c_void;
+    /// environ(7). The libc crate has it for some C libraries only.
+    static environ: *const *const libc::c_char;
 }
 
 /// What the kernel knows of our memory: as it is, but for `exe_fd`. Its numbers are what ps(1)
@@ -208,7 +217,6 @@ fn memory_map(
     // SAFETY: sbrk(0) changes nothing. environ is as the kernel has put it on the stack, with argv
     // and a NULL before it (System V ABI, "Process Initialization"): so `argv` is inside the stack.
     let (brk, argv, env) = unsafe {
-        let environ = libc::environ.cast_const();
         (
             libc::sbrk(0) as u64,
             environ.sub(arguments + 1),

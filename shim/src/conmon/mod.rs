@@ -45,7 +45,7 @@ pub fn main() -> u8 {
         Ok(inherited) => inherited,
         Err(error) => return refuse("conmon: ", &format!("reading /proc/self/fd: {error}")),
     };
-    match Options::read(std::env::args_os().skip(1)) {
+    match Options::read(sys::argv::words().iter().skip(1).cloned()) {
         Ok(Request::Print(text)) => {
             // A closed pipe (`--help | head -1`) is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -26,6 +26,7 @@ use anyhow::Result;
 
 use self::command_line::{Action, CommandLine};
 use self::runtime_choice::called_as;
+use crate::sys::argv;
 
 /// Whether a program of this name is containerd's shim.
 pub fn is_name_of_shim(program: &str) -> bool {
@@ -46,7 +47,7 @@ pub fn main() -> u8 {
 }
 
 fn carry_out(program: &str) -> Result<()> {
-    let line = CommandLine::parse(std::env::args_os().skip(1))?;
+    let line = CommandLine::parse(argv::words().iter().skip(1).cloned())?;
     match line.action {
         Action::Version => print(&info::version(program)),
         Action::Help => print(&command_line::help(program)),

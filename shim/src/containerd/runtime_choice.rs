@@ -11,6 +11,7 @@ use super::messages::unpack;
 use super::messages::well_known::Any;
 use super::settings;
 use crate::supervise::{Runtime, find_runtime};
+use crate::sys::argv;
 
 /// Where the runtime's own state is, below which each namespace has a directory; the stock shim's.
 const ROOT: &str = "/run/containerd/runc";
@@ -130,9 +131,9 @@ pub fn read_options(bundle: &Path) -> Result<Options> {
 
 /// The name of the file that this program was called by.
 pub fn called_as() -> String {
-    let whole = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&whole).file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
+    let whole = argv::words().first();
+    let name = whole.and_then(|whole| Path::new(whole).file_name());
+    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! descriptors, `close_range`, and giving memory back. The only unsafe code of this crate.
 #![allow(unsafe_code)]
 
+pub mod argv;
 mod spawn;
 
 use std::collections::BTreeMap;
