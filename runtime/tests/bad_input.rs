@@ -96,6 +96,7 @@ fn a_wrong_value_is_named_by_its_pointer() {
         ("/process/user/uid", json!(u32::MAX), "/process/user/uid"),
         ("/process/user/gid", json!(u32::MAX), "/process/user/gid"),
         ("/process/cwd", json!("tmp"), "/process/cwd"),
+        ("/linux/maskedPaths/-", json!("/./"), "/linux/maskedPaths/2"),
         ("/process/terminal", json!("no"), "/process/terminal"),
         (
             "/process/rlimits",

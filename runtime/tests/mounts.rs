@@ -268,11 +268,26 @@ fn without_pivot_root_the_hosts_proc_is_out_of_reach() {
     sandbox.assert_clean("run");
 }
 
+/// As in runc: its own mount, and not those in it.
+#[test]
+fn the_root_can_be_a_read_only_path() {
+    for root in ["/", "/."] {
+        let mut sandbox = Sandbox::new("read-only-root");
+        sandbox.config["root"]["readonly"] = json!(false);
+        sandbox.config["linux"]["readonlyPaths"] = json!([root]);
+        sandbox.script("echo x >/x || echo refused; echo y >/dev/y && cat /dev/y");
+        let ran = sandbox.windlass(&["run", "ID"]);
+        assert_eq!(ran.stdout, "refused\ny\n", "{}", ran.stderr);
+        sandbox.assert_clean("run");
+    }
+}
+
 /// As runc's host-mntns.bats: the mounts are the caller's, and stay.
 #[test]
 fn without_a_mount_namespace_the_mounts_are_the_hosts() {
-    const HOST: &str = "\"$@\" || exit; grep -c rootfs/proc /proc/self/mountinfo; \
-        umount --recursive rootfs; grep -c rootfs /proc/self/mountinfo";
+    // Others have rootfs mounted on the host as well, at any time.
+    const HOST: &str = "\"$@\" || exit; grep -cF \"$PWD/rootfs/proc \" /proc/self/mountinfo; \
+        umount --recursive rootfs; grep -cF \"$PWD/rootfs\" /proc/self/mountinfo";
     let mut sandbox = Sandbox::new("host-mounts");
     let namespaces = sandbox.config["linux"]["namespaces"]
         .as_array_mut()

@@ -6,9 +6,10 @@ use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::mount::{new_filesystem, readonly_clone};
+use super::mount::{make_readonly, new_filesystem, readonly_clone};
 use super::{RootFd, attach, clone_tree};
 use crate::error::{CallContext, Error, ErrorContext, Result};
+use crate::spec::is_root;
 use crate::sys::exec::leave_to_exec;
 
 /// What engines mask and the kernel has as files, where it has them. A wrong guess costs a few calls.
@@ -87,11 +88,15 @@ fn mask_file(root: &RootFd, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes a path, and what is mounted below it, read-only. What isn't there is passed over.
+/// Makes a path, and what is mounted below it, read-only. What isn't there is passed over. Of the root
+/// itself only its own mount, as runc does: a copy on top of it would be of no effect.
 ///
 /// # Errors
 /// With the path and the call.
 pub fn make_path_readonly(root: &RootFd, path: &str) -> Result<()> {
+    if is_root(path) {
+        return make_readonly(root.as_fd(), false).context(|| format!("readonly {path:?}"));
+    }
     let Some(target) = existing(root, path)? else {
         return Ok(());
     };

@@ -172,6 +172,11 @@ fn check_needs_of_namespaces(spec: &Spec<'_>, report: &mut Report<'_>) -> Result
     Ok(())
 }
 
+/// Whether a path is that of the root.
+pub fn is_root(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "."))
+}
+
 /// Masked and read-only paths are absolute (config-linux.md).
 fn check_restricted_paths(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()> {
     for (pointer, paths) in [
@@ -183,6 +188,11 @@ fn check_restricted_paths(spec: &Spec<'_>, report: &mut Report<'_>) -> Result<()
                 report(Error::config(
                     format!("{pointer}/{index}"),
                     format!("{:?} is not an absolute path", &**path),
+                ))?;
+            } else if pointer == "/linux/maskedPaths" && is_root(path) {
+                report(Error::config(
+                    format!("{pointer}/{index}"),
+                    "the root can't be masked: the container would have nothing",
                 ))?;
             }
         }

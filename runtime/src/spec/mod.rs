@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub use check::{Report, check, check_all, check_process};
+pub use check::{Report, check, check_all, check_process, is_root};
 pub use intel_rdt::IntelRdt;
 pub use load::{ConfigText, read_config, read_opened_config, read_process_file};
 pub use locate::position_of;
