@@ -53,7 +53,8 @@ pub(super) const WORK: &str = "work";
 pub fn create(store: &Store, image: &Stored, path: &Path, request: &BundleRequest) -> Result<()> {
     let name = image.names.first().cloned();
     let name = name.unwrap_or_else(|| image.descriptor.digest.to_string());
-    let image = Image::below(store.layout(), &image.descriptor)?;
+    let mut image = Image::below(store.layout(), &image.descriptor)?;
+    image.forget_bytes();
     config::check_platform(&image.config)?;
     let chain = if request.flat {
         store.chain_of(&image.config.rootfs.diff_ids)

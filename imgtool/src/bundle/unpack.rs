@@ -32,7 +32,8 @@ pub struct UnpackOptions {
 /// Makes the bundle at `path`, or fails and leaves nothing. What it looks like is noted in it, so
 /// that [`super::repack`] finds what has changed.
 pub fn unpack(layout: &Layout, tag: &str, path: &Path, options: &UnpackOptions) -> Result<()> {
-    let image = Image::find(layout, tag)?;
+    let mut image = Image::find(layout, tag)?;
+    image.forget_bytes();
     config::check_platform(&image.config)?;
     let mut bundle = BundleDirectory::create(path)?;
     let root = bundle.make_rootfs()?;
@@ -85,7 +86,8 @@ pub fn unpack_rootfs(
     path: &Path,
     options: &ApplyOptions,
 ) -> Result<()> {
-    let image = Image::find(layout, tag)?;
+    let mut image = Image::find(layout, tag)?;
+    image.forget_bytes();
     let layers = image.layers()?;
     let mut directory = BundleDirectory::create(path)?;
     let root = directory.as_rootfs()?;

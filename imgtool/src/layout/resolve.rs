@@ -106,6 +106,12 @@ impl Image {
         })
     }
 
+    /// Gives the memory of the documents' bytes back, for work that takes much of it: there are 8 MiB of
+    /// them at most. Nothing can be made of the image by [`ImageEdit::of`](super::edit::ImageEdit::of) then.
+    pub fn forget_bytes(&mut self) {
+        (self.manifest_bytes, self.config_bytes) = (Vec::new(), Vec::new());
+    }
+
     /// The layers, the lowest first.
     pub fn layers(&self) -> Result<Vec<Layer<'_>>> {
         let diff_ids = &self.config.rootfs.diff_ids;

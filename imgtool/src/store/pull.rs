@@ -60,12 +60,13 @@ impl Store {
         let parsed = Manifest::parse(&manifest.bytes, &manifest.media_type)
             .with_context(|| format!("manifest {}", manifest.digest))?;
         transfer.wait_for(&parsed.config.digest)?;
-        let image = Image::of_manifest(
+        let mut image = Image::of_manifest(
             self.layout(),
             manifest.bytes.clone(),
             manifest.descriptor(),
             Vec::new(),
         )?;
+        image.forget_bytes();
         let coming = Coming {
             transfer,
             progress,
