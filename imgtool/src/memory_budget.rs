@@ -13,9 +13,9 @@ pub struct MemoryBudget {
 }
 
 /// A window of 32 MiB, which is what the best level of Go's encoder takes (the one in `BuildKit`, podman
-/// and containerd), and 1.1 million files besides; or no window and 4 million. All else takes 20 MiB. Go's
+/// and containerd), and 300,000 files besides; or no window and 3.5 million. All else takes 28 MiB at worst. Go's
 /// decoder, so containerd's and umoci's, would take 512 MiB.
-pub const USUAL: usize = 42 << 20;
+pub const USUAL: usize = 36 << 20;
 
 static MOST: AtomicUsize = AtomicUsize::new(USUAL);
 
