@@ -25,3 +25,8 @@ pub mod supervisors;
 pub mod sys;
 pub mod tiny_elf;
 pub mod trace;
+
+/// musl's own allocator goes to the kernel for a few pages at a time, which the floor must not.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -173,20 +173,35 @@ pub fn ptrace_go_on(pid: i32, signal: i32) -> io::Result<()> {
     no_error(result)
 }
 
+/// What a stopped tracee is about to do: `struct ptrace_syscall_info` of include/uapi/linux/ptrace.h, which the
+/// libc crate lacks for musl.
+#[repr(C)]
+#[derive(Default)]
+struct SystemCall {
+    /// `PTRACE_SYSCALL_INFO_ENTRY` on the way in.
+    op: u8,
+    padding: [u8; 3],
+    architecture: u32,
+    instruction: u64,
+    stack: u64,
+    number: u64,
+    arguments: [u64; 7],
+}
+
+const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
+const PTRACE_SYSCALL_INFO_ENTRY: u8 = 1;
+
 /// The number of the system call that a stopped tracee is about to make; `None` where it stopped
 /// on the way out of one (`PTRACE_GET_SYSCALL_INFO`, Linux 5.3).
 pub fn ptrace_entered_call(pid: i32) -> io::Result<Option<u64>> {
-    // SAFETY: all-zero is a valid ptrace_syscall_info.
-    let mut info: libc::ptrace_syscall_info = unsafe { zeroed() };
-    let size = size_of::<libc::ptrace_syscall_info>();
+    let mut info = SystemCall::default();
+    let size = size_of::<SystemCall>();
+    #[allow(clippy::useless_conversion)] // u32 with glibc, i32 with musl
+    let request = PTRACE_GET_SYSCALL_INFO.try_into().unwrap_or_default();
     // SAFETY: the kernel writes at most `size` bytes, to a live variable of that size.
-    let result = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info) };
+    let result = unsafe { libc::ptrace(request, pid, size, &raw mut info) };
     no_error(result)?;
-    if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
-        return Ok(None);
-    }
-    // SAFETY: the kernel says by `op` that it filled the member `entry` of the union.
-    Ok(Some(unsafe { info.u.entry.nr }))
+    Ok((info.op == PTRACE_SYSCALL_INFO_ENTRY).then_some(info.number))
 }
 
 fn no_error(result: i64) -> io::Result<()> {

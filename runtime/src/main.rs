@@ -4,7 +4,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use windlass::sys::argv;
+use windlass::sys::{argv, memory};
 
 /// The C library calls this in place of Rust's own start-up, which asks for the bounds of the
 /// stack and installs handlers for its overflow: sixteen system calls, twice for each container,
@@ -12,6 +12,7 @@ use windlass::sys::argv;
 #[allow(unsafe_code)] // no other symbol of this program has the attribute's name
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, argv: *const *const c_char) -> c_int {
+    memory::reserve_heap();
     // SAFETY: the C library's argv, as main(3p) has it.
     unsafe { argv::keep(argv) };
     std::process::exit(windlass::cli::main().into())

@@ -41,7 +41,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::report::Listener;
 use crate::seal::seal_own_binary;
-use crate::sys::{argv, memory};
+use crate::sys::argv;
 use global::Global;
 use log::{Level, Log};
 use parse::{Command, Misuse, parse};
@@ -97,7 +97,6 @@ impl From<ExitCode> for i32 {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    memory::keep_heap();
     match parse(argv::words().get(1..).unwrap_or_default()) {
         Ok(Command::Do(verb, arguments)) => carry_out(verb, &arguments),
         Ok(Command::Help(verb)) => {

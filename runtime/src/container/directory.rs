@@ -244,10 +244,11 @@ impl ContainerDirectory {
 
     /// Opens it; none if it has been deleted meanwhile.
     fn open(&self) -> Result<Option<File>> {
-        match File::open(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(None),
             result => result
-                .map(Some)
+                .map(|directory| Some(directory.into()))
                 .call(|| format!("open {}", self.path.display())),
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -119,12 +118,8 @@ impl StateFile {
             serde_json::to_vec(self).map_err(|error| Error::new(format!("state.json: {error}")))?;
         let path = directory.file(STATE_FILE);
         let shown = || format!("write {}", path.display());
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .call(shown)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(open(&path, flags, Mode::RUSR | Mode::WUSR).call(shown)?);
         file.write_all(&text).call(shown)?;
         Ok(file)
     }

@@ -9,7 +9,7 @@ use crate::memory_budget::{USUAL, set_most};
 pub struct MemoryArguments {
     /// Refuse what takes more memory than this: a zstd layer's window, some 10 bytes for each file in a
     /// directory of the layers below, some 20 for each file that is looked up in a bundle's mtree manifest,
-    /// the paths of what has changed and of hard links. All else takes less than 20 MiB.
+    /// the paths of what has changed and of hard links. All else takes less than 28 MiB.
     #[arg(long, value_name = "BYTES", default_value_t = USUAL)]
     max_memory: usize,
 }
