@@ -28,10 +28,9 @@ has_musl() { compgen -G "$(rustc --print target-libdir --target "$(musl)")/libst
 # install_musl: what build release needs: nothing, or Debian's compiler and the source of its standard library, which
 # are of one version; rustup's compiler comes without the source.
 install_musl() {
-    ! has_musl || return 0
-    [[ -x $(command -v apt-get) ]] ||
+    has_musl || { [[ -x $(command -v apt-get) ]] &&
+        install_packages rustc-web cargo-web rust-web-src musl-tools gcc; } ||
         fail "the toolchain has no standard library for $(musl): rustup target add $(musl)"
-    install_packages rustc-web cargo-web rust-web-src musl-tools gcc
 }
 
 # build_with_musl OPTION...: by the toolchain's own standard library, or with one that is compiled with the program.
@@ -52,8 +51,8 @@ build_with_musl() {
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 }
 
-# no_unwinder DIR: makes a libunwind.a that finds nothing. The standard library asks it for backtraces, which
-# our programs, built without tables for unwinding, don't have.
+# no_unwinder DIR: makes a libunwind.a that finds nothing. All that is asked of it, as our panics abort, are the
+# frames of a backtrace, and a stripped program has no names for them.
 no_unwinder() {
     mkdir -p "$1"
     gcc -O2 -ffreestanding -x c -c -o "$1/unwind.o" - <<'EOF'
