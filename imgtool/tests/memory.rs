@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod image_builder;
+mod peak_memory;
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use image_builder::{
     Entry, Packing, Workshop, directory, file, snapshot, symlink, tar, windlass_img,
 };
+use peak_memory::{place_in_memory, watch};
 use tempfile::TempDir;
 use windlass_img::layer::apply::{Applier, ApplyOptions};
 use windlass_img::layer::tar::{TarLimits, TarReader};
@@ -79,23 +79,9 @@ fn directories_that_are_finished_early_are_as_the_others() {
     assert!(!at_once.path().join("opaque/old/f").exists());
 }
 
-/// The most memory that a process has had so far, in KiB (proc_pid_status(5)).
-fn peak(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// Unpacks a workshop's image, and checks that it took less than 64 MiB.
 fn unpack_in_little_memory(workshop: &Workshop) {
-    // So many files take their time on a disk.
-    let memory = Path::new("/dev/shm");
-    let place = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    };
-    let place = place.unwrap();
+    let place = place_in_memory();
     let mut command = windlass_img();
     command.args([
         "unpack",
@@ -105,19 +91,11 @@ fn unpack_in_little_memory(workshop: &Workshop) {
     if !rustix::process::geteuid().is_root() {
         command.arg("--rootless");
     }
-    let mut child = command
-        .arg(place.path().join("bundle"))
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut most = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        most = peak(child.id()).unwrap_or(0).max(most);
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let (status, most) = watch(
+        command
+            .arg(place.path().join("bundle"))
+            .stderr(Stdio::inherit()),
+    );
     assert!(status.success());
     assert!(most > 0 && most < 64 << 10, "{most} KiB");
 }

@@ -4,16 +4,15 @@
 
 mod http_server;
 mod image_builder;
+mod peak_memory;
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use http_server::{Server, answer};
 use image_builder::{Entry, MANIFEST, Packing, Workshop, directory, file, run, tar, windlass_img};
+use peak_memory::{place_in_memory, watch};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// What the verbs are allowed, a window of 4 MiB among it, and what they take besides, with some to spare:
 /// it is less than the names take.
@@ -33,40 +32,15 @@ fn image_of_long_names(workshop: &Workshop) -> Value {
 /// Runs a verb, and checks what it took.
 fn in_little_memory(command: &mut Command) {
     let name = format!("{command:?}");
-    let mut child = command
-        .arg(format!("--max-memory={MAX_MEMORY}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut most = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        most = peak(child.id()).unwrap_or(0).max(most);
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let (status, most) = watch(
+        command
+            .arg(format!("--max-memory={MAX_MEMORY}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit()),
+    );
     assert!(status.success(), "{name}");
     // Of one that is done at once nothing may have been seen.
     assert!(most << 10 < MAX_MEMORY + ALL_ELSE, "{most} KiB: {name}");
-}
-
-/// The most memory that a process has had so far, in KiB (proc_pid_status(5)).
-fn peak(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
-/// So many files take their time on a disk.
-fn place_in_memory() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        TempDir::new_in(memory).unwrap()
-    } else {
-        TempDir::new().unwrap()
-    }
 }
 
 #[test]
