@@ -91,12 +91,11 @@ impl Copy {
     pub(super) fn run(self) -> Result<()> {
         signal::note_requests_to_stop();
         let configuration = self.connection.configuration()?;
-        let reading = self
-            .both_access
-            .options(&self.source_access, &self.connection)?;
-        let writing = self
-            .both_access
-            .options(&self.destination_access, &self.connection)?;
+        let (reading, writing) = self.both_access.options(
+            &self.source_access,
+            &self.destination_access,
+            &self.connection,
+        )?;
         if self.source == self.destination {
             bail!("source and destination are the same");
         }

@@ -107,12 +107,11 @@ impl Sync {
             bail!("from one directory to another: cp does that");
         }
         let configuration = self.connection.configuration()?;
-        let reading = self
-            .both_access
-            .options(&self.source_access, &self.connection)?;
-        let writing = self
-            .both_access
-            .options(&self.destination_access, &self.connection)?;
+        let (reading, writing) = self.both_access.options(
+            &self.source_access,
+            &self.destination_access,
+            &self.connection,
+        )?;
         let (source, destination) = (
             self.src.place(&self.source),
             self.dest.place(&self.destination),

@@ -14,7 +14,7 @@ use crate::registry::session::SessionOptions;
 
 /// What the caller says of one registry.
 #[derive(Debug, Default)]
-pub struct Given {
+struct Given {
     authfile: Option<PathBuf>,
     cert_dir: Option<PathBuf>,
     creds: Option<String>,
@@ -131,8 +131,20 @@ pub struct BothAccess {
 }
 
 impl BothAccess {
-    /// As the session with one of the two wants it.
+    /// As the sessions with the two want it: that which is read from, and that which is written to.
     pub fn options(
+        &self,
+        source: &SourceAccess,
+        destination: &DestinationAccess,
+        connection: &Connection,
+    ) -> Result<(SessionOptions, SessionOptions)> {
+        Ok((
+            self.options_of_one(source, connection)?,
+            self.options_of_one(destination, connection)?,
+        ))
+    }
+
+    fn options_of_one(
         &self,
         own: impl Into<Given>,
         connection: &Connection,
